@@ -1,0 +1,150 @@
+//! `lookup`: what the hub knows of each value.
+//!
+//! Flow: values (arguments or lines of standard input) → batches of [`BATCH`] → one row or one JSON line per value, in the order asked.
+//! Invariant: as many answers as values; a value the hub does not know, or may not tell of, is `unknown` (`null`).
+
+use super::Api;
+use crate::cli::LookupArguments;
+use crate::{Exit, output};
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use ureq::http::Method;
+
+/// Values a request at the most; the contract's limit.
+pub const BATCH: usize = 10_000;
+/// Bytes of the values of a request at the most; the hub takes 8 MiB of JSON, in which a byte may need two.
+const BATCH_BYTES: usize = 3 << 20;
+/// Longest line of standard input, in bytes.
+const LONGEST_LINE: u64 = 16 << 10;
+
+/// Runs `lookup`.
+pub fn run(arguments: &LookupArguments) -> anyhow::Result<Exit> {
+    let api = Api::new(&arguments.connection)?;
+    let show = |values: &[String]| -> anyhow::Result<()> {
+        let answers = ask(&api, values)?;
+        let mut out = output::standard();
+        if arguments.json {
+            for answer in &answers {
+                serde_json::to_writer(&mut out, answer)?;
+                out.write_all(b"\n")?;
+            }
+        } else {
+            let rows: Vec<Vec<String>> = values.iter().zip(&answers).map(|(value, answer)| row(value, answer)).collect();
+            output::table(&mut out, &["value", "state", "events", "reporters", "last seen", "categories"], &rows)?;
+        }
+        Ok(out.flush()?)
+    };
+    if arguments.values.is_empty() || arguments.values.iter().any(|value| value == "-") {
+        let mut values: Vec<String> = arguments.values.iter().filter(|value| *value != "-").cloned().collect();
+        let mut lines = BufReader::new(std::io::stdin().lock());
+        while let Some(line) = next_line(&mut lines)? {
+            if !line.is_empty() {
+                values.push(line);
+            }
+            if values.len() >= BATCH {
+                show(&values)?;
+                values.clear();
+            }
+        }
+        if !values.is_empty() {
+            show(&values)?;
+        }
+    } else {
+        for values in arguments.values.chunks(BATCH) {
+            show(values)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Asks for values in as many requests as their number and length need; as many answers come back.
+pub fn ask(api: &Api, values: &[String]) -> anyhow::Result<Vec<Value>> {
+    let mut answers = Vec::with_capacity(values.len());
+    let mut rest = values;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fitting = rest.iter().take_while(|value| {
+            bytes += value.len() + 3;
+            bytes <= BATCH_BYTES
+        });
+        let count = fitting.count().clamp(1, BATCH);
+        let (batch, after) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+        rest = after;
+        let answer = api.send_json(Method::POST, "/api/v1/observables/lookup", &json!({ "values": batch }))?.json()?;
+        let Some(Value::Array(results)) = answer.get("results") else { bail!("the hub's answer holds no results") };
+        if results.len() != batch.len() {
+            bail!("the hub answered {} results for {} values", results.len(), batch.len());
+        }
+        answers.extend_from_slice(results);
+    }
+    Ok(answers)
+}
+
+fn next_line(lines: &mut impl BufRead) -> anyhow::Result<Option<String>> {
+    let mut line = Vec::new();
+    if lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).context("reading standard input")? == 0 {
+        return Ok(None);
+    }
+    if line.len() as u64 >= LONGEST_LINE {
+        bail!("standard input: a line is longer than {LONGEST_LINE} bytes");
+    }
+    Ok(Some(String::from_utf8_lossy(&line).trim().to_owned()))
+}
+
+fn row(value: &str, answer: &Value) -> Vec<String> {
+    let text = |field: &str| plain(answer.get(field));
+    if answer.is_null() {
+        return vec![value.to_owned(), "unknown".to_owned(), "-".to_owned(), "-".to_owned(), "-".to_owned(), String::new()];
+    }
+    let mut state = text("state");
+    for (field, mark) in [("reserved", "reserved"), ("protected", "protected")] {
+        if answer.get(field) == Some(&Value::Bool(true)) {
+            state.push_str(", ");
+            state.push_str(mark);
+        }
+    }
+    let mut categories = text("categories");
+    let lists = text("warning_lists");
+    if !lists.is_empty() {
+        categories.push_str(&format!(" (on warning lists: {lists})"));
+    }
+    vec![text("value"), state, text("events"), text("reporters"), text("last_seen"), categories]
+}
+
+/// A JSON value as people write it: texts bare, lists separated by commas, nothing for null.
+pub fn plain(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) => items.iter().map(|item| plain(Some(item))).collect::<Vec<_>>().join(", "),
+        Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Object(_))) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_value_has_a_row_of_its_own() {
+        assert_eq!(row("x.example", &Value::Null)[..2], ["x.example".to_owned(), "unknown".to_owned()]);
+    }
+
+    #[test]
+    fn a_known_value_is_shown_with_its_state() {
+        let answer = json!({"type":"ipv4","value":"1.2.3.4","state":"active","events":3,"reporters":"<3","last_seen":"2026-11-21T00:00:00Z",
+            "categories":["c2-server","scanner"],"warning_lists":["Public DNS"],"reserved":true});
+        assert_eq!(row("1.2.3[.]4", &answer), ["1.2.3.4", "active, reserved", "3", "<3", "2026-11-21T00:00:00Z", "c2-server, scanner (on warning lists: Public DNS)"]);
+    }
+
+    #[test]
+    fn lines_are_trimmed_and_the_end_is_told() {
+        let mut input = std::io::Cursor::new(b" a \r\n\nb".to_vec());
+        assert_eq!(next_line(&mut input).unwrap().as_deref(), Some("a"));
+        assert_eq!(next_line(&mut input).unwrap().as_deref(), Some(""));
+        assert_eq!(next_line(&mut input).unwrap().as_deref(), Some("b"));
+        assert_eq!(next_line(&mut input).unwrap(), None);
+    }
+}

@@ -1,0 +1,189 @@
+//! `org` and `key`: organisations and their keys.
+//!
+//! Invariant: `add` and `rotate` print the id or the secret alone, so that a script can keep it; a secret is printed once and nowhere else.
+//! Not here: who may do it (the hub decides).
+
+use super::lookup::plain;
+use super::{Api, query};
+use crate::cli::{Connection, KeyCommand, OrgCommand};
+use crate::{Exit, output};
+use anyhow::{Context, anyhow, bail};
+use serde_json::{Map, Value, json};
+use std::io::Write;
+use ureq::http::Method;
+
+/// Rows a request.
+const PAGE: &str = "1000";
+
+/// Runs `org`.
+pub fn organisations(command: &OrgCommand) -> anyhow::Result<Exit> {
+    match command {
+        OrgCommand::Add { name, kind, constituency, sector, country, json, connection } => {
+            let mut body = json!({ "name": name, "kind": kind });
+            set(&mut body, "constituency", constituency.map(|word| json!(word)));
+            set(&mut body, "sector", sector.as_ref().map(|text| json!(text)));
+            set(&mut body, "country", country.as_ref().map(|text| json!(text)));
+            let answer = Api::new(connection)?.send_json(Method::POST, "/api/v1/organisations", &body)?.json()?;
+            alone(&answer, "id", *json)?;
+        }
+        OrgCommand::List { json, connection } => {
+            let rows = pages(&Api::new(connection)?, "/api/v1/organisations", "organisations")?;
+            list(&rows, &["id", "kind", "constituency", "sector", "country", "standing", "name"], *json)?;
+        }
+        OrgCommand::Show { id, json, connection } => {
+            let answer = Api::new(connection)?.get(&organisation(id), &[])?.json()?;
+            whole(&answer, *json)?;
+        }
+        OrgCommand::Set { id, changes, reason, json, connection } => {
+            let api = Api::new(connection)?;
+            let current = api.get(&organisation(id), &[])?.json()?;
+            let version = current.get("version").and_then(Value::as_u64).context("the hub's answer holds no version")?;
+            let mut body = Map::new();
+            body.insert("version".to_owned(), json!(version));
+            body.insert("reason".to_owned(), json!(reason));
+            for change in changes {
+                let (field, value) = change.split_once('=').ok_or_else(|| anyhow!("{change}: expected FIELD=VALUE"))?;
+                body.insert(field.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
+            }
+            let answer = api.send_json(Method::PATCH, &organisation(id), &Value::Object(body))?.json()?;
+            whole(&answer, *json)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Runs `key`.
+pub fn keys(command: &KeyCommand) -> anyhow::Result<Exit> {
+    match command {
+        KeyCommand::Add { org, role, expires, allow, red, json, connection } => {
+            let mut body = json!({ "role": role });
+            set(&mut body, "expires", expires.map(|time| json!(time)));
+            set(&mut body, "allow", (!allow.is_empty()).then(|| json!(allow)));
+            set(&mut body, "red", red.then(|| json!(true)));
+            secret(connection, &format!("{}/keys", organisation(org)), &body, *json)?;
+        }
+        KeyCommand::List { org, json, connection } => {
+            let rows = pages(&Api::new(connection)?, &format!("{}/keys", organisation(org)), "keys")?;
+            list(&rows, &["id", "role", "state", "expires", "last_used", "red", "allow"], *json)?;
+        }
+        KeyCommand::Rotate { org, key, overlap, json, connection } => {
+            let mut body = json!({});
+            set(&mut body, "overlap", overlap.map(|seconds| json!(seconds)));
+            secret(connection, &format!("{}/rotate", key_path(org, key)), &body, *json)?;
+        }
+        KeyCommand::Revoke { org, key, reason, json, connection } => {
+            let answer = Api::new(connection)?.send_json(Method::POST, &format!("{}/revoke", key_path(org, key)), &json!({ "reason": reason }))?;
+            if !(200..300).contains(&answer.status) {
+                return Err(answer.problem());
+            }
+            if *json && !answer.body.is_empty() {
+                output::line(&answer.json()?.to_string())?;
+            } else {
+                output::note(&format!("{key} is revoked"));
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Asks for a new key and prints it.
+fn secret(connection: &Connection, path: &str, body: &Value, json: bool) -> anyhow::Result<()> {
+    let answer = Api::new(connection)?.send_json(Method::POST, path, body)?.json()?;
+    alone(&answer, "key", json)
+}
+
+fn organisation(id: &str) -> String {
+    let mut path = "/api/v1/organisations/".to_owned();
+    query::encode(id, &mut path);
+    path
+}
+
+fn key_path(org: &str, key: &str) -> String {
+    let mut path = format!("{}/keys/", organisation(org));
+    query::encode(key, &mut path);
+    path
+}
+
+fn set(body: &mut Value, field: &str, value: Option<Value>) {
+    if let (Some(object), Some(value)) = (body.as_object_mut(), value) {
+        object.insert(field.to_owned(), value);
+    }
+}
+
+/// Every row of a list, page by page.
+fn pages(api: &Api, path: &str, field: &str) -> anyhow::Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut parameters = Vec::new();
+        if path.ends_with("/organisations") {
+            parameters.push(("limit", PAGE.to_owned()));
+        }
+        if let Some(cursor) = &cursor {
+            parameters.push(("cursor", cursor.clone()));
+        }
+        let mut answer = api.get(path, &parameters)?.json()?;
+        let Some(Value::Array(page)) = answer.get_mut(field).map(Value::take) else { bail!("the hub's answer holds no {field}") };
+        rows.extend(page);
+        let next = answer.get("cursor").and_then(Value::as_str).map(str::to_owned);
+        if next.is_none() || next == cursor {
+            return Ok(rows);
+        }
+        cursor = next;
+    }
+}
+
+fn list(rows: &[Value], columns: &[&str], json: bool) -> anyhow::Result<()> {
+    let mut out = output::standard();
+    if json {
+        for row in rows {
+            writeln!(out, "{row}")?;
+        }
+    } else {
+        let cells: Vec<Vec<String>> = rows.iter().map(|row| columns.iter().map(|column| plain(row.get(*column))).collect()).collect();
+        let titles: Vec<String> = columns.iter().map(|column| column.replace('_', " ")).collect();
+        let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+        output::table(&mut out, &titles, &cells)?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Prints one field alone, or everything.
+fn alone(answer: &Value, field: &str, json: bool) -> anyhow::Result<()> {
+    if json {
+        return Ok(output::line(&answer.to_string())?);
+    }
+    let value = answer.get(field).and_then(Value::as_str).with_context(|| format!("the hub's answer holds no {field}"))?;
+    Ok(output::line(value)?)
+}
+
+/// Prints every field, one a line, or everything as JSON.
+fn whole(answer: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        return Ok(output::line(&answer.to_string())?);
+    }
+    for (field, value) in answer.as_object().into_iter().flatten() {
+        output::line(&format!("{field:<16} {}", plain(Some(value))))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_cannot_leave_its_place_in_the_path() {
+        assert_eq!(organisation("../x?y"), "/api/v1/organisations/..%2Fx%3Fy");
+        assert_eq!(key_path("org_1", "key_2"), "/api/v1/organisations/org_1/keys/key_2");
+    }
+
+    #[test]
+    fn only_fields_that_are_given_are_sent() {
+        let mut body = json!({ "name": "A" });
+        set(&mut body, "sector", None);
+        set(&mut body, "country", Some(json!("KR")));
+        assert_eq!(body, json!({ "name": "A", "country": "KR" }));
+    }
+}

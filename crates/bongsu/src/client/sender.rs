@@ -1,0 +1,235 @@
+//! Sending one request of events, as often as it takes, without ever doubling.
+//!
+//! Flow: [`Sender::send`] → the hub's counts; broken connections and overload are tried again with the same idempotency key; a request
+//! that the hub finds too large is halved; where the hub names fewer refused lines than it counts, [`Sender::name_all`] asks for the rest.
+//! Invariant: the key of a request depends on the input and the options alone, so any later try is the same request.
+//! Not here: reading and cutting the input (`input`, `chunks`).
+
+use super::chunks::Chunk;
+use super::{Answer, Api};
+use crate::output;
+use crate::output::ToHub;
+use anyhow::anyhow;
+use formats::Format;
+use serde_json::Value;
+use std::time::Duration;
+use ureq::http::Method;
+
+/// Tries of one request at the most.
+const MOST_TRIES: u32 = 10;
+/// The first pause between tries; each later one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between tries, also where the hub asks for more.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Lines of a request of which the hub names every refused one.
+const NAMED_LINES: u64 = 1_000;
+/// How hard bodies are compressed for a hub on another machine.
+const COMPRESSION: i32 = 1;
+
+/// What became of events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Taken.
+    pub accepted: u64,
+    /// Had come before.
+    pub merged: u64,
+    /// Not taken.
+    pub refused: u64,
+}
+
+impl Counts {
+    /// Adds another request's.
+    pub fn add(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.merged += other.merged;
+        self.refused += other.refused;
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "accepted {}, merged {}, refused {}", self.accepted, self.merged, self.refused)
+    }
+}
+
+/// One refused entry, with its line in the file.
+pub type Refusal = (u64, String);
+
+/// Why a request was not taken.
+#[derive(Debug)]
+pub enum Failure {
+    /// This input is at fault; others may go on.
+    Input(anyhow::Error),
+    /// The hub cannot be reached, or refuses the key: nothing else would go through either.
+    Hub(anyhow::Error),
+}
+
+/// Sends requests of events.
+pub struct Sender<'a> {
+    api: &'a Api,
+    parameters: Vec<(&'static str, String)>,
+    dry_run: bool,
+    compress: bool,
+}
+
+impl<'a> Sender<'a> {
+    /// Prepares a sender with the parameters of every request.
+    pub fn new(api: &'a Api, parameters: Vec<(&'static str, String)>, dry_run: bool) -> Self {
+        Self { api, parameters, dry_run, compress: !is_this_machine(api.url()) }
+    }
+
+    /// Sends a request; gives counts and every refused line that the hub named or that asking again brought out.
+    pub fn send(&self, format: Format, chunk: &Chunk, key: &str) -> Result<(Counts, Vec<Refusal>), Failure> {
+        let answer = self.persist(format, &chunk.body, Some(key), self.dry_run)?;
+        if answer.status == 413 && chunk.lines(format) > 1 && super::chunks::is_cut(format, &chunk.body) {
+            let mut counts = Counts::default();
+            let mut refusals = Vec::new();
+            for (place, half) in chunk.pieces(format, chunk.lines(format).div_ceil(2)).iter().enumerate() {
+                let (part, named) = self.send(format, half, &format!("{key}.{place}"))?;
+                counts.add(part);
+                refusals.extend(named);
+            }
+            return Ok((counts, refusals));
+        }
+        let (counts, mut refusals) = outcome(&answer, chunk)?;
+        if counts.refused > refusals.len() as u64 && super::chunks::is_cut(format, &chunk.body) {
+            refusals = self.name_all(format, chunk)?;
+        }
+        Ok((counts, refusals))
+    }
+
+    /// Names every refused line of a request by checking it again in small pieces; nothing is kept of that.
+    fn name_all(&self, format: Format, chunk: &Chunk) -> Result<Vec<Refusal>, Failure> {
+        let mut refusals = Vec::new();
+        for piece in chunk.pieces(format, NAMED_LINES) {
+            let answer = self.persist(format, &piece.body, None, true)?;
+            refusals.extend(outcome(&answer, &piece)?.1);
+        }
+        Ok(refusals)
+    }
+
+    /// Tries until the hub has decided.
+    fn persist(&self, format: Format, body: &[u8], key: Option<&str>, dry_run: bool) -> Result<Answer, Failure> {
+        let compressed = if self.compress { zstd::encode_all(body, COMPRESSION).ok() } else { None };
+        let mut parameters = self.parameters.clone();
+        if dry_run {
+            parameters.push(("dry_run", "1".to_owned()));
+        }
+        let mut headers = vec![("content-type", media_type(format))];
+        if compressed.is_some() {
+            headers.push(("content-encoding", "zstd"));
+        }
+        if let Some(key) = key.filter(|_| !dry_run) {
+            headers.push(("idempotency-key", key));
+        }
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1..=MOST_TRIES {
+            let (why, asked) = match self.api.send(Method::POST, "/api/v1/events", &parameters, &headers, compressed.as_deref().unwrap_or(body)) {
+                Ok(answer) if is_passing(answer.status) => (answer.problem(), answer.retry_after.map(Duration::from_secs)),
+                Ok(answer) => return Ok(answer),
+                Err(error) if error.downcast_ref::<ToHub>().is_some() => (error, None),
+                Err(error) => return Err(Failure::Input(error)),
+            };
+            if attempt == MOST_TRIES {
+                return Err(Failure::Hub(why.context(format!("gave up after {MOST_TRIES} tries"))));
+            }
+            let wait = asked.unwrap_or(pause).min(LONGEST_PAUSE);
+            output::note(&format!("{why:#}; trying again in {:.1} s", wait.as_secs_f64()));
+            std::thread::sleep(wait);
+            pause = pause.saturating_mul(2);
+        }
+        // The last try has returned already.
+        Err(Failure::Hub(anyhow!("no tries left")))
+    }
+}
+
+/// Whether a later try may fare better: overload (429, 503) and what proxies answer for a hub that restarts.
+fn is_passing(status: u16) -> bool {
+    matches!(status, 429 | 502 | 503 | 504)
+}
+
+/// Counts and refused lines of an answer.
+fn outcome(answer: &Answer, chunk: &Chunk) -> Result<(Counts, Vec<Refusal>), Failure> {
+    match answer.status {
+        200 | 422 => {}
+        400 | 408 | 413 | 415 => return Err(Failure::Input(answer.problem())),
+        _ => return Err(Failure::Hub(answer.problem())),
+    }
+    let Ok(document) = serde_json::from_slice::<Value>(&answer.body) else {
+        return Err(Failure::Hub(anyhow!("the hub's answer is no JSON")));
+    };
+    let number = |field: &str| document.get(field).and_then(Value::as_u64);
+    let errors = document.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut refusals = Vec::with_capacity(errors.len());
+    for error in errors {
+        // Without a line it is the request that is wrong, not an entry.
+        let Some(line) = error.get("line").and_then(Value::as_u64) else { return Err(Failure::Hub(answer.problem())) };
+        let reason = error.get("reason").and_then(Value::as_str).unwrap_or("no reason given").to_owned();
+        refusals.push((chunk.line_in_file(line), reason));
+    }
+    let counts = Counts {
+        accepted: number("accepted").unwrap_or(0),
+        merged: number("merged").unwrap_or(0),
+        refused: number("refused").unwrap_or(refusals.len() as u64),
+    };
+    Ok((counts, refusals))
+}
+
+fn media_type(format: Format) -> &'static str {
+    match format {
+        Format::Ndjson => "application/x-ndjson",
+        Format::JsonArray => "application/json",
+        Format::Csv => "text/csv",
+        Format::List => "text/plain",
+        Format::Stix => "application/stix+json",
+        Format::Misp => "application/x-misp+json",
+    }
+}
+
+/// Whether the hub is on this machine, where compressing costs more than it saves.
+fn is_this_machine(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    ["127.", "localhost", "[::1]"].iter().any(|local| host.starts_with(local))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::client::chunks::whole;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer { status, retry_after: None, body: body.as_bytes().to_vec() }
+    }
+
+    fn chunk() -> Chunk {
+        whole(&mut b"x\ny\n".as_slice()).unwrap()
+    }
+
+    #[test]
+    fn nothing_usable_is_an_outcome_and_no_failure() {
+        let answer = answer(422, r#"{"title":"x","refused":2,"errors":[{"line":1,"reason":"no"},{"line":2,"reason":"never"}]}"#);
+        let (counts, refusals) = outcome(&answer, &chunk()).unwrap();
+        assert_eq!(counts, Counts { accepted: 0, merged: 0, refused: 2 });
+        assert_eq!(refusals[1], (2, "never".to_owned()));
+    }
+
+    #[test]
+    fn a_wrong_parameter_or_key_stops_everything_and_a_wrong_file_does_not() {
+        assert!(matches!(outcome(&answer(401, ""), &chunk()), Err(Failure::Hub(_))));
+        assert!(matches!(outcome(&answer(422, r#"{"errors":[{"pointer":"/x","reason":"no"}]}"#), &chunk()), Err(Failure::Hub(_))));
+        assert!(matches!(outcome(&answer(413, "{}"), &chunk()), Err(Failure::Input(_))));
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        assert!(is_passing(429) && is_passing(503));
+        assert!(!is_passing(500) && !is_passing(507) && !is_passing(422));
+    }
+
+    #[test]
+    fn bodies_are_compressed_for_other_machines_alone() {
+        assert!(is_this_machine("http://127.0.0.1:8470") && is_this_machine("http://[::1]:1"));
+        assert!(!is_this_machine("https://hub.example"));
+    }
+}

@@ -1,0 +1,311 @@
+//! `submit`: events from files and standard input to the hub.
+//!
+//! Flow: each file → its sources (`input`) → format → requests (`chunks`), each with a key from a running hash of the input → `sender` →
+//! counts per source, and each refused line as `file:line: reason`.
+//! Invariant: run again, or taken up after a break, the same input under the same options makes the same requests with the same keys.
+//! Not here: what makes a line good (`formats`, on the hub's side).
+
+use super::Api;
+use super::chunks::{Chunk, Chunks, is_cut, whole};
+use super::input::{Source, visit};
+use super::sender::{Counts, Failure, Sender};
+use crate::cli::{InputFormat, SubmitArguments};
+use crate::{Exit, output};
+use anyhow::Context;
+use formats::Format;
+use hub::clock::Clock;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+/// Refused lines shown where no file takes them.
+const SHOWN: u64 = 10;
+/// Hexadecimal digits of an idempotency key: 128 bits.
+const KEY_DIGITS: usize = 32;
+
+/// Runs `submit`.
+pub fn run(arguments: &SubmitArguments) -> anyhow::Result<Exit> {
+    let api = Api::new(&arguments.connection)?;
+    let files = if arguments.files.is_empty() { vec![PathBuf::from("-")] } else { arguments.files.clone() };
+    let progress = progress(&files);
+    let mut run = Run {
+        arguments,
+        sender: Sender::new(&api, parameters(arguments), arguments.dry_run),
+        day: Clock::system().now().utc_day(),
+        refused: Refused::new(arguments.refused.as_deref())?,
+        done: Vec::new(),
+        failed: false,
+        progress: progress.clone(),
+    };
+    let mut stopped = Ok(());
+    for file in &files {
+        let read = visit(file, &progress, &mut |mut source| run.source(&mut source));
+        match read {
+            Ok(()) => {}
+            Err(error) if error.downcast_ref::<Stop>().is_some() => {
+                stopped = Err(error);
+                break;
+            }
+            Err(error) => run.fail(&format!("{error:#}")),
+        }
+    }
+    progress.finish_and_clear();
+    run.refused.close()?;
+    let exit = run.report()?;
+    stopped.map(|()| exit)
+}
+
+/// Marks an error after which nothing else would go through either.
+#[derive(Debug)]
+struct Stop;
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("stopped")
+    }
+}
+
+struct Run<'a> {
+    arguments: &'a SubmitArguments,
+    sender: Sender<'a>,
+    /// Taken once, so that a run over midnight keeps its keys.
+    day: i64,
+    refused: Refused,
+    done: Vec<(String, Counts)>,
+    failed: bool,
+    progress: ProgressBar,
+}
+
+impl Run<'_> {
+    fn source(&mut self, source: &mut Source<'_>) -> anyhow::Result<()> {
+        let mut counts = Counts::default();
+        let result = self.requests(source, &mut counts);
+        self.done.push((source.name.to_owned(), counts));
+        match result {
+            Ok(()) => Ok(()),
+            Err(Failure::Input(error)) => {
+                self.fail(&format!("{}: {error:#}", source.name));
+                Ok(())
+            }
+            Err(Failure::Hub(error)) => Err(error.context(Stop).context(source.name.to_owned())),
+        }
+    }
+
+    fn requests(&mut self, source: &mut Source<'_>, counts: &mut Counts) -> Result<(), Failure> {
+        let format = format(self.arguments.format, source);
+        let mut keys = Keys::new(self.arguments, format, self.day);
+        if !is_cut(format, source.head) {
+            let document = whole(source.reader).map_err(Failure::Input)?;
+            return self.request(source.name, format, &document, &mut keys, counts);
+        }
+        let mut chunks = Chunks::new(format, source.reader);
+        while let Some(chunk) = chunks.next_chunk().map_err(Failure::Input)? {
+            self.request(source.name, format, &chunk, &mut keys, counts)?;
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, name: &str, format: Format, chunk: &Chunk, keys: &mut Keys, counts: &mut Counts) -> Result<(), Failure> {
+        let key = keys.next_key(chunk.own());
+        if is_blank(&chunk.body) {
+            return Ok(());
+        }
+        let (taken, refusals) = self.sender.send(format, chunk, &key)?;
+        counts.add(taken);
+        let named = refusals.len() as u64;
+        for (line, reason) in &refusals {
+            self.refused.name(&self.progress, name, *line, reason).map_err(Failure::Hub)?;
+        }
+        if taken.refused > named {
+            self.say(&format!("{name}: {} more refused entries that the hub did not name", taken.refused - named));
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, text: &str) {
+        self.failed = true;
+        self.progress.suspend(|| output::complain(text));
+    }
+
+    fn say(&self, text: &str) {
+        self.progress.suspend(|| output::note(text));
+    }
+
+    /// Writes the counts, per source where there are several, and says how the command ends.
+    fn report(&self) -> anyhow::Result<Exit> {
+        let mut total = Counts::default();
+        for (name, counts) in &self.done {
+            total.add(*counts);
+            if self.done.len() > 1 {
+                output::line(&format!("{name}: {counts}"))?;
+            }
+        }
+        let mark = if self.arguments.dry_run { " (dry run: nothing was kept)" } else { "" };
+        output::line(&format!("{total}{mark}"))?;
+        Ok(match (self.failed, total.refused) {
+            (true, _) => Exit::Failed,
+            (false, 0) => Exit::Done,
+            (false, _) => Exit::Refused,
+        })
+    }
+}
+
+/// Makes the idempotency keys of one source.
+struct Keys(blake3::Hasher);
+
+impl Keys {
+    fn new(arguments: &SubmitArguments, format: Format, day: i64) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(format!("bongsu submit 1\n{format:?}\n").as_bytes());
+        for (name, value) in parameters(arguments) {
+            hasher.update(format!("{name}={value}\n").as_bytes());
+        }
+        if format == Format::List {
+            // A list says what holds now: tomorrow's copy of it is a new statement.
+            hasher.update(format!("day={day}\n").as_bytes());
+        }
+        Self(hasher)
+    }
+
+    /// The key of the request that goes on with these bytes.
+    fn next_key(&mut self, own: &[u8]) -> String {
+        self.0.update(own);
+        let mut key = self.0.finalize().to_hex().to_string();
+        key.truncate(KEY_DIGITS);
+        key
+    }
+}
+
+/// Where refused lines go.
+struct Refused {
+    file: Option<BufWriter<File>>,
+    named: u64,
+}
+
+impl Refused {
+    fn new(path: Option<&std::path::Path>) -> anyhow::Result<Self> {
+        let file = match path {
+            Some(path) => Some(BufWriter::new(File::create(path).with_context(|| format!("--refused {}", path.display()))?)),
+            None => None,
+        };
+        Ok(Self { file, named: 0 })
+    }
+
+    fn name(&mut self, progress: &ProgressBar, name: &str, line: u64, reason: &str) -> anyhow::Result<()> {
+        self.named += 1;
+        match &mut self.file {
+            Some(file) => writeln!(file, "{name}:{line}: {reason}").context("writing refused lines"),
+            None if self.named <= SHOWN => {
+                progress.suspend(|| output::note(&format!("{name}:{line}: {}", output::shorten(reason, 200))));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn close(&mut self) -> anyhow::Result<()> {
+        match &mut self.file {
+            Some(file) => file.flush().context("writing refused lines"),
+            None if self.named > SHOWN => {
+                output::note(&format!("and {} more refused lines; --refused FILE keeps them all", self.named - SHOWN));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The parameters of every request; they also go into its key.
+fn parameters(arguments: &SubmitArguments) -> Vec<(&'static str, String)> {
+    let given = [
+        ("tlp", arguments.tlp.map(|word| word.as_str().to_owned())),
+        ("category", arguments.category.clone()),
+        ("origin", arguments.origin.map(|word| word.as_str().to_owned())),
+        ("role", arguments.role.map(|word| word.as_str().to_owned())),
+    ];
+    given.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect()
+}
+
+fn format(stated: InputFormat, source: &Source<'_>) -> Format {
+    match stated {
+        InputFormat::Auto => formats::detect_format(source.head, Some(source.file_name)),
+        InputFormat::Ndjson if is_array(source.head) => Format::JsonArray,
+        InputFormat::Ndjson => Format::Ndjson,
+        InputFormat::Csv => Format::Csv,
+        InputFormat::List => Format::List,
+        InputFormat::Stix => Format::Stix,
+        InputFormat::Misp => Format::Misp,
+    }
+}
+
+fn is_array(head: &[u8]) -> bool {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    head.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+}
+
+fn is_blank(body: &[u8]) -> bool {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).iter().all(u8::is_ascii_whitespace)
+}
+
+/// A bar over the bytes of all files, on a terminal; nothing elsewhere.
+fn progress(files: &[PathBuf]) -> ProgressBar {
+    let sizes: Option<Vec<u64>> = files.iter().map(|file| std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())).collect();
+    let bar = match sizes {
+        Some(sizes) => ProgressBar::new(sizes.iter().sum()),
+        None => ProgressBar::no_length(),
+    };
+    let template = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn arguments(line: &str) -> SubmitArguments {
+        match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Submit(arguments) => arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_same_input_under_the_same_options_has_the_same_keys() {
+        let plain = arguments("bongsu submit a --tlp green");
+        let keys = |arguments: &SubmitArguments, format, day| {
+            let mut keys = Keys::new(arguments, format, day);
+            [keys.next_key(b"one\n"), keys.next_key(b"two\n"), keys.next_key(b"two\n")]
+        };
+        let first = keys(&plain, Format::Ndjson, 1);
+        assert_eq!(first, keys(&plain, Format::Ndjson, 2));
+        assert_ne!(first[1], first[2]);
+        assert_ne!(first, keys(&plain, Format::Csv, 1));
+        assert_ne!(first, keys(&arguments("bongsu submit a"), Format::Ndjson, 1));
+        assert_ne!(keys(&plain, Format::List, 1), keys(&plain, Format::List, 2));
+        assert_eq!(first[0].len(), KEY_DIGITS);
+    }
+
+    #[test]
+    fn a_file_that_holds_nothing_is_blank() {
+        assert!(is_blank(b"") && is_blank(b"\xef\xbb\xbf\r\n \t") && !is_blank(b"\nx"));
+    }
+
+    #[test]
+    fn an_array_is_told_from_lines() {
+        assert!(is_array(b" \n[{") && !is_array(b"{\"a\":[") && !is_array(b""));
+    }
+
+    #[test]
+    fn refused_lines_are_written_with_file_and_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("refused");
+        let mut refused = Refused::new(Some(&path)).unwrap();
+        refused.name(&ProgressBar::hidden(), "a.csv", 7, "no time").unwrap();
+        refused.close().unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "a.csv:7: no time\n");
+    }
+}

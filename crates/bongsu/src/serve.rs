@@ -1,0 +1,185 @@
+//! `serve`: opens a hub, listens, and stops without losing what it has taken.
+//!
+//! Flow: configuration → log → [`open`] → [`until_stopped`]: listen, announce, serve, drain on SIGTERM or SIGINT → `Hub::close`.
+//! Invariant: a stop takes under 20 seconds: at most [`DRAIN`] for requests under way and [`CLOSE`] for the hub.
+//! Not here: routes (`web`), readiness (`/readyz` says when the views have caught up).
+
+use crate::cli::ServeArguments;
+use crate::config::{Config, Log, LogFormat, load, unknown_variables};
+use crate::{Exit, output};
+use anyhow::{Context, anyhow};
+use axum_server::Handle;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use hub::{Hub, HubOptions};
+use std::io::IsTerminal;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// How long requests under way may take after a stop is asked for.
+const DRAIN: Duration = Duration::from_secs(12);
+/// How long the hub may take to write what it holds.
+const CLOSE: Duration = Duration::from_secs(6);
+/// How often the counters are tidied.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// How long threads that still run may hold the process.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Runs `serve`.
+pub fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
+    let config = load(arguments)?;
+    start_log(&config.log)?;
+    for name in unknown_variables() {
+        tracing::warn!(variable = name, "unknown variable, not used");
+    }
+    block_on(async {
+        let first_start = !config.data.join("coordinator.key").exists();
+        let hub = open(&config).await?;
+        until_stopped(&config, hub, |address| {
+            output::note(&format!("bongsu {} serves {}", env!("CARGO_PKG_VERSION"), config.data.display()));
+            if first_start {
+                output::note(&format!("the coordinator's key is in {}", config.data.join("coordinator.key").display()));
+            }
+            // On standard output and alone: scripts wait for this line and read the port from it.
+            let _ = output::line(&format!("listening on {address}"));
+        })
+        .await
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Runs a future on a new runtime and leaves no thread behind for longer than [`LINGER`].
+pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_timeout(LINGER);
+    result
+}
+
+/// Starts the log on standard error.
+pub fn start_log(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&log.level).with_context(|| format!("log.level = {:?}: expected a level or directives such as info,hub=debug", log.level))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    }
+    .map_err(|error| anyhow!(error).context("starting the log"))
+}
+
+/// Opens the hub of a configuration.
+pub async fn open(config: &Config) -> anyhow::Result<Arc<Hub>> {
+    let parse_threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let options = HubOptions {
+        data: config.data.clone(),
+        realm: config.realm.clone(),
+        zone: config.zone.clone(),
+        memory: config.memory.0,
+        parse_threads,
+        max_body: config.limits.max_body.0,
+        max_events: config.limits.max_events,
+        warning_lists: config.warning_lists.clone(),
+        retention_days: config.retention_days,
+        clock: hub::clock::Clock::system(),
+    };
+    Hub::open(options).await.with_context(|| format!("opening the hub in {}", config.data.display()))
+}
+
+/// Serves a hub until SIGTERM or SIGINT, then drains and closes it. `announce` is called with the address once it listens.
+pub async fn until_stopped(config: &Config, hub: Arc<Hub>, announce: impl FnOnce(&str)) -> anyhow::Result<()> {
+    let mut stop = Stop::new()?;
+    let listener = TcpListener::bind(config.listen).with_context(|| format!("listening on {}", config.listen))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+
+    let handle = Handle::new();
+    let metrics = web::metrics::install();
+    let upkeep = metrics.clone();
+    let upkeep = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            upkeep.run_upkeep();
+        }
+    });
+    // Checked with the configuration.
+    let proxies = config.trusted_proxies.iter().filter_map(|range| hub::directory::parse_range(range)).collect();
+    let state = web::AppState::new(Arc::clone(&hub), metrics, proxies, env!("CARGO_PKG_VERSION"), config.tls.is_some());
+    let service = web::router(state).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum_server::from_tcp(listener)?.handle(handle.clone());
+    let tls = identity(config).await?;
+    let mut serving = tokio::spawn(async move {
+        match tls {
+            Some(tls) => server.acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new())).serve(service).await,
+            None => server.acceptor(NoDelayAcceptor::new()).serve(service).await,
+        }
+    });
+    announce(&format!("{scheme}://{address}"));
+
+    let ended = tokio::select! {
+        ended = &mut serving => Some(ended),
+        () = stop.asked() => None,
+    };
+    upkeep.abort();
+    if let Some(ended) = ended {
+        close(&hub).await;
+        return ended.context("the server's task broke")?.context("the server stopped");
+    }
+    tracing::info!("stopping: no new connections, requests under way may finish");
+    handle.graceful_shutdown(Some(DRAIN));
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = stop.asked() => {
+            tracing::warn!("asked to stop twice: dropping requests under way");
+            handle.shutdown();
+            serving.await
+        }
+    };
+    close(&hub).await;
+    ended.context("the server's task broke")?.context("the server stopped")
+}
+
+async fn close(hub: &Hub) {
+    if tokio::time::timeout(CLOSE, hub.close()).await.is_err() {
+        // What was acknowledged is durable all the same; the next start replays a longer tail.
+        tracing::warn!("the hub did not close in time");
+    }
+    tracing::info!("stopped");
+}
+
+/// The TLS identity, where one is configured.
+async fn identity(config: &Config) -> anyhow::Result<Option<RustlsConfig>> {
+    let Some(tls) = &config.tls else { return Ok(None) };
+    // Fails only where a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let identity = RustlsConfig::from_pem_file(&tls.certificate, &tls.key)
+        .await
+        .with_context(|| format!("tls.certificate = {}, tls.key = {}", tls.certificate.display(), tls.key.display()))?;
+    Ok(Some(identity))
+}
+
+/// The signals that ask for a stop.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("listening for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("listening for SIGINT")?,
+        })
+    }
+
+    /// Waits for the next one.
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The hub: wires records, ledger, views and use cases of one realm.
+//!
+//! Invariant: one realm, one folder; no door carries an item across realms.
+
+use crate::answers::{LedgerStatus, StatusAnswer};
+use crate::clock::Clock;
+use crate::days::ZoneDays;
+use crate::directory::Directory;
+use crate::intake::{MAX_IN_FLIGHT, Workers};
+use crate::members::Members;
+use crate::outbox;
+use crate::quota::Quotas;
+use crate::sharing::blocks::Blocks;
+use crate::warning_lists::WarningLists;
+use crate::{Actor, HubError};
+use jiff::tz::TimeZone;
+use model::{KeyRole, Seq, Text};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use store::Store;
+use store::records::Records;
+use store::views::{Days, Keys};
+use tokio::sync::{Notify, Semaphore};
+
+/// Bytes of memory that a row of the recent part takes, its table and chain included; two parts may be there at once.
+const BYTES_PER_RECENT_ROW: u64 = 128;
+/// How often keys' last uses are written.
+const LAST_USE_EVERY: Duration = Duration::from_secs(30);
+
+/// How to open a hub.
+#[derive(Debug, Clone)]
+pub struct HubOptions {
+    /// Folder of the realm.
+    pub data: PathBuf,
+    /// Name of the realm.
+    pub realm: String,
+    /// IANA name of the zone in which days and weeks are counted; fixed when the realm is made.
+    pub zone: String,
+    /// Bytes that the views may take in memory.
+    pub memory: u64,
+    /// Threads that parse.
+    pub parse_threads: usize,
+    /// Bytes of a request after decompression.
+    pub max_body: u64,
+    /// Events of a request.
+    pub max_events: u64,
+    /// Folder of warning lists in MISP's format.
+    pub warning_lists: Option<PathBuf>,
+    /// Sectors that organisations can have; empty: the default eleven.
+    pub sectors: Vec<Text>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+struct MakeDays(Arc<dyn Fn() -> Box<dyn Days + Send> + Send + Sync>);
+
+impl std::fmt::Debug for MakeDays {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MakeDays")
+    }
+}
+
+/// One realm's hub.
+#[derive(Debug)]
+pub struct Hub {
+    pub(crate) options: HubOptions,
+    store: Arc<Store>,
+    records: Arc<Records>,
+    directory: Arc<Directory>,
+    members: Members,
+    pub(crate) workers: Workers,
+    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) quotas: Quotas,
+    pub(crate) warning_lists: WarningLists,
+    pub(crate) blocks: Blocks,
+    pub(crate) outbox_nudge: Notify,
+    pub(crate) erasing: tokio::sync::Mutex<()>,
+    make_days: MakeDays,
+    stopping: tokio::sync::watch::Sender<bool>,
+}
+
+impl Hub {
+    /// Opens the realm in `options.data`, making it where it is not there.
+    ///
+    /// # Errors
+    /// [`HubError`] where files cannot be read or written, are of a later release, or the zone is unknown.
+    pub async fn open(options: HubOptions) -> Result<Arc<Self>, HubError> {
+        let internal = |error: std::io::Error| HubError::Internal(Box::new(error));
+        std::fs::create_dir_all(&options.data).map_err(internal)?;
+        let zone = realm_zone(&options.data, &options.zone)?;
+        let keys = Keys::new(realm_secret(&options.data).map_err(internal)?);
+        let make_days: Arc<dyn Fn() -> Box<dyn Days + Send> + Send + Sync> = Arc::new(move || Box::new(ZoneDays::new(zone.clone())));
+        let records = Arc::new(Records::open(&options.data.join("records.sqlite")).await?);
+        let directory = Arc::new(Directory::load(&records).await?);
+        let mut members = Members::new(records.clone(), directory.clone(), options.clock.clone());
+        if !options.sectors.is_empty() {
+            members = members.with_sectors(options.sectors.iter().cloned());
+        }
+        let key_file = options.data.join("coordinator.key");
+        members.bootstrap_keeping(|secret| write_secret(&key_file, format!("{secret}\n").as_bytes())).await?;
+
+        let clock = options.clock.clone();
+        let store_options = store::Options {
+            folder: options.data.clone(),
+            recent_rows: usize::try_from((options.memory / 4 / BYTES_PER_RECENT_ROW).clamp(100_000, 4_000_000)).unwrap_or(100_000),
+            recent_age: Duration::from_secs(600),
+            keys: keys.clone(),
+            days: make_days.clone(),
+            now: Arc::new(move || clock.now()),
+            threads: options.parse_threads,
+        };
+        let opened = tokio::task::spawn_blocking(move || Store::open(&store_options)).await.map_err(|error| HubError::Internal(Box::new(error)))?;
+        let (store, report) = opened.map_err(|error| HubError::Internal(Box::new(error)))?;
+        if report.torn_bytes > 0 {
+            tracing::warn!(bytes = report.torn_bytes, "an unfinished write at the ledger's end was cut; nothing acknowledged was in it");
+        }
+        if let Some(damage) = &report.damage {
+            tracing::error!(%damage, "the ledger is damaged; reads go on, writes are refused; see bongsu verify");
+        }
+        let hub = Arc::new(Self {
+            workers: Workers::start(options.parse_threads, &keys, &make_days).map_err(internal)?,
+            warning_lists: WarningLists::load(options.warning_lists.as_deref()),
+            in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT / 1024)),
+            quotas: Quotas::default(),
+            blocks: Blocks::new(store.clone()),
+            outbox_nudge: Notify::new(),
+            erasing: tokio::sync::Mutex::new(()),
+            make_days: MakeDays(make_days),
+            stopping: tokio::sync::watch::Sender::new(false),
+            options,
+            store,
+            records,
+            directory,
+            members,
+        });
+        hub.drain_outbox().await?;
+        hub.start_tasks();
+        Ok(hub)
+    }
+
+    /// Whether the views have reached the ledger's end.
+    pub fn ready(&self) -> bool {
+        self.store.views.position() >= self.store.ledger.end()
+    }
+
+    /// Finishes what is under way and makes a checkpoint. Everything acknowledged is durable without it.
+    pub async fn close(&self) {
+        self.stopping.send_replace(true);
+        if let Err(error) = self.directory.write_last_uses(&self.records).await {
+            tracing::warn!(%error, "last uses of keys were not written");
+        }
+        self.store.checkpoint().await;
+        self.store.close().await;
+        self.records.close().await;
+    }
+
+    /// Time and randomness.
+    pub fn clock(&self) -> &Clock {
+        &self.options.clock
+    }
+
+    /// Organisations, keys, claims, networks.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Who is who, as of now.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(crate) fn records(&self) -> &Arc<Records> {
+        &self.records
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Civil days in the realm's zone.
+    pub(crate) fn make_days(&self) -> Box<dyn Days + Send> {
+        (self.make_days.0)()
+    }
+
+    /// Becomes true when the hub stops.
+    pub(crate) fn stopping(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Finds the holder of a key.
+    ///
+    /// # Errors
+    /// [`HubError::Unauthenticated`] for any reason.
+    pub fn authenticate(&self, secret: &str, peer: IpAddr) -> Result<Actor, HubError> {
+        self.directory.authenticate(secret, peer, self.clock().now())
+    }
+
+    /// The hub's state; totals for coordinator, authority and auditor only.
+    pub fn status(&self, actor: &Actor) -> StatusAnswer {
+        let totals = matches!(actor.role, KeyRole::Coordinator | KeyRole::Authority | KeyRole::Auditor);
+        let position = self.store.views.position();
+        StatusAnswer {
+            version: env!("CARGO_PKG_VERSION"),
+            realm: self.options.realm.clone(),
+            ledger: totals.then(|| LedgerStatus {
+                last_seq: Seq(position.0.saturating_sub(1)),
+                events: self.store.views.events.load(Ordering::Relaxed),
+            }),
+            views: totals.then(|| BTreeMap::from([("observables", position), ("tallies", position), ("seen", position), ("withdrawn", position)])),
+        }
+    }
+
+    fn start_tasks(self: &Arc<Self>) {
+        let hub = Arc::downgrade(self);
+        let mut stopping = self.stopping.subscribe();
+        tokio::spawn(async move {
+            loop {
+                let Some(hub) = hub.upgrade() else { return };
+                tokio::select! {
+                    _ = stopping.changed() => return,
+                    () = hub.outbox_nudge.notified() => {}
+                    () = tokio::time::sleep(Duration::from_millis(500)) => {}
+                }
+                if let Err(error) = hub.drain_outbox().await {
+                    tracing::warn!(%error, "the outbox waits");
+                }
+            }
+        });
+        let hub = Arc::downgrade(self);
+        let mut stopping = self.stopping.subscribe();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = stopping.changed() => return,
+                    () = tokio::time::sleep(LAST_USE_EVERY) => {}
+                }
+                let Some(hub) = hub.upgrade() else { return };
+                if let Err(error) = hub.directory.write_last_uses(&hub.records).await {
+                    tracing::warn!(%error, "last uses of keys were not written");
+                }
+            }
+        });
+    }
+
+    /// Carries what records owe to the ledger into it, in order.
+    pub(crate) async fn drain_outbox(&self) -> Result<(), HubError> {
+        const PAGE: u32 = 100;
+        loop {
+            let rows = self.records.outbox_pending(PAGE).await?;
+            let Some(last) = rows.last().map(|row| row.id) else { return Ok(()) };
+            for row in &rows {
+                if let Some(control) = outbox::control_of(row, &self.store.views.keys) {
+                    self.store.control(control).await?;
+                }
+            }
+            self.records.outbox_done(last).await?;
+        }
+    }
+}
+
+/// The zone that the realm was made with; a later configuration cannot change it, for days that are counted would shift.
+fn realm_zone(data: &Path, configured: &str) -> Result<TimeZone, HubError> {
+    let path = data.join("zone");
+    let name = match std::fs::read_to_string(&path) {
+        Ok(name) => name.trim().to_owned(),
+        Err(_) => {
+            std::fs::write(&path, format!("{configured}\n")).map_err(|error| HubError::Internal(Box::new(error)))?;
+            configured.to_owned()
+        }
+    };
+    if name != configured {
+        tracing::warn!(zone = %name, %configured, "the realm keeps the zone it was made with");
+    }
+    TimeZone::get(&name).map_err(|_| HubError::Invalid { pointer: "zone".to_owned(), reason: format!("{name} is no IANA time zone") })
+}
+
+/// The secret under which values are hashed, made on the first start.
+fn realm_secret(data: &Path) -> std::io::Result<[u8; 32]> {
+    let path = data.join("observable.key");
+    if let Ok(bytes) = std::fs::read(&path) {
+        return <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "observable.key must have 32 bytes"));
+    }
+    let mut hasher = blake3::Hasher::new();
+    // Two random UUIDs carry 244 bits of the system's randomness.
+    hasher.update(uuid::Uuid::new_v4().as_bytes());
+    hasher.update(uuid::Uuid::new_v4().as_bytes());
+    let secret = *hasher.finalize().as_bytes();
+    write_secret(&path, &secret)?;
+    Ok(secret)
+}
+
+/// Writes a file that only its owner can read, durably.
+fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

@@ -1,0 +1,354 @@
+//! Intake: turns one request's body into events in the ledger.
+//!
+//! Flow: [`Session::push`] takes bytes as they come → decompress → cut into chunks → parse threads → in order to the store → answer.
+//! Invariant: bounded memory: every chunk holds a share of [`MAX_IN_FLIGHT`] until its events are applied; a body is never held whole,
+//! but for the formats that are one document.
+//! Not here: who may see an event (`policy`), how it is kept (`store`).
+
+mod decode;
+mod receipt;
+mod workers;
+
+pub use decode::Encoding;
+pub use receipt::{make_receipt, nonce as make_nonce, read_receipt};
+pub use workers::Workers;
+
+use crate::answers::{LineError, Outcome};
+use crate::{Actor, Hub, HubError};
+use bytes::Bytes;
+use decode::Decoder;
+use formats::split::{Chunk, Limits, SplitError, Splitter};
+use formats::{Defaults, Format, Header, Refusal};
+use model::{Category, KeyRole, Origin, Role, Tlp};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use store::ledger::Submission;
+use store::{Batch, BatchResult, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use workers::{ParseJob, ParsedBatch, ParsedChunk};
+
+/// Bytes of chunks being parsed, written or applied, over all requests.
+pub const MAX_IN_FLIGHT: usize = 192 * 1024 * 1024;
+/// Longest wait for a share of it before the request is told to try again.
+const MAX_WAIT: Duration = Duration::from_secs(20);
+/// Chunks of one request that are parsed ahead.
+const PARSE_AHEAD: usize = 6;
+/// Refused entries that an answer names.
+const MAX_ERRORS: usize = 1_000;
+/// Bytes looked at to tell the format.
+const DETECT_BYTES: usize = 64 * 1024;
+/// Bytes of a chunk.
+const CHUNK_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of an entry at the most.
+const ENTRY_BYTES: usize = 1024 * 1024;
+
+/// What a request asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The format; `None`: told from the content.
+    pub format: Option<Format>,
+    /// How the body is compressed.
+    pub encoding: Encoding,
+    /// The sender's key for this request.
+    pub idempotency_key: Option<String>,
+    /// Parse and check, keep nothing.
+    pub dry_run: bool,
+    /// Marking of events that have none.
+    pub tlp: Option<Tlp>,
+    /// Category of entries that have none.
+    pub category: Option<Category>,
+    /// Origin of events that have none.
+    pub origin: Option<Origin>,
+    /// Role of values that have none.
+    pub role: Option<Role>,
+    /// The file's name, where there is one: helps to tell the format.
+    pub file_name: Option<String>,
+}
+
+/// One request under way.
+pub struct Session {
+    hub: Arc<Hub>,
+    org: model::OrgNo,
+    options: Options,
+    defaults: Arc<Defaults>,
+    decoder: Decoder,
+    /// Bytes after decompression.
+    bytes: u64,
+    /// The body's beginning until its format is told.
+    beginning: Vec<u8>,
+    splitting: Option<Splitting>,
+    parsing: VecDeque<(oneshot::Receiver<ParsedChunk>, OwnedSemaphorePermit)>,
+    /// The newest batch, held back until it is known whether it is the last.
+    held: Option<(ParsedBatch, Option<Arc<OwnedSemaphorePermit>>)>,
+    applying: VecDeque<(oneshot::Receiver<Result<BatchResult, StoreError>>, Option<Arc<OwnedSemaphorePermit>>)>,
+    nonce: u64,
+    idempotency: Option<u128>,
+    ordinal: u64,
+    quota_left: Option<u64>,
+    outcome: Outcome,
+}
+
+struct Splitting {
+    format: Format,
+    splitter: Splitter,
+    header: Option<Arc<Header>>,
+}
+
+impl Hub {
+    /// Begins to take in a request's events.
+    ///
+    /// # Errors
+    /// [`HubError::Forbidden`] for roles that do not submit, [`HubError::Quota`] where the day's quota is used up.
+    pub fn intake(self: &Arc<Self>, actor: &Actor, options: Options) -> Result<Session, HubError> {
+        match actor.role {
+            KeyRole::Coordinator | KeyRole::Authority | KeyRole::MemberAdmin | KeyRole::Analyst | KeyRole::Reporter => {}
+            KeyRole::Reader | KeyRole::Auditor => return Err(HubError::Forbidden("this role does not submit events")),
+        }
+        let organisation = &actor.organisation;
+        let now = self.clock().now();
+        let quota_left = self.quotas.left(organisation.number, organisation.quota_per_day, now);
+        if quota_left == Some(0) {
+            return Err(HubError::Quota { retry_after: self.quotas.seconds_to_next_day(now) });
+        }
+        let defaults = Arc::new(Defaults {
+            now,
+            tlp: options.tlp.unwrap_or(organisation.default_tlp),
+            pap: organisation.default_pap,
+            named: organisation.named,
+            category: options.category,
+            origin: options.origin,
+            role: options.role,
+        });
+        let idempotency = options.idempotency_key.as_deref().map(|key| self.store().views.keys.idempotency(organisation.number, key));
+        Ok(Session {
+            hub: self.clone(),
+            org: organisation.number,
+            decoder: Decoder::new(options.encoding)?,
+            options,
+            defaults,
+            bytes: 0,
+            beginning: Vec::new(),
+            splitting: None,
+            parsing: VecDeque::new(),
+            held: None,
+            applying: VecDeque::new(),
+            nonce: receipt::nonce(),
+            idempotency,
+            ordinal: 0,
+            quota_left,
+            outcome: Outcome::default(),
+        })
+    }
+}
+
+impl Session {
+    /// Takes the next bytes of the body; waits where the hub has too much work.
+    ///
+    /// # Errors
+    /// [`HubError`]; what was written before stays, and is not taken twice when sent again with the same idempotency key.
+    pub async fn push(&mut self, bytes: Bytes) -> Result<(), HubError> {
+        let hub = self.hub.clone();
+        let plain = self.decoder.push(&bytes, hub.options.max_body.saturating_sub(self.bytes))?;
+        self.bytes += plain.len() as u64;
+        if self.bytes > hub.options.max_body {
+            return Err(HubError::TooLarge { limit: hub.options.max_body, unit: "bytes after decompression" });
+        }
+        self.split(&plain).await
+    }
+
+    /// Ends the body and waits until its events are durable and applied.
+    ///
+    /// # Errors
+    /// As [`Session::push`]; [`HubError::NothingUsable`] where every entry was refused.
+    pub async fn finish(mut self) -> Result<Outcome, HubError> {
+        let rest = self.decoder.finish()?;
+        self.bytes += rest.len() as u64;
+        self.split(&rest).await?;
+        if self.splitting.is_none() {
+            self.tell_format();
+            let beginning = std::mem::take(&mut self.beginning);
+            self.cut(&beginning).await?;
+        }
+        let last = match &mut self.splitting {
+            Some(splitting) => splitting.splitter.finish().map_err(split_error)?,
+            None => None,
+        };
+        if let Some(chunk) = last {
+            self.parse(chunk).await?;
+        }
+        self.take_chunks().await?;
+        while !self.parsing.is_empty() {
+            self.next_parsed().await?;
+        }
+        self.submit_held(true).await?;
+        while !self.applying.is_empty() {
+            self.next_applied().await?;
+        }
+        if self.options.dry_run {
+            self.outcome.dry_run = true;
+        }
+        if self.outcome.accepted + self.outcome.merged == 0 && self.outcome.refused > 0 {
+            return Err(HubError::NothingUsable { outcome: Box::new(self.outcome) });
+        }
+        metrics::counter!("bongsu_events_accepted_total").increment(self.outcome.accepted);
+        metrics::counter!("bongsu_events_merged_total").increment(self.outcome.merged);
+        metrics::counter!("bongsu_events_refused_total").increment(self.outcome.refused);
+        Ok(self.outcome)
+    }
+
+    async fn split(&mut self, plain: &[u8]) -> Result<(), HubError> {
+        if self.splitting.is_none() {
+            self.beginning.extend_from_slice(plain);
+            if self.beginning.len() < DETECT_BYTES && self.options.format.is_none() {
+                return Ok(());
+            }
+            self.tell_format();
+            let beginning = std::mem::take(&mut self.beginning);
+            return self.cut(&beginning).await;
+        }
+        self.cut(plain).await
+    }
+
+    fn tell_format(&mut self) {
+        let detected = || {
+            let beginning = self.beginning.get(..DETECT_BYTES).unwrap_or(&self.beginning);
+            formats::detect_format(beginning, self.options.file_name.as_deref())
+        };
+        let format = self.options.format.unwrap_or_else(detected);
+        let limits = Limits { target_bytes: CHUNK_BYTES, entry_bytes: ENTRY_BYTES, document_bytes: self.hub.options.max_body as usize };
+        self.splitting = Some(Splitting { format, splitter: Splitter::new(format, limits), header: None });
+    }
+
+    async fn cut(&mut self, plain: &[u8]) -> Result<(), HubError> {
+        // A large piece is cut step by step, so that chunks leave while it is being cut.
+        for piece in plain.chunks(CHUNK_BYTES) {
+            if let Some(splitting) = &mut self.splitting {
+                splitting.splitter.push(piece).map_err(split_error)?;
+            }
+            self.take_chunks().await?;
+        }
+        Ok(())
+    }
+
+    async fn take_chunks(&mut self) -> Result<(), HubError> {
+        while let Some(chunk) = self.splitting.as_mut().and_then(|splitting| splitting.splitter.next_chunk()) {
+            self.parse(chunk).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives a chunk to a parse thread; waits for older ones where too many are ahead.
+    async fn parse(&mut self, chunk: Chunk) -> Result<(), HubError> {
+        let Some(splitting) = &mut self.splitting else { return Ok(()) };
+        let format = splitting.format;
+        let header = splitting.header.get_or_insert_with(|| Arc::new(Header::read(format, &chunk.bytes))).clone();
+        while self.parsing.len() >= PARSE_AHEAD {
+            self.next_parsed().await?;
+        }
+        let permit = self.hub.share(chunk.bytes.len()).await?;
+        let (reply, parsed) = oneshot::channel();
+        self.hub.workers.parse(ParseJob { format, header, chunk, defaults: self.defaults.clone(), org: self.org, reply })?;
+        self.parsing.push_back((parsed, permit));
+        Ok(())
+    }
+
+    /// Takes the oldest parsed chunk and hands its events to the store.
+    async fn next_parsed(&mut self) -> Result<(), HubError> {
+        let Some((parsed, permit)) = self.parsing.pop_front() else { return Ok(()) };
+        let parsed = parsed.await.map_err(|_| HubError::Overloaded { retry_after: 5 })?;
+        self.name_refusals(parsed.refusals);
+        let events: u64 = parsed.batches.iter().map(|batch| batch.prepared.events.len() as u64).sum();
+        let so_far = self.ordinal + self.held_events() + events;
+        if so_far + self.outcome.refused > self.hub.options.max_events {
+            return Err(HubError::TooLarge { limit: self.hub.options.max_events, unit: "events a request" });
+        }
+        if self.quota_left.is_some_and(|left| so_far > left) {
+            return Err(HubError::Quota { retry_after: self.hub.quotas.seconds_to_next_day(self.defaults.now) });
+        }
+        if self.options.dry_run {
+            self.outcome.accepted += events;
+            return Ok(());
+        }
+        let permit = Arc::new(permit);
+        for batch in parsed.batches {
+            self.submit_held(false).await?;
+            self.held = Some((batch, Some(permit.clone())));
+        }
+        // Answers that are there already give their memory back.
+        while self.applying.front_mut().is_some_and(|(answer, _)| !answer.is_empty()) {
+            self.next_applied().await?;
+        }
+        Ok(())
+    }
+
+    fn held_events(&self) -> u64 {
+        self.held.as_ref().map_or(0, |(batch, _)| batch.prepared.events.len() as u64)
+    }
+
+    fn name_refusals(&mut self, refusals: Vec<Refusal>) {
+        self.outcome.refused += refusals.len() as u64;
+        let room = MAX_ERRORS.saturating_sub(self.outcome.errors.len());
+        self.outcome.errors.extend(refusals.into_iter().take(room).map(|Refusal { line, reason }| LineError { line, reason }));
+    }
+
+    async fn submit_held(&mut self, last: bool) -> Result<(), HubError> {
+        let Some((batch, permit)) = self.held.take() else { return Ok(()) };
+        let rows = batch.prepared.events.len() as u32;
+        let submission =
+            Submission { org: self.org, nonce: self.nonce, idempotency: self.idempotency, first_ordinal: self.ordinal, start: 0, rows, last };
+        self.ordinal += u64::from(rows);
+        let (reply, answer) = oneshot::channel();
+        self.hub.store().submit(Batch { prepared: batch.prepared, encoded: batch.encoded, submission, reply }).await?;
+        self.applying.push_back((answer, permit));
+        Ok(())
+    }
+
+    async fn next_applied(&mut self) -> Result<(), HubError> {
+        let Some((answer, permit)) = self.applying.pop_front() else { return Ok(()) };
+        let result = answer.await.map_err(|_| HubError::Overloaded { retry_after: 5 })??;
+        drop(permit);
+        self.hub.quotas.used(self.org, self.defaults.now, result.applied.accepted);
+        self.outcome.accepted += result.applied.accepted;
+        self.outcome.merged += result.applied.merged;
+        if self.outcome.first_seq.is_none() {
+            self.outcome.first_seq = Some(result.first_seq);
+            self.outcome.receipt = Some(make_receipt(result.first_seq, self.nonce).to_string());
+        }
+        self.outcome.last_seq = self.outcome.last_seq.max(Some(result.last_seq));
+        Ok(())
+    }
+}
+
+impl Hub {
+    /// A share of the memory for work under way.
+    async fn share(&self, bytes: usize) -> Result<OwnedSemaphorePermit, HubError> {
+        // One document may be larger than all shares together: it then waits for all of them.
+        let kib = (bytes / 1024 + 1).min(MAX_IN_FLIGHT / 1024) as u32;
+        let permit = tokio::time::timeout(MAX_WAIT, self.in_flight.clone().acquire_many_owned(kib)).await;
+        match permit {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(HubError::Overloaded { retry_after: 2 }),
+        }
+    }
+}
+
+fn split_error(error: SplitError) -> HubError {
+    match error {
+        SplitError::DocumentTooLarge { limit } => HubError::TooLarge { limit: limit as u64, unit: "bytes a document" },
+        #[expect(unreachable_patterns, reason = "the splitter may learn to refuse more")]
+        other => HubError::BadBody(other.to_string()),
+    }
+}
+
+impl From<StoreError> for HubError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::DiskFull => Self::DiskFull,
+            StoreError::ReadOnly => Self::ReadOnly,
+            StoreError::Stopped => Self::Overloaded { retry_after: 10 },
+            StoreError::Ledger(store::ledger::LedgerError::DiskFull) => Self::DiskFull,
+            StoreError::Ledger(_) | StoreError::View(_) => Self::Internal(Box::new(error)),
+        }
+    }
+}

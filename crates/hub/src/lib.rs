@@ -1,0 +1,23 @@
+//! Use cases: what members, authorities and the coordinator do with the hub.
+//!
+//! Flow: a door (`web`) authenticates a key into an [`Actor`] and calls one use case of [`Hub`], whose signature takes the actor.
+//! Invariant: nothing leaves without `policy`; success of a write means durable and applied.
+//! Not here: HTTP (`web`), engines (`store`), configuration files (`bongsu`).
+
+pub mod actor;
+pub mod answers;
+pub mod clock;
+mod days;
+pub mod directory;
+pub mod error;
+pub mod intake;
+pub mod members;
+mod outbox;
+mod quota;
+pub mod sharing;
+mod warning_lists;
+mod hub;
+
+pub use actor::Actor;
+pub use error::HubError;
+pub use hub::{Hub, HubOptions};

@@ -1,0 +1,292 @@
+//! Organisations: adding, showing, changing, standing; and the hub's own at the first start.
+
+use super::shapes::{HistoryRow, NewOrganisation, OrganisationPatch, OrganisationView};
+use super::{MAX_PAGE, Members, coordinator_only, invalid, is_hub, keys, may_know, reason_text, taken};
+use crate::{Actor, HubError};
+use model::{KeyRole, OrgId, OrgKind, OrgNo, Organisation, Pap, Standing, Text, Timestamp, Tlp};
+use serde_json::{Value, json};
+use store::records::{Change, MAX_NAME};
+
+/// Name of the hub's own organisation.
+const HUB_NAME: &str = "Coordination centre";
+/// Groups of an organisation, and organisations it acts for, at the most.
+const MAX_LINKS: usize = 100;
+/// Characters of a group's id at the most.
+const MAX_GROUP: usize = 64;
+
+/// Number of an organisation that has not been given one.
+const UNNUMBERED: OrgNo = OrgNo(u32::MAX);
+/// The refusal of whatever would lock the duty desk out.
+const HUB_STAYS: HubError = HubError::Forbidden("the hub's own organisation stays a cert and a member");
+
+impl Members {
+    /// Creates the hub's own organisation and a coordinator's key at the first start; gives the key's secret.
+    pub async fn bootstrap(&self) -> Result<Option<String>, HubError> {
+        self.bootstrap_keeping(|_| Ok(())).await
+    }
+
+    /// As [`Members::bootstrap`], and calls `keep` with the secret before anything is committed, so that no crash can lose it.
+    pub async fn bootstrap_keeping(&self, keep: impl FnOnce(&str) -> std::io::Result<()> + Send) -> Result<Option<String>, HubError> {
+        if self.directory.organisation(OrgNo::HUB).is_some() {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        let hub = Organisation {
+            kind: OrgKind::Cert,
+            ..blank(OrgId(self.clock.uuid()), OrgNo::HUB, HUB_NAME.to_owned(), now)
+        };
+        let change = Change { actor_key: None, actor_org: None, at: now, action: "bootstrap", reason: "first start" };
+        let mut writer = self.records.write().await?;
+        if !writer.ensure_hub(&hub, &change, &[control(&hub)]).await? {
+            drop(writer);
+            self.directory.refresh(&self.records).await?;
+            return Ok(None);
+        }
+        let (key, secret) = keys::fresh(model::KeyId(self.clock.uuid()), hub.id, KeyRole::Coordinator, now);
+        writer.insert(&key, &change, &[]).await?;
+        keep(&secret).map_err(|error| HubError::Internal(Box::new(error)))?;
+        self.commit(writer).await?;
+        Ok(Some(secret))
+    }
+
+    /// Adds an organisation: accredited, in full standing.
+    pub async fn add(&self, actor: &Actor, new: NewOrganisation) -> Result<Organisation, HubError> {
+        coordinator_only(actor)?;
+        let change = self.noted(actor, "add", "");
+        let mut organisation = blank(OrgId(self.clock.uuid()), UNNUMBERED, new.name, change.at);
+        organisation.kind = new.kind;
+        organisation.constituency = new.constituency;
+        organisation.sector = new.sector;
+        organisation.country = new.country;
+        self.tidy(&mut organisation)?;
+        let mut writer = self.records.write().await?;
+        organisation.number = OrgNo(writer.next_number::<Organisation>().await?);
+        writer
+            .insert(&organisation, &change, &[control(&organisation)])
+            .await
+            .map_err(|error| taken(error, "/name", "another organisation has this name"))?;
+        self.commit(writer).await?;
+        Ok(organisation)
+    }
+
+    /// The organisations the actor may know, newest first, and where the next page starts.
+    pub fn list(&self, actor: &Actor, limit: usize, cursor: Option<&str>) -> Result<(Vec<OrganisationView>, Option<String>), HubError> {
+        let before = match cursor {
+            Some(cursor) => Some(u32::from_str_radix(cursor, 16).map_err(|_| invalid("cursor", "not a cursor of this list"))?),
+            None => None,
+        };
+        let limit = limit.clamp(1, MAX_PAGE);
+        let snapshot = self.directory.snapshot();
+        let mut rest = snapshot
+            .organisations()
+            .rev()
+            .filter(|organisation| before.is_none_or(|before| organisation.number.0 < before) && may_know(actor, organisation));
+        let page: Vec<OrganisationView> = rest.by_ref().take(limit).map(|organisation| view(organisation)).collect();
+        let more = rest.next().is_some();
+        let next = page.last().filter(|_| more).map(|last| format!("{:x}", last.organisation.number.0));
+        Ok((page, next))
+    }
+
+    /// One organisation.
+    pub fn show(&self, actor: &Actor, id: OrgId) -> Result<OrganisationView, HubError> {
+        self.known(actor, id).map(|organisation| view(&organisation))
+    }
+
+    /// Changes an organisation that the caller read at `version`.
+    pub async fn change(
+        &self,
+        actor: &Actor,
+        id: OrgId,
+        version: u64,
+        patch: OrganisationPatch,
+        reason: &str,
+    ) -> Result<OrganisationView, HubError> {
+        self.known(actor, id)?;
+        let mut writer = self.records.write().await?;
+        let mut organisation: Organisation = writer.get(&id.to_string()).await?.ok_or(HubError::NotFound)?;
+        if organisation.version != version {
+            return Err(HubError::Conflict { given: version, current: organisation.version });
+        }
+        let own_administrator = actor.role == KeyRole::MemberAdmin && actor.organisation.id == id;
+        if !actor.is_coordinator() && !(own_administrator && patch.is_members_own()) {
+            return Err(HubError::Forbidden("only the coordinator may change this; a member's administrator sets named, default_tlp and default_pap"));
+        }
+        let reason = reason_text("/reason", reason, false)?;
+        patch.apply(&mut organisation);
+        self.tidy(&mut organisation)?;
+        self.check_kind(&organisation)?;
+        let change = self.noted(actor, "change", reason);
+        self.save(writer, organisation, version, &change).await
+    }
+
+    /// Sets the standing: by rule, or by an operator who hears an appeal.
+    pub async fn set_standing(&self, actor: &Actor, id: OrgId, standing: Standing, reason: &str) -> Result<OrganisationView, HubError> {
+        self.known(actor, id)?;
+        coordinator_only(actor)?;
+        let reason = reason_text("/reason", reason, true)?;
+        let mut writer = self.records.write().await?;
+        let mut organisation: Organisation = writer.get(&id.to_string()).await?.ok_or(HubError::NotFound)?;
+        if is_hub(&organisation) && standing == Standing::Revoked {
+            return Err(HUB_STAYS);
+        }
+        organisation.standing = standing;
+        let version = organisation.version;
+        let change = self.noted(actor, "standing", reason);
+        self.save(writer, organisation, version, &change).await
+    }
+
+    /// Every change of an organisation, newest first.
+    pub async fn history(&self, actor: &Actor, id: OrgId) -> Result<Vec<HistoryRow>, HubError> {
+        self.known(actor, id)?;
+        match actor.role {
+            KeyRole::Coordinator | KeyRole::Authority | KeyRole::Auditor | KeyRole::MemberAdmin => {}
+            KeyRole::Analyst | KeyRole::Reporter | KeyRole::Reader => {
+                return Err(HubError::Forbidden("the history is for administrators, authorities and auditors"));
+            }
+        }
+        let rows = self.records.history(&id.to_string()).await?;
+        rows.into_iter()
+            .map(|row| {
+                let content = serde_json::from_str(&row.content).map_err(|error| HubError::Internal(Box::new(error)))?;
+                Ok(HistoryRow {
+                    version: row.version,
+                    at: row.at,
+                    key: row.actor_key,
+                    organisation: row.actor_org,
+                    action: row.action,
+                    reason: row.reason,
+                    content,
+                    hash: row.hash,
+                })
+            })
+            .collect()
+    }
+
+    async fn save(
+        &self,
+        mut writer: store::records::Writer,
+        mut organisation: Organisation,
+        version: u64,
+        change: &Change<'_>,
+    ) -> Result<OrganisationView, HubError> {
+        organisation.version = version + 1;
+        organisation.updated = change.at;
+        writer
+            .update(&organisation, version, change, &[control(&organisation)])
+            .await
+            .map_err(|error| taken(error, "/name", "another organisation has this name"))?;
+        self.commit(writer).await?;
+        Ok(OrganisationView { organisation })
+    }
+
+    /// Checks every field and brings it into its one form.
+    fn tidy(&self, organisation: &mut Organisation) -> Result<(), HubError> {
+        let name = organisation.name.trim();
+        let length = name.chars().count();
+        if length == 0 || length > MAX_NAME || name.chars().any(char::is_control) {
+            return Err(invalid("/name", format!("a name has 1 to {MAX_NAME} characters and no control characters")));
+        }
+        organisation.name = name.to_owned();
+        if organisation.kind == OrgKind::Partner {
+            organisation.constituency = None;
+            organisation.sector = None;
+        } else if organisation.agreement.is_some() {
+            return Err(invalid("/agreement", "only a partner has an agreement"));
+        }
+        let without_line = matches!(organisation.kind, OrgKind::Partner | OrgKind::Vendor) || is_hub(organisation);
+        if organisation.constituency.is_none() && !without_line {
+            return Err(invalid("/constituency", "needed for a company, agency, authority or cert"));
+        }
+        if let Some(sector) = &mut organisation.sector {
+            *sector = Text::from(sector.trim().to_lowercase());
+            if !self.sectors.contains(sector) {
+                return Err(invalid("/sector", format!("not a sector; known: {}", self.sectors.join(" "))));
+            }
+        }
+        if let Some(country) = &mut organisation.country {
+            *country = Text::from(country.trim().to_ascii_uppercase());
+            if country.len() != 2 || !country.bytes().all(|byte| byte.is_ascii_uppercase()) {
+                return Err(invalid("/country", "a country has two letters"));
+            }
+        }
+        for group in &mut organisation.groups {
+            *group = Text::from(group.trim().to_lowercase());
+            let plain = group.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+            // Audiences name organisations, sectors and groups alike; a group must not pass for one of the others.
+            if group.is_empty() || group.len() > MAX_GROUP || !plain || group.starts_with("org_") || self.sectors.contains(group) {
+                return Err(invalid("/groups", "a group's id has letters, digits and -_. and is neither an organisation's id nor a sector"));
+            }
+        }
+        organisation.groups.sort_unstable();
+        organisation.groups.dedup();
+        organisation.acts_for.sort_unstable();
+        organisation.acts_for.dedup();
+        if organisation.groups.len() > MAX_LINKS || organisation.acts_for.len() > MAX_LINKS {
+            return Err(HubError::TooLarge { limit: MAX_LINKS as u64, unit: "groups or organisations acted for" });
+        }
+        let own_id = organisation.id;
+        if organisation.acts_for.iter().any(|id| *id == own_id || self.directory.by_id(*id).is_none()) {
+            return Err(invalid("/acts_for", "names an organisation that does not exist"));
+        }
+        if is_hub(organisation) && (organisation.kind != OrgKind::Cert || organisation.standing == Standing::Revoked) {
+            return Err(HUB_STAYS);
+        }
+        Ok(())
+    }
+
+    /// Refuses a kind that does not fit the roles of keys given out.
+    fn check_kind(&self, organisation: &Organisation) -> Result<(), HubError> {
+        let now = self.clock.now();
+        let misfit = self
+            .directory
+            .snapshot()
+            .keys_of(organisation.id)
+            .iter()
+            .any(|facts| crate::directory::key_state(&facts.key, now).holds() && !keys::role_fits(facts.key.role, organisation));
+        if misfit { Err(invalid("/kind", "does not fit the role of a key given out; revoke the key first")) } else { Ok(()) }
+    }
+}
+
+fn blank(id: OrgId, number: OrgNo, name: String, now: Timestamp) -> Organisation {
+    Organisation {
+        id,
+        number,
+        name,
+        kind: OrgKind::Company,
+        constituency: None,
+        sector: None,
+        country: None,
+        groups: Vec::new(),
+        standing: Standing::Full,
+        acts_for: Vec::new(),
+        agreement: None,
+        default_tlp: Tlp::Amber,
+        default_pap: Pap::Green,
+        named: false,
+        quota_per_day: None,
+        version: 1,
+        created: now,
+        updated: now,
+    }
+}
+
+fn view(organisation: &Organisation) -> OrganisationView {
+    OrganisationView { organisation: organisation.clone() }
+}
+
+/// What the ledger is told of an organisation.
+fn control(organisation: &Organisation) -> Value {
+    json!({
+        "control": "organisation",
+        "id": organisation.id,
+        "number": organisation.number,
+        "kind": organisation.kind,
+        "constituency": organisation.constituency,
+        "sector": organisation.sector,
+        "country": organisation.country,
+        "groups": organisation.groups,
+        "standing": organisation.standing,
+        "agreement": organisation.agreement,
+        "version": organisation.version,
+    })
+}

@@ -1,0 +1,449 @@
+//! Facts of members, keys, registrations and claims, through a records store on disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use super::*;
+use model::organisation::Agreement;
+use model::{Constituency, KeyId, ObservableType, OrgKind, Standing, Timestamp, Tlp};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use store::records::{ClaimState, NetworkKind, NetworkState};
+
+const START: i64 = 1_800_000_000;
+
+struct Nation {
+    folder: tempfile::TempDir,
+    members: Members,
+    directory: Arc<Directory>,
+    records: Arc<Records>,
+    seconds: Arc<AtomicI64>,
+    first_secret: String,
+}
+
+fn home() -> IpAddr {
+    "192.0.2.10".parse().unwrap()
+}
+
+impl Nation {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Arc::new(Records::open(&folder.path().join("records.sqlite")).await.unwrap());
+        let directory = Arc::new(Directory::load(&records).await.unwrap());
+        let seconds = Arc::new(AtomicI64::new(START));
+        let clock = {
+            let seconds = Arc::clone(&seconds);
+            Clock::from_fn(move || Timestamp::from_seconds(seconds.load(Ordering::Relaxed)))
+        };
+        let members = Members::new(Arc::clone(&records), Arc::clone(&directory), clock);
+        let first_secret = members.bootstrap().await.unwrap().unwrap();
+        Self { folder, members, directory, records, seconds, first_secret }
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.seconds.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    fn enter(&self, secret: &str, peer: IpAddr) -> Result<Actor, HubError> {
+        self.directory.authenticate(secret, peer, self.members.clock.now())
+    }
+
+    fn coordinator(&self) -> Actor {
+        self.enter(&self.first_secret, home()).unwrap()
+    }
+
+    async fn organisation(&self, name: &str, kind: OrgKind, constituency: Option<Constituency>) -> OrgId {
+        let new = NewOrganisation { name: name.to_owned(), kind, constituency, sector: None, country: None };
+        self.members.add(&self.coordinator(), new).await.unwrap().id
+    }
+
+    async fn key(&self, organisation: OrgId, role: KeyRole) -> (KeyId, String) {
+        self.members.add_key(&self.coordinator(), organisation, plain(role)).await.unwrap()
+    }
+
+    async fn actor(&self, organisation: OrgId, role: KeyRole) -> Actor {
+        let (_, secret) = self.key(organisation, role).await;
+        self.enter(&secret, home()).unwrap()
+    }
+}
+
+fn plain(role: KeyRole) -> NewKey {
+    NewKey { role, expires: None, allow: Vec::new(), red: false }
+}
+
+fn verdict<T>(result: &Result<T, HubError>) -> &'static str {
+    match result {
+        Ok(_) => "ok",
+        Err(HubError::Forbidden(_)) => "forbidden",
+        Err(HubError::NotFound) => "not found",
+        Err(HubError::Invalid { .. }) => "invalid",
+        Err(HubError::Conflict { .. }) => "conflict",
+        Err(HubError::IllegalStep { .. }) => "illegal",
+        Err(HubError::Unauthenticated) => "unauthenticated",
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_first_start_makes_one_coordinator_and_the_next_none() {
+    let nation = Nation::new().await;
+    let coordinator = nation.coordinator();
+    assert!(coordinator.is_coordinator());
+    assert_eq!(coordinator.organisation.number, OrgNo::HUB);
+    assert_eq!(nation.members.bootstrap().await.unwrap(), None);
+    assert_eq!(nation.records.outbox_pending(10).await.unwrap().len(), 1);
+    for entry in std::fs::read_dir(nation.folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(nation.first_secret.len()).any(|window| window == nation.first_secret.as_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn who_may_do_what_to_whom() {
+    let nation = Nation::new().await;
+    let own = nation.organisation("Own", OrgKind::Company, Some(Constituency::Private)).await;
+    let authority = nation.organisation("Authority", OrgKind::Authority, Some(Constituency::Private)).await;
+    let stranger = nation.organisation("Stranger", OrgKind::Agency, Some(Constituency::Public)).await;
+    let everyone = [
+        nation.coordinator(),
+        nation.actor(authority, KeyRole::Authority).await,
+        nation.actor(own, KeyRole::MemberAdmin).await,
+        nation.actor(own, KeyRole::Analyst).await,
+        nation.actor(own, KeyRole::Reporter).await,
+        nation.actor(own, KeyRole::Reader).await,
+        nation.actor(own, KeyRole::Auditor).await,
+    ];
+    // Each row: what is done to which organisation, and the verdict for coordinator, authority, administrator, analyst, reporter, reader, auditor.
+    let table: [(&str, OrgId, [&str; 7]); 9] = [
+        ("show", own, ["ok"; 7]),
+        ("show", stranger, ["ok", "not found", "not found", "not found", "not found", "not found", "ok"]),
+        ("list keys", own, ["ok", "forbidden", "ok", "forbidden", "forbidden", "forbidden", "ok"]),
+        ("list keys", stranger, ["ok", "not found", "not found", "not found", "not found", "not found", "ok"]),
+        ("add reader", own, ["ok", "forbidden", "ok", "forbidden", "forbidden", "forbidden", "forbidden"]),
+        ("add reader", stranger, ["ok", "not found", "not found", "not found", "not found", "not found", "forbidden"]),
+        ("add auditor", own, ["ok", "forbidden", "forbidden", "forbidden", "forbidden", "forbidden", "forbidden"]),
+        ("add red", own, ["ok", "forbidden", "forbidden", "forbidden", "forbidden", "forbidden", "forbidden"]),
+        ("history", own, ["ok", "ok", "ok", "forbidden", "forbidden", "forbidden", "ok"]),
+    ];
+    for (what, organisation, expected) in table {
+        for (actor, expected) in everyone.iter().zip(expected) {
+            let members = &nation.members;
+            let got = match what {
+                "show" => verdict(&members.show(actor, organisation)),
+                "list keys" => verdict(&members.list_keys(actor, organisation)),
+                "add reader" => verdict(&members.add_key(actor, organisation, plain(KeyRole::Reader)).await),
+                "add auditor" => verdict(&members.add_key(actor, organisation, plain(KeyRole::Auditor)).await),
+                "add red" => verdict(&members.add_key(actor, organisation, NewKey { red: true, ..plain(KeyRole::Reader) }).await),
+                "history" => verdict(&members.history(actor, organisation).await),
+                other => panic!("{other}"),
+            };
+            assert_eq!(got, expected, "{what} by {}", actor.role);
+        }
+    }
+    for actor in &everyone[1..] {
+        let new = NewOrganisation { name: "New".to_owned(), kind: OrgKind::Vendor, constituency: None, sector: None, country: None };
+        assert_eq!(verdict(&nation.members.add(actor, new).await), "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn powerful_roles_fit_their_kinds_only() {
+    let nation = Nation::new().await;
+    let company = nation.organisation("Company", OrgKind::Company, Some(Constituency::Private)).await;
+    let cert = nation.organisation("Cert", OrgKind::Cert, Some(Constituency::Private)).await;
+    let coordinator = nation.coordinator();
+    for (organisation, role, expected) in [
+        (company, KeyRole::Coordinator, "invalid"),
+        (company, KeyRole::Authority, "invalid"),
+        (cert, KeyRole::Coordinator, "ok"),
+        (cert, KeyRole::Authority, "invalid"),
+        (coordinator.organisation.id, KeyRole::Coordinator, "ok"),
+    ] {
+        assert_eq!(verdict(&nation.members.add_key(&coordinator, organisation, plain(role)).await), expected, "{role}");
+    }
+    let to_company = OrganisationPatch { kind: Some(OrgKind::Company), ..OrganisationPatch::default() };
+    assert_eq!(verdict(&nation.members.change(&coordinator, cert, 1, to_company, "").await), "invalid");
+}
+
+#[tokio::test]
+async fn fields_are_checked_and_a_partner_has_no_line() {
+    let nation = Nation::new().await;
+    let coordinator = nation.coordinator();
+    let base = NewOrganisation {
+        name: " Han River Power ".to_owned(),
+        kind: OrgKind::Company,
+        constituency: Some(Constituency::Private),
+        sector: Some(Text::from("Energy")),
+        country: Some(Text::from("kr")),
+    };
+    let added = nation.members.add(&coordinator, base.clone()).await.unwrap();
+    assert_eq!((added.name.as_str(), added.number), ("Han River Power", OrgNo(1)));
+    assert_eq!((added.sector.as_deref(), added.country.as_deref()), (Some("energy"), Some("KR")));
+    let refused = [
+        base.clone(),
+        NewOrganisation { name: "HAN RIVER POWER".to_owned(), ..base.clone() },
+        NewOrganisation { name: String::new(), ..base.clone() },
+        NewOrganisation { name: "x".repeat(201), ..base.clone() },
+        NewOrganisation { name: "A".to_owned(), constituency: None, ..base.clone() },
+        NewOrganisation { name: "A".to_owned(), sector: Some(Text::from("poetry")), ..base.clone() },
+        NewOrganisation { name: "A".to_owned(), country: Some(Text::from("KOR")), ..base.clone() },
+    ];
+    for new in refused {
+        assert_eq!(verdict(&nation.members.add(&coordinator, new).await), "invalid");
+    }
+    let partner = NewOrganisation { name: "Partner".to_owned(), kind: OrgKind::Partner, sector: Some(Text::from("poetry")), ..base };
+    let partner = nation.members.add(&coordinator, partner).await.unwrap();
+    assert_eq!((partner.constituency, partner.sector, partner.number), (None, None, OrgNo(2)));
+    let agreement = Agreement { max_tlp: Tlp::Amber, expires: None };
+    let patch = OrganisationPatch { agreement: Patch::Set(agreement.clone()), ..OrganisationPatch::default() };
+    let changed = nation.members.change(&coordinator, partner.id, 1, patch, "signed").await.unwrap();
+    assert_eq!((changed.organisation.agreement, changed.organisation.version), (Some(agreement), 2));
+}
+
+#[tokio::test]
+async fn a_stale_version_is_told_before_rights_but_not_to_strangers() {
+    let nation = Nation::new().await;
+    let own = nation.organisation("Own", OrgKind::Company, Some(Constituency::Private)).await;
+    let other = nation.organisation("Other", OrgKind::Company, Some(Constituency::Private)).await;
+    let administrator = nation.actor(own, KeyRole::MemberAdmin).await;
+    let reader = nation.actor(own, KeyRole::Reader).await;
+    let named: OrganisationPatch = serde_json::from_str(r#"{"named": true, "default_tlp": "green"}"#).unwrap();
+    let changed = nation.members.change(&administrator, own, 1, named.clone(), "we stand by it").await.unwrap();
+    assert!(changed.organisation.named);
+    assert_eq!(nation.directory.by_id(own).unwrap().default_tlp, Tlp::Green);
+    for actor in [&administrator, &reader] {
+        let refused = nation.members.change(actor, own, 1, named.clone(), "").await;
+        assert!(matches!(refused, Err(HubError::Conflict { given: 1, current: 2 })));
+    }
+    assert_eq!(verdict(&nation.members.change(&reader, own, 2, named.clone(), "").await), "forbidden");
+    assert_eq!(verdict(&nation.members.change(&administrator, other, 9, named, "").await), "not found");
+    let sector: OrganisationPatch = serde_json::from_str(r#"{"sector": null}"#).unwrap();
+    assert_eq!(sector.sector, Patch::Clear);
+    assert_eq!(verdict(&nation.members.change(&administrator, own, 2, sector, "").await), "forbidden");
+    let history = nation.members.history(&administrator, own).await.unwrap();
+    assert_eq!(history.iter().map(|row| (row.version, row.action.as_str(), row.reason.as_str())).collect::<Vec<_>>(), [
+        (2, "change", "we stand by it"),
+        (1, "add", ""),
+    ]);
+    assert_eq!(nation.records.verify_history().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn lists_name_only_whom_the_actor_may_know_and_page_newest_first() {
+    let nation = Nation::new().await;
+    let mut private = Vec::new();
+    for number in 0..5 {
+        private.push(nation.organisation(&format!("Private {number}"), OrgKind::Company, Some(Constituency::Private)).await);
+    }
+    let authority = nation.organisation("Authority", OrgKind::Authority, Some(Constituency::Private)).await;
+    let public = nation.organisation("Public", OrgKind::Agency, Some(Constituency::Public)).await;
+    let ids = |views: Vec<OrganisationView>| views.into_iter().map(|view| view.organisation.id).collect::<Vec<_>>();
+
+    let authority_actor = nation.actor(authority, KeyRole::Authority).await;
+    let mut seen = Vec::new();
+    let mut cursor = None;
+    loop {
+        let (page, next) = nation.members.list(&authority_actor, 2, cursor.as_deref()).unwrap();
+        seen.extend(ids(page));
+        if next.is_none() {
+            break;
+        }
+        cursor = next;
+    }
+    let mut expected = private.clone();
+    expected.push(authority);
+    expected.reverse();
+    assert_eq!(seen, expected);
+    let analyst = nation.actor(public, KeyRole::Analyst).await;
+    assert_eq!(ids(nation.members.list(&analyst, 100, None).unwrap().0), [public]);
+    assert_eq!(nation.members.list(&nation.coordinator(), 100, None).unwrap().0.len(), 8);
+    assert_eq!(verdict(&nation.members.list(&analyst, 1, Some("no cursor"))), "invalid");
+}
+
+#[tokio::test]
+async fn a_rotated_key_holds_until_the_overlap_ends() {
+    let nation = Nation::new().await;
+    let own = nation.organisation("Own", OrgKind::Company, Some(Constituency::Private)).await;
+    let administrator = nation.actor(own, KeyRole::MemberAdmin).await;
+    let (old, old_secret) = nation.key(own, KeyRole::Analyst).await;
+    let (_, new_secret) = nation.members.rotate_key(&administrator, own, old, Duration::from_secs(60)).await.unwrap();
+    nation.pass(59);
+    assert!(nation.enter(&old_secret, home()).is_ok());
+    assert_eq!(verdict(&nation.members.rotate_key(&administrator, own, old, Duration::ZERO).await), "illegal");
+    nation.pass(1);
+    assert_eq!(verdict(&nation.enter(&old_secret, home())), "unauthenticated");
+    assert_eq!(nation.enter(&new_secret, home()).unwrap().role, KeyRole::Analyst);
+    assert_eq!(verdict(&nation.members.rotate_key(&administrator, own, old, MAX_OVERLAP + Duration::from_secs(1)).await), "invalid");
+}
+
+#[tokio::test]
+async fn a_key_opens_nothing_from_elsewhere_after_expiry_or_when_revoked() {
+    let nation = Nation::new().await;
+    let own = nation.organisation("Own", OrgKind::Company, Some(Constituency::Private)).await;
+    let new = NewKey {
+        role: KeyRole::Analyst,
+        expires: Some(Timestamp::from_seconds(START + 100)),
+        allow: vec!["192.0.2.10".to_owned(), "2001:db8::/32".to_owned()],
+        red: false,
+    };
+    let (id, secret) = nation.members.add_key(&nation.coordinator(), own, new.clone()).await.unwrap();
+    for (peer, expected) in [
+        ("192.0.2.10", "ok"),
+        ("::ffff:192.0.2.10", "ok"),
+        ("2001:db8::7", "ok"),
+        ("192.0.2.11", "unauthenticated"),
+        ("::1", "unauthenticated"),
+    ] {
+        assert_eq!(verdict(&nation.enter(&secret, peer.parse().unwrap())), expected, "{peer}");
+    }
+    for wrong in ["", "bgs_", &secret[..20], &secret.to_uppercase(), &format!("{secret}0")] {
+        assert_eq!(verdict(&nation.enter(wrong, home())), "unauthenticated");
+    }
+    let actor = nation.enter(&secret, home()).unwrap();
+    nation.pass(100);
+    assert_eq!(verdict(&nation.enter(&secret, home())), "unauthenticated");
+    assert_eq!(verdict(&nation.directory.again(&actor, nation.members.clock.now())), "unauthenticated");
+    assert_eq!(verdict(&nation.members.add_key(&nation.coordinator(), own, new).await), "invalid");
+
+    let bad = NewKey { allow: vec!["nowhere".to_owned()], ..plain(KeyRole::Reader) };
+    assert_eq!(verdict(&nation.members.add_key(&nation.coordinator(), own, bad).await), "invalid");
+    let (second, second_secret) = nation.key(own, KeyRole::Reader).await;
+    nation.members.revoke_key(&nation.coordinator(), own, second, "left").await.unwrap();
+    assert_eq!(verdict(&nation.enter(&second_secret, home())), "unauthenticated");
+    assert_eq!(verdict(&nation.members.revoke_key(&nation.coordinator(), own, second, "").await), "illegal");
+    let states: Vec<_> = nation.members.list_keys(&nation.coordinator(), own).unwrap().into_iter().map(|key| (key.id, key.state)).collect();
+    assert_eq!(states, [(second, crate::directory::KeyState::Revoked), (id, crate::directory::KeyState::Expired)]);
+}
+
+#[tokio::test]
+async fn the_last_coordinator_cannot_be_revoked_and_a_revoked_member_is_out() {
+    let nation = Nation::new().await;
+    let coordinator = nation.coordinator();
+    let hub = coordinator.organisation.id;
+    assert_eq!(verdict(&nation.members.revoke_key(&coordinator, hub, coordinator.key, "").await), "forbidden");
+    assert_eq!(verdict(&nation.members.set_standing(&coordinator, hub, Standing::Revoked, "oops").await), "forbidden");
+    let (second, _) = nation.key(hub, KeyRole::Coordinator).await;
+    assert_ne!(second, coordinator.key);
+    nation.members.revoke_key(&coordinator, hub, coordinator.key, "handed over").await.unwrap();
+    assert_eq!(verdict(&nation.enter(&nation.first_secret, home())), "unauthenticated");
+
+    let own = nation.members.add(&coordinator, NewOrganisation {
+        name: "Own".to_owned(), kind: OrgKind::Vendor, constituency: None, sector: None, country: None,
+    }).await.unwrap().id;
+    let (_, secret) = nation.members.add_key(&coordinator, own, plain(KeyRole::Analyst)).await.unwrap();
+    assert_eq!(verdict(&nation.members.set_standing(&coordinator, own, Standing::Revoked, " ").await), "invalid");
+    nation.members.set_standing(&coordinator, own, Standing::Revoked, "left the treaty").await.unwrap();
+    assert_eq!(verdict(&nation.enter(&secret, home())), "unauthenticated");
+}
+
+#[tokio::test]
+async fn last_use_survives_a_restart_once_written() {
+    let nation = Nation::new().await;
+    let coordinator = nation.coordinator();
+    nation.pass(5);
+    nation.coordinator();
+    nation.directory.write_last_uses(&nation.records).await.unwrap();
+    let again = Directory::load(&nation.records).await.unwrap();
+    let snapshot = again.snapshot();
+    let facts = snapshot.keys_of(coordinator.organisation.id);
+    assert_eq!(facts[0].last_used(), Some(Timestamp::from_seconds(START + 5)));
+}
+
+#[tokio::test]
+async fn a_registration_counts_once_another_than_its_owner_approved_it() {
+    let nation = Nation::new().await;
+    let own = nation.organisation("Own", OrgKind::Company, Some(Constituency::Private)).await;
+    let authority = nation.organisation("Authority", OrgKind::Authority, Some(Constituency::Private)).await;
+    let elsewhere = nation.organisation("Elsewhere", OrgKind::Authority, Some(Constituency::Public)).await;
+    let administrator = nation.actor(own, KeyRole::MemberAdmin).await;
+    let approver = nation.actor(authority, KeyRole::Authority).await;
+    let foreign = nation.actor(elsewhere, KeyRole::Authority).await;
+    let new = |value: &str| NewNetwork { kind: NetworkKind::Cidr, value: value.to_owned(), protected: true };
+
+    let pending = nation.members.add_network(&administrator, own, new("198.51.100.7/24")).await.unwrap();
+    assert_eq!((pending.state, pending.value.as_str()), (NetworkState::Pending, "198.51.100.0/24"));
+    assert_eq!(verdict(&nation.members.add_network(&administrator, own, new("198.51.100.0/24")).await), "invalid");
+    assert_eq!(verdict(&nation.members.add_network(&administrator, own, new("0.0.0.0/0")).await), "invalid");
+    assert_eq!(verdict(&nation.members.approve_network(&administrator, own, pending.id, "").await), "forbidden");
+    assert_eq!(verdict(&nation.members.approve_network(&foreign, own, pending.id, "").await), "not found");
+    let approved = nation.members.approve_network(&approver, own, pending.id, "proven by DNS").await.unwrap();
+    assert_eq!(approved.state, NetworkState::Approved);
+    assert_eq!(verdict(&nation.members.approve_network(&approver, own, pending.id, "").await), "illegal");
+    let auditor = nation.actor(own, KeyRole::Auditor).await;
+    assert_eq!(nation.members.list_networks(&auditor, own).unwrap()[0].protected, None);
+    assert_eq!(nation.members.list_networks(&administrator, own).unwrap()[0].protected, Some(true));
+    nation.members.remove_network(&administrator, own, pending.id, "sold").await.unwrap();
+    assert!(nation.members.list_networks(&administrator, own).unwrap().is_empty());
+    assert_eq!(nation.members.add_network(&approver, own, new("198.51.100.0/24")).await.unwrap().state, NetworkState::Approved);
+
+    let control: Vec<serde_json::Value> =
+        nation.records.outbox_pending(100).await.unwrap().iter().map(|row| serde_json::from_str(&row.payload).unwrap()).collect();
+    let states: Vec<_> = control.iter().filter(|entry| entry["control"] == "network").map(|entry| entry["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["pending", "approved", "removed", "approved"]);
+}
+
+#[tokio::test]
+async fn a_claim_is_anonymous_both_ways_and_decided_once_by_one_without_a_part_in_it() {
+    let nation = Nation::new().await;
+    let claimant = nation.organisation("Claimant", OrgKind::Company, Some(Constituency::Private)).await;
+    let sender = nation.organisation("Sender", OrgKind::Agency, Some(Constituency::Public)).await;
+    let bystander = nation.organisation("Bystander", OrgKind::Agency, Some(Constituency::Public)).await;
+    let authority = nation.organisation("Authority", OrgKind::Authority, Some(Constituency::Public)).await;
+    let number = nation.directory.by_id(sender).unwrap().number;
+    let claimant_actor = nation.actor(claimant, KeyRole::Analyst).await;
+    let sender_actor = nation.actor(sender, KeyRole::Analyst).await;
+    let authority_actor = nation.actor(authority, KeyRole::Authority).await;
+    let bystander_actor = nation.actor(bystander, KeyRole::Analyst).await;
+
+    let due = nation.members.clock.now().plus(CLAIM_CLOCK);
+    let about = About { senders: vec![number], red: false };
+    let open = nation
+        .members
+        .open_claim_about(&claimant_actor, ObservableType::Domain, "Benign.Example.", Some("our own site"), due, about.clone())
+        .await
+        .unwrap();
+    assert_eq!((open.part, open.value.as_deref(), open.overdue), (ClaimPart::Claimant, Some("benign.example"), false));
+    let same = nation.members.open_claim_about(&claimant_actor, ObservableType::Domain, "benign.example", None, due, about).await.unwrap();
+    assert_eq!(same.id, open.id);
+
+    let seen = async |actor: &Actor| nation.members.claims(actor, 10, None).await.unwrap().0;
+    for (actor, part, note) in [
+        (&claimant_actor, ClaimPart::Claimant, true),
+        (&sender_actor, ClaimPart::Sender, false),
+        (&authority_actor, ClaimPart::Queue, true),
+    ] {
+        let views = seen(actor).await;
+        assert_eq!((views.len(), views[0].part, views[0].note.is_some()), (1, part, note));
+        let text = serde_json::to_string(&views).unwrap();
+        assert!(!text.contains(&claimant.to_string()) && !text.contains(&sender.to_string()));
+    }
+    assert!(seen(&bystander_actor).await.is_empty());
+
+    assert_eq!(verdict(&nation.members.decide_claim(&bystander_actor, open.id, true, "x").await), "not found");
+    assert_eq!(verdict(&nation.members.decide_claim(&sender_actor, open.id, false, "x").await), "forbidden");
+    assert_eq!(verdict(&nation.members.decide_claim(&authority_actor, open.id, true, "").await), "invalid");
+    nation.pass(73 * 3_600);
+    assert!(seen(&authority_actor).await[0].overdue);
+    let decided = nation.members.decide_claim(&authority_actor, open.id, true, "a shop").await.unwrap();
+    assert_eq!((decided.state, decided.overdue), (ClaimState::Upheld, false));
+    assert_eq!(verdict(&nation.members.decide_claim(&authority_actor, open.id, false, "no").await), "illegal");
+    let last = nation.records.outbox_pending(100).await.unwrap().pop().unwrap();
+    assert!(last.payload.contains("\"dispute\"") && last.payload.contains("benign.example"));
+    let reader = nation.actor(claimant, KeyRole::Reader).await;
+    assert_eq!(verdict(&nation.members.open_claim(&reader, ObservableType::Domain, "a.example", None, due).await), "forbidden");
+}
+
+#[tokio::test]
+async fn pages_of_claims_start_where_the_last_ended() {
+    let nation = Nation::new().await;
+    let own = nation.organisation("Own", OrgKind::Company, Some(Constituency::Private)).await;
+    let actor = nation.actor(own, KeyRole::Analyst).await;
+    let due = nation.members.clock.now().plus(CLAIM_CLOCK);
+    for number in 0..5 {
+        nation.members.open_claim(&actor, ObservableType::Domain, &format!("d{number}.example"), None, due).await.unwrap();
+    }
+    let (first, cursor) = nation.members.claims(&actor, 3, None).await.unwrap();
+    let (second, end) = nation.members.claims(&actor, 3, cursor.as_deref()).await.unwrap();
+    let values: Vec<_> = first.iter().chain(&second).map(|view| view.value.as_deref().unwrap()).collect();
+    assert_eq!(values, ["d4.example", "d3.example", "d2.example", "d1.example", "d0.example"]);
+    assert_eq!(end, None);
+}

@@ -1,0 +1,43 @@
+//! From the records' outbox into the ledger: what a view's content depends on becomes a control entry.
+
+use model::{ObservableType, Timestamp};
+use serde::Deserialize;
+use store::ledger::Control;
+use store::records::OutboxRow;
+use store::views::Keys;
+
+#[derive(Deserialize)]
+#[serde(tag = "control", rename_all = "kebab-case")]
+enum Payload {
+    Dispute {
+        #[serde(rename = "type")]
+        kind: ObservableType,
+        value: String,
+        upheld: bool,
+    },
+    Organisation {
+        id: String,
+        #[serde(default)]
+        version: u64,
+    },
+    Network {
+        id: String,
+        #[serde(default)]
+        version: u64,
+    },
+}
+
+/// The control entry of an outbox row; `None` for a row of an unknown kind, which is logged and passed over.
+pub(crate) fn control_of(row: &OutboxRow, keys: &Keys) -> Option<Control> {
+    let record = |kind: &str, id: String, version: u64, at: Timestamp| Control::Record { kind: kind.to_owned(), id, version, at };
+    match serde_json::from_str(&row.payload) {
+        // The ledger holds the value's key, never the value.
+        Ok(Payload::Dispute { kind, value, upheld }) => Some(Control::Dispute { key: format!("{:032x}", keys.observable(kind, &value)), upheld }),
+        Ok(Payload::Organisation { id, version }) => Some(record("organisation", id, version, row.created)),
+        Ok(Payload::Network { id, version }) => Some(record("network", id, version, row.created)),
+        Err(error) => {
+            tracing::error!(id = row.id, line = error.line(), "an outbox row is of an unknown kind");
+            None
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Whole events by place, with the few blocks asked for last kept in memory.
+
+use model::{Event, OrgNo, Seq, Timestamp};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use store::Store;
+use store::ledger::{Body, Frame, Kind, columns};
+use store::views::reporter_of;
+
+/// Frames kept at the most.
+const KEPT: usize = 32;
+
+/// An event with what the ledger knows of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// The event, whole.
+    pub(crate) event: Event,
+    /// Who reported it.
+    pub(crate) reporter: OrgNo,
+    /// When the hub received it.
+    pub(crate) received: Timestamp,
+}
+
+/// Reads events by place.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    store: Arc<Store>,
+    kept: Mutex<VecDeque<Arc<Frame>>>,
+}
+
+impl Blocks {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self { store, kept: Mutex::new(VecDeque::new()) }
+    }
+
+    /// The event at `seq`, where it is applied and still counts.
+    pub(crate) fn event(&self, seq: Seq) -> Option<Found> {
+        if seq >= self.store.views.position() || !self.store.views.counts(seq) {
+            return None;
+        }
+        self.any_event(seq)
+    }
+
+    /// The event at `seq`, withdrawn and merged ones too.
+    pub(crate) fn any_event(&self, seq: Seq) -> Option<Found> {
+        let frame = self.frame(seq)?;
+        let row = u32::try_from(seq.0.checked_sub(frame.header.first_seq.0)?).ok()?;
+        if frame.header.kind == Kind::Control || row >= frame.header.rows {
+            return None;
+        }
+        let (_, body) = columns::split_filter(frame.body())?;
+        let body = Body::open(frame.header.rows, body)?;
+        let event = body.events(frame.vault())?.event(row as usize)?;
+        Some(Found { event, reporter: reporter_of(&frame.submissions(), row), received: frame.header.received_at(row) })
+    }
+
+    /// The frame that holds `seq`.
+    pub(crate) fn frame(&self, seq: Seq) -> Option<Arc<Frame>> {
+        let holds = |frame: &Frame| frame.header.first_seq <= seq && seq < frame.header.end();
+        if let Some(frame) = self.kept.lock().iter().find(|frame| holds(frame)) {
+            return Some(frame.clone());
+        }
+        let place = self.store.ledger.place(self.store.ledger.index_of(seq))?;
+        if place.header.first_seq > seq {
+            return None;
+        }
+        let frame = Arc::new(self.store.ledger.read(&place).inspect_err(|error| tracing::error!(%error, "a block cannot be read")).ok()?);
+        let mut kept = self.kept.lock();
+        kept.push_front(frame.clone());
+        kept.truncate(KEPT);
+        Some(frame)
+    }
+
+    /// Forgets every frame, after a segment was rewritten.
+    pub(crate) fn forget(&self) {
+        self.kept.lock().clear();
+    }
+}

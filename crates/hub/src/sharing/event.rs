@@ -1,0 +1,149 @@
+//! One event, and what became of a batch.
+
+use super::lookup::reads;
+use super::view::View;
+use crate::answers::ReceiptAnswer;
+use crate::intake::read_receipt;
+use crate::{Actor, Hub, HubError};
+use model::{KeyRole, OrgNo, ReceiptId, Seq};
+use store::ledger::{Kind, Submission};
+use store::views::strings::Class;
+
+/// Events of a batch that a receipt looks at.
+const MAX_EXAMINED: u64 = 10_000;
+/// Blocks looked through for the parts of one batch.
+const MAX_BLOCKS: usize = 4_096;
+
+/// The rows of a batch.
+pub(crate) struct BatchPlaces {
+    /// Runs of rows, first and last place.
+    pub(crate) runs: Vec<(Seq, Seq)>,
+    /// Who sent it.
+    pub(crate) org: OrgNo,
+}
+
+impl Hub {
+    /// One event as its reader may see it, as JSON.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] where it is hidden, withdrawn or not there.
+    pub fn event(&self, actor: &Actor, seq: Seq) -> Result<Vec<u8>, HubError> {
+        reads(actor)?;
+        let mut found = self.blocks.event(seq).ok_or(HubError::NotFound)?;
+        let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
+        view.render(seq, found.received, found.reporter, &mut found.event).ok_or(HubError::NotFound)
+    }
+
+    /// Finds the rows of a receipt that the caller may act on: its sender's, and the coordinator's.
+    pub(crate) fn batch_places(&self, actor: &Actor, id: ReceiptId) -> Result<BatchPlaces, HubError> {
+        let (first, nonce) = read_receipt(id);
+        let ledger = &self.store().ledger;
+        let start = ledger.index_of(first);
+        let mut batch: Option<BatchPlaces> = None;
+        for place in ledger.places(start..start + MAX_BLOCKS) {
+            if place.header.kind == Kind::Control {
+                continue;
+            }
+            let frame = ledger.read(&place).map_err(|error| HubError::Internal(Box::new(error)))?;
+            for submission in frame.submissions().into_iter().filter(|submission| submission.nonce == nonce) {
+                let run = run_of(place.header.first_seq, &submission);
+                let batch = batch.get_or_insert_with(|| BatchPlaces { runs: Vec::new(), org: submission.org });
+                batch.runs.push(run);
+                if submission.last {
+                    return self.admit(actor, first, batch);
+                }
+            }
+            if batch.is_none() {
+                break;
+            }
+        }
+        match batch {
+            Some(mut batch) => self.admit(actor, first, &mut batch),
+            None => Err(HubError::NotFound),
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as a step of the hub's")]
+    fn admit(&self, actor: &Actor, first: Seq, batch: &mut BatchPlaces) -> Result<BatchPlaces, HubError> {
+        let known = batch.org == actor.organisation.number || actor.is_coordinator();
+        if !known || actor.role == KeyRole::Auditor || batch.runs.first().is_none_or(|run| run.0 != first) {
+            return Err(HubError::NotFound);
+        }
+        Ok(BatchPlaces { runs: std::mem::take(&mut batch.runs), org: batch.org })
+    }
+
+    /// What became of a batch, as far as policy allows.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] where it is not the caller's.
+    pub fn receipt(&self, actor: &Actor, id: ReceiptId) -> Result<ReceiptAnswer, HubError> {
+        if actor.role == KeyRole::Auditor {
+            return Err(HubError::Forbidden("this role does not read receipts"));
+        }
+        let batch = self.batch_places(actor, id)?;
+        let (first, last) = (batch.runs.first().map_or(Seq(0), |run| run.0), batch.runs.last().map_or(Seq(0), |run| run.1));
+        let received = self.blocks.any_event(first).ok_or(HubError::NotFound)?.received;
+        let views = &self.store().views;
+        let mut answer = ReceiptAnswer {
+            receipt: id.to_string(),
+            received,
+            first_seq: first,
+            last_seq: last,
+            accepted: 0,
+            merged: 0,
+            withdrawn: 0,
+            confirmed: 0,
+            disputed: 0,
+            owners_told: 0,
+            fixed: 0,
+            warnings: 0,
+            examined: 0,
+        };
+        // A reporter key reads its own receipts although it reads no events: what others did is counted for its organisation as an analyst.
+        let mut reader = actor.reader.clone();
+        if reader.role == KeyRole::Reporter {
+            reader.role = KeyRole::Analyst;
+        }
+        let view = View { reader: &reader, directory: self.directory().snapshot() };
+        for (first, last) in batch.runs {
+            let (merged, withdrawn) = (views.merged.read(), views.withdrawn.read());
+            let count = last.0 - first.0 + 1;
+            let merged_here = merged.range_cardinality(first.0..last.0 + 1);
+            answer.merged += merged_here;
+            answer.withdrawn += withdrawn.range_cardinality(first.0..last.0 + 1);
+            answer.accepted += count - merged_here;
+            drop((merged, withdrawn));
+            for seq in (first.0..=last.0).map(Seq) {
+                if answer.examined == MAX_EXAMINED {
+                    break;
+                }
+                answer.examined += 1;
+                let Some(found) = self.blocks.event(seq) else { continue };
+                let mut confirmed = false;
+                let mut disputed = false;
+                for observable in &found.event.observables {
+                    let key = views.keys.observable(observable.kind, &observable.value);
+                    disputed |= views.disputed.read().contains(&key);
+                    let rows = views.observables.get(key).map_err(|error| HubError::Internal(Box::new(error)))?;
+                    confirmed |= rows.iter().filter_map(|row| views.class(row.class)).any(|class| self.confirms(&view, &class, batch.org));
+                }
+                answer.confirmed += u64::from(confirmed);
+                answer.disputed += u64::from(disputed);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Whether rows of this class are another member's own observation that the reader may know of.
+    pub(crate) fn confirms(&self, view: &View<'_>, class: &Class, org: OrgNo) -> bool {
+        let strings = self.store().views.strings.read();
+        let audience: Vec<_> =
+            strings.get(class.audience).map_or_else(Vec::new, |joined| joined.split(store::views::prepare::JOIN).map(model::Text::from).collect());
+        class.reporter != org && !class.relayed && !class.withdrawn && view.class(class, &audience).sees_event()
+    }
+}
+
+fn run_of(first: Seq, submission: &Submission) -> (Seq, Seq) {
+    let start = first.0 + u64::from(submission.start);
+    (Seq(start), Seq(start + u64::from(submission.rows.max(1)) - 1))
+}

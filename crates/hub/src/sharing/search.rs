@@ -1,0 +1,176 @@
+//! Search: blocks from the newest on, skipping by zone map, then by column, then by event.
+//!
+//! Invariant: order is by sequence, newest first; a cursor names a place and the filter it belongs to, so pages neither overlap nor miss
+//! under writes. The filter is asked of the event as the reader sees it.
+
+use super::lookup::reads;
+use super::view::View;
+use crate::answers::Page;
+use crate::{Actor, Hub, HubError};
+use model::{Filter, OrgNo, Seq, Text};
+use policy::redact;
+use store::ledger::{Body, Frame, Kind, Place, columns};
+use store::views::reporter_of;
+
+/// Events of a page at the most.
+pub const MAX_PAGE: usize = 1_000;
+
+/// What a search looks for, with what can be decided per block.
+struct Search<'a> {
+    view: View<'a>,
+    filter: &'a Filter,
+    own: Option<OrgNo>,
+}
+
+impl Hub {
+    /// Events that the caller may see and the filter wants, newest first. With `mine` only the caller's own.
+    ///
+    /// # Errors
+    /// [`HubError::Forbidden`] for roles that do not read, [`HubError::Invalid`] for a cursor of another search.
+    pub fn search(&self, actor: &Actor, filter: &Filter, mine: bool, limit: usize, cursor: Option<&str>) -> Result<Page, HubError> {
+        reads(actor)?;
+        let limit = limit.clamp(1, MAX_PAGE);
+        let mark = filter_mark(filter, mine);
+        let before = match cursor {
+            Some(cursor) => read_cursor(cursor, mark).ok_or_else(|| HubError::Invalid { pointer: "cursor".to_owned(), reason: "no cursor of this search".to_owned() })?,
+            None => self.store().views.position(),
+        };
+        let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
+        let search = Search { view, filter, own: mine.then_some(actor.organisation.number) };
+        let mut page = Page::default();
+        let mut last = Seq(0);
+        let mut index = self.store().ledger.index_of(before) + 1;
+        'blocks: while index > 0 {
+            index -= 1;
+            let Some(place) = self.store().ledger.place(index) else { continue };
+            if place.header.first_seq >= before || !may_hold(&place, filter) {
+                continue;
+            }
+            let frame = self.store().ledger.read(&place).map_err(|error| HubError::Internal(Box::new(error)))?;
+            for (seq, event) in self.matches(&search, &frame, before, limit + 1 - page.events.len()) {
+                if page.events.len() == limit {
+                    page.cursor = Some(write_cursor(last, mark));
+                    break 'blocks;
+                }
+                last = seq;
+                page.events.push(event);
+            }
+        }
+        Ok(page)
+    }
+
+    /// The newest `limit` matches of a block, newest first, rendered.
+    fn matches(&self, search: &Search<'_>, frame: &Frame, before: Seq, limit: usize) -> Vec<(Seq, Vec<u8>)> {
+        self.matches_in(search, frame, before, limit).unwrap_or_else(|| {
+            tracing::error!(block = frame.header.first_seq.0, "a block cannot be decoded");
+            Vec::new()
+        })
+    }
+
+    fn matches_in(&self, search: &Search<'_>, frame: &Frame, before: Seq, limit: usize) -> Option<Vec<(Seq, Vec<u8>)>> {
+        let header = &frame.header;
+        let filter = search.filter;
+        let (_, columns) = columns::split_filter(frame.body())?;
+        let body = Body::open(header.rows, columns)?;
+        let scan = body.scan()?;
+        let submissions = frame.submissions();
+        let mut out = Vec::new();
+        if search.own.is_some_and(|own| !submissions.iter().any(|submission| submission.org == own)) {
+            return Some(out);
+        }
+        // Names that the block's dictionary does not have cannot be in it.
+        let dictionary = if filter.sectors.is_empty() && filter.malware.is_none() { Vec::new() } else { body.dictionary()? };
+        let numbers = |wanted: &dyn Fn(&Text) -> bool| -> Vec<u64> {
+            dictionary.iter().enumerate().skip(1).filter(|(_, text)| wanted(text)).map(|(number, _)| number as u64).collect()
+        };
+        let sectors = numbers(&|text| filter.sectors.contains(text));
+        let malware = numbers(&|text| filter.malware.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(text)));
+        if (!filter.sectors.is_empty() && sectors.is_empty()) || (filter.malware.is_some() && malware.is_empty()) {
+            return Some(out);
+        }
+        let mut reader = None;
+        for row in (0..body.rows()).rev() {
+            let seq = Seq(header.first_seq.0 + row as u64);
+            if seq >= before {
+                continue;
+            }
+            let time = scan.time.get(row);
+            if filter.since.is_some_and(|since| time < since)
+                || filter.until.is_some_and(|until| time >= until)
+                || (!filter.categories.is_empty() && !scan.category(row).is_some_and(|category| filter.categories.contains(&category)))
+                || (!sectors.is_empty() && !sectors.contains(&scan.sector(row)))
+                || (!malware.is_empty() && !malware.contains(&scan.malware(row)))
+            {
+                continue;
+            }
+            let reporter = reporter_of(&submissions, row as u32);
+            if search.own.is_some_and(|own| own != reporter) {
+                continue;
+            }
+            let reader = match &mut reader {
+                Some(reader) => reader,
+                empty => empty.insert(body.events(frame.vault())?),
+            };
+            if !reader.may_match(row, filter) || !self.store().views.counts(seq) {
+                continue;
+            }
+            let mut event = reader.event(row)?;
+            let sight = search.view.event(reporter, &event);
+            if redact(&mut event, sight) && filter.matches(&event) {
+                out.push((seq, search.view.write(seq, header.received_at(row as u32), reporter, &event, sight)));
+                if out.len() >= limit {
+                    break;
+                }
+            }
+        }
+        Some(out)
+    }
+
+    /// Places of every event of one's own, or that an authority sees whole, which the filter wants; at most `limit`.
+    pub(crate) fn places_to_withdraw(&self, actor: &Actor, filter: &Filter, limit: usize) -> Result<Vec<Seq>, HubError> {
+        let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
+        let own = actor.organisation.number;
+        let mut places = Vec::new();
+        for place in self.store().ledger.places(0..self.store().ledger.frames()) {
+            if place.header.first_seq >= self.store().views.position() || !may_hold(&place, filter) {
+                continue;
+            }
+            let frame = self.store().ledger.read(&place).map_err(|error| HubError::Internal(Box::new(error)))?;
+            let submissions = frame.submissions();
+            let Some((_, columns)) = columns::split_filter(frame.body()) else { continue };
+            let Some(reader) = Body::open(frame.header.rows, columns).and_then(|body| body.events(frame.vault())) else { continue };
+            for row in 0..frame.header.rows {
+                let seq = Seq(frame.header.first_seq.0 + u64::from(row));
+                let reporter = reporter_of(&submissions, row);
+                let Some(event) = reader.event(row as usize) else { continue };
+                let may = reporter == own || view.event(reporter, &event) == policy::Sight::Whole;
+                if may && filter.matches(&event) && self.store().views.counts(seq) {
+                    if places.len() == limit {
+                        return Err(HubError::TooLarge { limit: limit as u64, unit: "events a withdrawal" });
+                    }
+                    places.push(seq);
+                }
+            }
+        }
+        Ok(places)
+    }
+}
+
+fn may_hold(place: &Place, filter: &Filter) -> bool {
+    place.header.kind == Kind::Events && place.header.zone.may_match(filter)
+}
+
+/// A short hash of the filter, so that a cursor is not used with another.
+fn filter_mark(filter: &Filter, mine: bool) -> u32 {
+    let hash = blake3::hash(format!("{filter:?} {mine}").as_bytes());
+    hash.as_bytes().iter().take(4).fold(0, |sum, &byte| sum << 8 | u32::from(byte))
+}
+
+fn write_cursor(seq: Seq, mark: u32) -> String {
+    format!("{:014x}{mark:08x}", seq.0)
+}
+
+fn read_cursor(cursor: &str, mark: u32) -> Option<Seq> {
+    let (place, given) = cursor.split_at_checked(14)?;
+    (given == format!("{mark:08x}")).then(|| u64::from_str_radix(place, 16).ok().map(Seq)).flatten()
+}

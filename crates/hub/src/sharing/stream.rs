@@ -1,0 +1,199 @@
+//! The live stream: a follower has a place of its own in the ledger and is never ahead of the views.
+//!
+//! Invariant: lossless and in order. Who falls behind reads blocks from disk at its own pace and holds nobody up; who stays behind too
+//! long is told so and dropped.
+
+use super::lookup::reads;
+use super::view::View;
+use crate::{Actor, Hub, HubError};
+use bytes::Bytes;
+use model::{Event, Filter, OrgNo, Seq, Timestamp};
+use policy::redact;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use store::ledger::{Body, Kind, columns};
+use store::views::reporter_of;
+
+/// Silence after which a heartbeat is sent, and after which the key is looked at again.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A follower that had been current and is now this far behind is dropped.
+const MAX_LAG: Duration = Duration::from_secs(900);
+
+/// What a follower gets.
+#[derive(Debug, Clone)]
+pub enum StreamItem {
+    /// An event, rendered.
+    Event {
+        /// Its place.
+        seq: Seq,
+        /// Its JSON.
+        json: Bytes,
+    },
+    /// Nothing happened for a while.
+    Heartbeat,
+    /// The last word before the end.
+    Dropped {
+        /// Why.
+        reason: &'static str,
+    },
+    /// The hub stops; resume elsewhere or later.
+    Closed,
+}
+
+/// One follower.
+pub struct Subscription {
+    hub: Arc<Hub>,
+    actor: Actor,
+    filter: Filter,
+    next: Seq,
+    ready: VecDeque<(Seq, Bytes)>,
+    follower: store::Follower,
+    stopping: tokio::sync::watch::Receiver<bool>,
+    checked: Timestamp,
+    was_current: bool,
+    ended: bool,
+}
+
+impl Hub {
+    /// Begins to follow, from `from` on (inclusive), or from now.
+    ///
+    /// # Errors
+    /// [`HubError::Forbidden`] for roles that do not read events.
+    pub fn subscribe(self: &Arc<Self>, actor: &Actor, filter: Filter, from: Option<Seq>) -> Result<Subscription, HubError> {
+        reads(actor)?;
+        let follower = self.store().live.follow();
+        Ok(Subscription {
+            hub: self.clone(),
+            actor: actor.clone(),
+            filter,
+            next: from.unwrap_or_else(|| self.store().views.position()),
+            ready: VecDeque::new(),
+            follower,
+            stopping: self.stopping(),
+            checked: self.clock().now(),
+            was_current: false,
+            ended: false,
+        })
+    }
+}
+
+impl Subscription {
+    /// The next item; waits for it.
+    pub async fn next(&mut self) -> StreamItem {
+        loop {
+            if let Some((seq, json)) = self.ready.pop_front() {
+                return StreamItem::Event { seq, json };
+            }
+            if self.ended || *self.stopping.borrow() {
+                return StreamItem::Closed;
+            }
+            if let Some(reason) = self.last_word() {
+                self.ended = true;
+                return StreamItem::Dropped { reason };
+            }
+            let position = *self.follower.position.borrow_and_update();
+            if self.next < position {
+                if let Err(reason) = self.read_frame(position).await {
+                    self.ended = true;
+                    return StreamItem::Dropped { reason };
+                }
+                continue;
+            }
+            self.was_current = true;
+            tokio::select! {
+                changed = self.follower.position.changed() => if changed.is_err() { return StreamItem::Closed },
+                _ = self.stopping.changed() => return StreamItem::Closed,
+                () = tokio::time::sleep(HEARTBEAT) => return StreamItem::Heartbeat,
+            }
+        }
+    }
+
+    /// What is there without waiting.
+    pub fn try_next(&mut self) -> Option<StreamItem> {
+        self.ready.pop_front().map(|(seq, json)| StreamItem::Event { seq, json })
+    }
+
+    /// Why the follower must go, where it must.
+    fn last_word(&mut self) -> Option<&'static str> {
+        let now = self.hub.clock().now();
+        if now < self.checked.plus(HEARTBEAT) {
+            return None;
+        }
+        self.checked = now;
+        match self.hub.directory().again(&self.actor, now) {
+            Ok(actor) => self.actor = actor,
+            Err(_) => return Some("the key is no longer valid"),
+        }
+        let place = self.hub.store().ledger.place(self.hub.store().ledger.index_of(self.next))?;
+        (self.was_current && self.next < self.hub.store().views.position() && place.header.received.plus(MAX_LAG) < now)
+            .then_some("too slow: more than 15 minutes behind; resume with Last-Event-ID")
+    }
+
+    /// Renders what the follower sees of the frame at its place, and moves on.
+    async fn read_frame(&mut self, position: Seq) -> Result<(), &'static str> {
+        if let Some(frame) = self.hub.store().live.frame(self.next) {
+            let view = View { reader: &self.actor.reader, directory: self.hub.directory().snapshot() };
+            for part in &frame.parts {
+                for (row, event) in part.prepared.events.iter().enumerate() {
+                    let place = part.submission.start + row as u32;
+                    let seq = Seq(frame.header.first_seq.0 + u64::from(place));
+                    if seq >= self.next && self.hub.store().views.counts(seq)
+                        && let Some(json) = render(&view, &self.filter, seq, frame.header.received_at(place), part.submission.org, event)
+                    {
+                        self.ready.push_back((seq, json));
+                    }
+                }
+            }
+            self.next = frame.header.end();
+            return Ok(());
+        }
+        let (hub, actor, filter, next) = (self.hub.clone(), self.actor.clone(), self.filter.clone(), self.next);
+        let read = tokio::task::spawn_blocking(move || hub.frame_for(&actor, &filter, next)).await;
+        match read {
+            Ok(Some((ready, end))) => {
+                self.ready = ready;
+                self.next = end;
+            }
+            Ok(None) => self.next = position,
+            Err(_) => return Err("internal error"),
+        }
+        Ok(())
+    }
+}
+
+impl Hub {
+    /// What a follower sees of the frame that holds `next` or comes after, and where the frame ends.
+    fn frame_for(&self, actor: &Actor, filter: &Filter, next: Seq) -> Option<(VecDeque<(Seq, Bytes)>, Seq)> {
+        let place = self.store().ledger.place(self.store().ledger.index_of(next))?;
+        let mut ready = VecDeque::new();
+        if place.header.kind == Kind::Control || !place.header.zone.may_match(filter) {
+            return Some((ready, place.header.end()));
+        }
+        let frame = self.blocks.frame(place.header.first_seq)?;
+        let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
+        let submissions = frame.submissions();
+        let (_, body) = columns::split_filter(frame.body())?;
+        let reader = Body::open(frame.header.rows, body)?.events(frame.vault())?;
+        for row in 0..frame.header.rows {
+            let seq = Seq(frame.header.first_seq.0 + u64::from(row));
+            if seq < next || !self.store().views.counts(seq) {
+                continue;
+            }
+            let event = reader.event(row as usize)?;
+            if let Some(json) = render(&view, filter, seq, frame.header.received_at(row), reporter_of(&submissions, row), &event) {
+                ready.push_back((seq, json));
+            }
+        }
+        Some((ready, frame.header.end()))
+    }
+}
+
+fn render(view: &View<'_>, filter: &Filter, seq: Seq, received: Timestamp, reporter: OrgNo, event: &Event) -> Option<Bytes> {
+    let sight = view.event(reporter, event);
+    if !sight.sees_event() {
+        return None;
+    }
+    let mut event = event.clone();
+    (redact(&mut event, sight) && filter.matches(&event)).then(|| Bytes::from(view.write(seq, received, reporter, &event, sight)))
+}

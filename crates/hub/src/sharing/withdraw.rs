@@ -1,0 +1,147 @@
+//! Withdrawal and amendment: by the sender or an authority that sees the event whole; every view and product follows.
+
+use super::view::View;
+use crate::answers::{Outcome, WithdrawAnswer};
+use crate::{Actor, Hub, HubError};
+use formats::Defaults;
+use model::{Filter, KeyRole, ReceiptId, Seq};
+use policy::Sight;
+use store::Batch;
+use store::ledger::{Control, Submission};
+use store::views::prepare;
+use tokio::sync::oneshot;
+
+/// Events of one withdrawal at the most.
+const MAX_EVENTS: usize = 1_000_000;
+/// Bytes of a reason at the most.
+const MAX_REASON: usize = 2_000;
+
+/// What is to be withdrawn.
+#[derive(Debug, Clone)]
+pub enum Withdrawal {
+    /// One event.
+    Seq(Seq),
+    /// Every event of a batch.
+    Receipt(ReceiptId),
+    /// Every event of one's own, or seen whole as authority, that a filter wants.
+    Filter(Filter),
+}
+
+impl Hub {
+    /// Withdraws events. When this returns no later answer shows them.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] where nothing is there that the caller may withdraw, [`HubError::Forbidden`] for what it only sees.
+    pub async fn withdraw(&self, actor: &Actor, what: Withdrawal, reason: &str, dry_run: bool) -> Result<WithdrawAnswer, HubError> {
+        submits(actor)?;
+        let reason = checked_reason(reason)?;
+        let seqs = match what {
+            Withdrawal::Seq(seq) => {
+                self.own_event(actor, seq)?;
+                vec![seq]
+            }
+            Withdrawal::Receipt(id) => {
+                let batch = self.batch_places(actor, id)?;
+                let counted = |seq: &Seq| self.store().views.counts(*seq);
+                batch.runs.iter().flat_map(|run| (run.0.0..=run.1.0).map(Seq)).filter(counted).collect()
+            }
+            Withdrawal::Filter(filter) => {
+                if filter.is_empty() {
+                    return Err(HubError::Invalid { pointer: "/filter".to_owned(), reason: "must hold a condition".to_owned() });
+                }
+                self.places_to_withdraw(actor, &filter, MAX_EVENTS)?
+            }
+        };
+        let withdrawn = seqs.len() as u64;
+        if !dry_run && withdrawn > 0 {
+            let control = Control::Withdraw { ranges: ranges(&seqs), by: actor.organisation.number, reason };
+            self.store().control(control).await?;
+        }
+        Ok(WithdrawAnswer { withdrawn, dry_run })
+    }
+
+    /// Puts a corrected event in the place of one; the old one stays in the history of the ledger.
+    ///
+    /// # Errors
+    /// As [`Hub::withdraw`]; [`HubError::Invalid`] where the corrected event is none.
+    pub async fn amend(&self, actor: &Actor, seq: Seq, event_json: &[u8]) -> Result<Outcome, HubError> {
+        submits(actor)?;
+        let reporter = self.own_event(actor, seq)?;
+        let organisation = self.directory().organisation(reporter).ok_or(HubError::NotFound)?;
+        let defaults = Defaults {
+            now: self.clock().now(),
+            tlp: organisation.default_tlp,
+            pap: organisation.default_pap,
+            named: organisation.named,
+            category: None,
+            origin: None,
+            role: None,
+        };
+        let mut event = formats::ndjson::parse_event(event_json, &defaults).map_err(|reason| HubError::Invalid { pointer: "/".to_owned(), reason })?;
+        // The corrected event has the old one's id as a rule; it must not be merged into what it replaces.
+        event.id = None;
+        let views = &self.store().views;
+        let mut days = self.make_days();
+        let prepared = prepare(vec![event], reporter, &views.keys, days.as_mut());
+        let nonce = crate::intake::make_nonce();
+        let submission = Submission { org: reporter, nonce, idempotency: None, first_ordinal: 0, start: 0, rows: 1, last: true };
+        let (reply, answer) = oneshot::channel();
+        let control = Control::Amend { old: seq, nonce, by: actor.organisation.number };
+        self.store().amend(control, Batch { prepared, encoded: None, submission, reply }).await?;
+        let result = answer.await.map_err(|_| HubError::Overloaded { retry_after: 5 })??;
+        Ok(Outcome {
+            receipt: Some(crate::intake::make_receipt(result.first_seq, nonce).to_string()),
+            first_seq: Some(result.first_seq),
+            last_seq: Some(result.last_seq),
+            accepted: result.applied.accepted,
+            merged: result.applied.merged,
+            ..Outcome::default()
+        })
+    }
+
+    /// The reporter of an event that the caller may change: its own, or one that it sees whole.
+    fn own_event(&self, actor: &Actor, seq: Seq) -> Result<model::OrgNo, HubError> {
+        let found = self.blocks.event(seq).ok_or(HubError::NotFound)?;
+        if found.reporter == actor.organisation.number {
+            return Ok(found.reporter);
+        }
+        let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
+        match view.event(found.reporter, &found.event) {
+            Sight::Own | Sight::Whole => Ok(found.reporter),
+            Sight::WithoutVictims | Sight::WithoutReporterAndVictims => {
+                let mut event = found.event;
+                let sight = view.event(found.reporter, &event);
+                // An event of which nothing is left for the reader is not known to it.
+                if policy::redact(&mut event, sight) { Err(HubError::Forbidden("only the sender or its authority changes an event")) } else { Err(HubError::NotFound) }
+            }
+            Sight::Hidden | Sight::OwnFinding => Err(HubError::NotFound),
+        }
+    }
+}
+
+fn submits(actor: &Actor) -> Result<(), HubError> {
+    match actor.role {
+        KeyRole::Coordinator | KeyRole::Authority | KeyRole::MemberAdmin | KeyRole::Analyst | KeyRole::Reporter => Ok(()),
+        KeyRole::Reader | KeyRole::Auditor => Err(HubError::Forbidden("this role does not change events")),
+    }
+}
+
+fn checked_reason(reason: &str) -> Result<String, HubError> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.len() > MAX_REASON {
+        return Err(HubError::Invalid { pointer: "/reason".to_owned(), reason: format!("must have 1 to {MAX_REASON} bytes") });
+    }
+    Ok(reason.to_owned())
+}
+
+/// Runs of neighbouring places.
+fn ranges(seqs: &[Seq]) -> Vec<(Seq, Seq)> {
+    let mut ranges: Vec<(Seq, Seq)> = Vec::new();
+    for &seq in seqs {
+        match ranges.last_mut() {
+            Some(range) if range.1.next() == seq => range.1 = seq,
+            _ => ranges.push((seq, seq)),
+        }
+    }
+    ranges
+}

@@ -1,0 +1,55 @@
+//! Control entries: deliberate acts that a view's content depends on, in the same sequence as the events.
+
+use model::{OrgNo, Seq, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// One deliberate act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "control", rename_all = "kebab-case")]
+pub enum Control {
+    /// Events withdrawn by their sender or an authority.
+    Withdraw {
+        /// First and last sequence number of each run of withdrawn events.
+        ranges: Vec<(Seq, Seq)>,
+        /// Who withdrew them.
+        by: OrgNo,
+        /// Why.
+        reason: String,
+    },
+    /// A corrected event, in the frame after this, replaces one.
+    Amend {
+        /// The event replaced.
+        old: Seq,
+        /// Nonce of the submission that holds the corrected event.
+        nonce: u64,
+        /// Who amended it.
+        by: OrgNo,
+    },
+    /// A false-positive claim was decided.
+    Dispute {
+        /// Key of the value, hexadecimal.
+        key: String,
+        /// Upheld, or rejected after having been upheld.
+        upheld: bool,
+    },
+    /// A value's entries in the vault were destroyed.
+    Erase {
+        /// Id of the erasure's record.
+        erasure: String,
+        /// Legal basis.
+        basis: String,
+        /// Vault entries destroyed.
+        entries: u64,
+    },
+    /// A change of organisations or networks that answers depend on; the record has the content.
+    Record {
+        /// Kind of the record.
+        kind: String,
+        /// Its id.
+        id: String,
+        /// Its version.
+        version: u64,
+        /// When it was changed.
+        at: Timestamp,
+    },
+}

@@ -1,0 +1,85 @@
+//! The newest frames, kept in memory for those who follow the stream.
+//!
+//! Invariant: a follower that is too slow for this reads the ledger instead; it never holds anyone up and misses nothing.
+
+use crate::ledger::Header;
+use crate::views::Part;
+use model::Seq;
+use parking_lot::RwLock;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::watch;
+
+/// Events kept at the most.
+const MAX_EVENTS: u64 = 131_072;
+
+/// One applied frame.
+#[derive(Debug)]
+pub struct LiveFrame {
+    /// Its header.
+    pub header: Header,
+    /// Its parts.
+    pub parts: Vec<Part>,
+}
+
+/// The newest frames and the position that the views have reached.
+#[derive(Debug)]
+pub struct Live {
+    frames: RwLock<(VecDeque<Arc<LiveFrame>>, u64)>,
+    position: watch::Sender<Seq>,
+    followers: AtomicUsize,
+}
+
+impl Live {
+    pub(crate) fn new(position: Seq) -> Self {
+        Self { frames: RwLock::default(), position: watch::Sender::new(position), followers: AtomicUsize::new(0) }
+    }
+
+    /// Adds a frame and tells everyone who waits.
+    pub(crate) fn publish(&self, frame: LiveFrame) {
+        let end = frame.header.end();
+        if self.followers.load(Ordering::Relaxed) > 0 {
+            let mut frames = self.frames.write();
+            frames.1 += u64::from(frame.header.rows);
+            frames.0.push_back(Arc::new(frame));
+            while frames.1 > MAX_EVENTS && frames.0.len() > 1 {
+                if let Some(old) = frames.0.pop_front() {
+                    frames.1 -= u64::from(old.header.rows);
+                }
+            }
+        } else {
+            let mut frames = self.frames.write();
+            frames.0.clear();
+            frames.1 = 0;
+        }
+        self.position.send_replace(end);
+    }
+
+    /// Begins to follow; frames are kept from now on. Drop the guard to stop.
+    pub fn follow(self: &Arc<Self>) -> Follower {
+        self.followers.fetch_add(1, Ordering::Relaxed);
+        Follower { live: self.clone(), position: self.position.subscribe() }
+    }
+
+    /// The frame that holds `seq`, where it is still kept.
+    pub fn frame(&self, seq: Seq) -> Option<Arc<LiveFrame>> {
+        let frames = self.frames.read();
+        let index = frames.0.partition_point(|frame| frame.header.end() <= seq);
+        frames.0.get(index).filter(|frame| index > 0 || frame.header.first_seq <= seq).cloned()
+    }
+}
+
+/// Someone who follows.
+#[derive(Debug)]
+pub struct Follower {
+    live: Arc<Live>,
+    /// The position that the views have reached.
+    pub position: watch::Receiver<Seq>,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.live.followers.fetch_sub(1, Ordering::Relaxed);
+    }
+}

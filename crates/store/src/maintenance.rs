@@ -1,0 +1,197 @@
+//! Background work on the views: frozen parts become runs, runs of like size are merged, checkpoints are written.
+//!
+//! Invariant: nothing here is needed for an answer or for durability; a failure (a full disk) is tried again and holds nothing up but the
+//! next freeze.
+
+use crate::engine::ApplyJob;
+use crate::views::checkpoint::Snapshot;
+use crate::views::row::Row;
+use crate::views::run::{Record, Run};
+use crate::views::seen::{self, Mark, Marks};
+use crate::views::{ID_WINDOW, Views, observables};
+use model::Timestamp;
+use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// As many runs of like size are merged into one.
+const FAN_IN: usize = 4;
+/// Wait before a failed step is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// One freeze to be written.
+pub(crate) struct Flush {
+    pub(crate) frozen: Arc<crate::views::recent::Recent>,
+    pub(crate) marks: Arc<Marks>,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) newest: Timestamp,
+}
+
+/// Runs and the snapshot that the last checkpoint named.
+struct Named {
+    observables: Vec<Arc<Run>>,
+    seen: Vec<Arc<Run>>,
+    snapshot: Option<Snapshot>,
+    newest: Timestamp,
+}
+
+/// What the two background threads share.
+pub(crate) struct Maintenance {
+    folder: PathBuf,
+    views: Arc<Views>,
+    named: Mutex<Named>,
+    counter: AtomicU64,
+    stop: AtomicBool,
+    apply: crossbeam_channel::Sender<ApplyJob>,
+}
+
+impl Maintenance {
+    pub(crate) fn new(folder: PathBuf, views: Arc<Views>, seen: Vec<Arc<Run>>, apply: crossbeam_channel::Sender<ApplyJob>) -> Arc<Self> {
+        let observables = views.observables.runs().as_ref().clone();
+        let counter = observables.iter().chain(&seen).filter_map(|run| number_of(run.path())).max().unwrap_or(0) + 1;
+        Arc::new(Self {
+            folder,
+            views,
+            named: Mutex::new(Named { observables, seen, snapshot: None, newest: Timestamp::MIN }),
+            counter: AtomicU64::new(counter),
+            stop: AtomicBool::new(false),
+            apply,
+        })
+    }
+
+    /// Ends both threads after what they are at.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn path(&self, kind: &str) -> PathBuf {
+        self.folder.join(format!("{kind}-{:08}.run", self.counter.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Writes freezes as they come; ends when the channel closes.
+    pub(crate) fn flush_all(&self, flushes: &crossbeam_channel::Receiver<Flush>) {
+        for flush in flushes {
+            let mut written = self.flush(&flush);
+            while let Err(error) = &written {
+                tracing::warn!(%error, "a part of the views cannot be written, trying again");
+                if self.stopping() {
+                    return;
+                }
+                std::thread::sleep(RETRY);
+                written = self.flush(&flush);
+            }
+        }
+    }
+
+    fn flush(&self, flush: &Flush) -> std::io::Result<()> {
+        let started = std::time::Instant::now();
+        let rows = (flush.frozen.rows() > 0).then(|| observables::write_frozen(&flush.frozen, &self.path("observables"))).transpose()?;
+        let marks = (!flush.marks.is_empty()).then(|| seen::write_frozen(&flush.marks, &self.path("seen"))).transpose()?;
+        let mut named = self.named.lock();
+        if let Some(run) = rows {
+            named.observables.insert(0, Arc::new(run));
+        }
+        if let Some(run) = marks {
+            named.seen.insert(0, Arc::new(run));
+        }
+        named.newest = flush.newest;
+        flush.snapshot.write(&self.folder, &named.observables, &named.seen)?;
+        named.snapshot = Some(flush.snapshot.clone());
+        self.views.observables.install(named.observables.clone(), true);
+        // The apply thread may be gone already when the hub stops.
+        drop(self.apply.send(ApplyJob::SeenInstalled(named.seen.clone(), true)));
+        metrics::histogram!("bongsu_checkpoint_seconds").record(started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Merges runs of like size whenever there are enough of them; ends on [`Maintenance::stop`].
+    pub(crate) fn merge_all(&self) {
+        while !self.stopping() {
+            match self.merge_once() {
+                Ok(true) => {}
+                Ok(false) => std::thread::sleep(Duration::from_millis(200)),
+                Err(error) => {
+                    tracing::warn!(%error, "runs cannot be merged, trying again");
+                    std::thread::sleep(RETRY);
+                }
+            }
+        }
+    }
+
+    /// One merge, where one is due.
+    fn merge_once(&self) -> std::io::Result<bool> {
+        let (observables, seen, newest) = {
+            let named = self.named.lock();
+            (named.observables.clone(), named.seen.clone(), named.newest)
+        };
+        if let Some(range) = due(&observables) {
+            let chosen: Vec<_> = observables.get(range.clone()).unwrap_or(&[]).to_vec();
+            let merged = observables::merge(&chosen, range.end == observables.len(), &self.path("observables"))?;
+            self.replace::<Row>(&chosen, merged)?;
+            return Ok(true);
+        }
+        if let Some(range) = due(&seen) {
+            let chosen: Vec<_> = seen.get(range).unwrap_or(&[]).to_vec();
+            let merged = seen::merge(&chosen, newest.minus(ID_WINDOW), &self.path("seen"))?;
+            self.replace::<Mark>(&chosen, merged)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Puts a merged run in the place of its inputs, names it in the checkpoint, then removes them.
+    fn replace<R: Record>(&self, inputs: &[Arc<Run>], merged: Run) -> std::io::Result<()> {
+        let is_rows = R::SIZE == Row::SIZE;
+        let mut named = self.named.lock();
+        let Named { observables, seen, snapshot, .. } = &mut *named;
+        let list = if is_rows { &mut *observables } else { &mut *seen };
+        let mut before = list.clone();
+        let Some(at) = list.iter().position(|run| inputs.first().is_some_and(|first| Arc::ptr_eq(first, run))) else { return Ok(()) };
+        list.retain(|run| !inputs.iter().any(|input| Arc::ptr_eq(input, run)));
+        list.insert(at, Arc::new(merged));
+        if let Some(snapshot) = snapshot
+            && let Err(error) = snapshot.write(&self.folder, observables, seen)
+        {
+            let list = if is_rows { observables } else { seen };
+            std::mem::swap(list, &mut before);
+            return Err(error);
+        }
+        if is_rows {
+            self.views.observables.install(named.observables.clone(), false);
+        } else {
+            drop(self.apply.send(ApplyJob::SeenInstalled(named.seen.clone(), false)));
+        }
+        if named.snapshot.is_some() {
+            for input in inputs {
+                std::fs::remove_file(input.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn number_of(path: &Path) -> Option<u64> {
+    path.file_stem()?.to_str()?.rsplit('-').next()?.parse().ok()
+}
+
+/// The first neighbours, newest first, that are of like size and enough of them.
+fn due(runs: &[Arc<Run>]) -> Option<std::ops::Range<usize>> {
+    let level = |run: &Arc<Run>| run.records().max(1).ilog2() / 2;
+    let mut start = 0;
+    while start < runs.len() {
+        let first = runs.get(start).map(level)?;
+        // A smaller neighbour counts with the larger: it would only ever be merged into it.
+        let length = runs.get(start..)?.iter().take_while(|run| level(run) <= first).count();
+        if length >= FAN_IN {
+            return Some(start..start + length);
+        }
+        start += 1;
+    }
+    None
+}

@@ -1,0 +1,266 @@
+//! Views: what answers are made from. Each follows the ledger and can be made anew from it.
+//!
+//! Flow: the apply thread gives each frame's parts to [`Applier::apply`], in ledger order; readers ask [`Views`].
+//! Invariant: every view is a function of the ledger alone; merging is decided here, in ledger order, and nowhere else.
+//! Not here: who may see what (`policy`), threads (`engine`).
+
+pub mod checkpoint;
+mod filter;
+pub mod key;
+pub mod observables;
+pub mod prepare;
+pub(crate) mod recent;
+pub mod row;
+pub(crate) mod run;
+pub mod seen;
+pub mod strings;
+pub mod tallies;
+
+pub use filter::Filter as KeyFilter;
+pub use key::Keys;
+pub use prepare::{Days, Prepared, prepare};
+pub use row::Row;
+
+use crate::ledger::frame::{Header, Submission};
+use hashbrown::HashSet;
+use model::{Event, OrgNo, Seq};
+use observables::Observables;
+use parking_lot::RwLock;
+use roaring::RoaringTreemap;
+use seen::Seen;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use strings::{Class, Classes, Strings};
+use tallies::{Tallies, TallyKey};
+
+/// How long a sender's id covers an event sent again.
+pub const ID_WINDOW: Duration = Duration::from_secs(7 * 86_400);
+/// How long an entry without a time of its own covers its repeats.
+pub const LIST_WINDOW: Duration = Duration::from_secs(86_400);
+
+/// What readers ask.
+#[derive(Debug)]
+pub struct Views {
+    /// Keys of values.
+    pub keys: Keys,
+    /// Aggregates by value.
+    pub observables: Observables,
+    /// Interned texts.
+    pub strings: RwLock<Strings>,
+    /// Interned classes.
+    pub classes: RwLock<Classes>,
+    /// Counters per day.
+    pub tallies: RwLock<Tallies>,
+    /// Events that had come before.
+    pub merged: RwLock<RoaringTreemap>,
+    /// Events withdrawn, amended or expired.
+    pub withdrawn: RwLock<RoaringTreemap>,
+    /// Keys of values whose false-positive claim was upheld.
+    pub disputed: RwLock<HashSet<u128>>,
+    /// Events that count.
+    pub events: AtomicU64,
+    applied: AtomicU64,
+}
+
+impl Views {
+    /// Empty views at the beginning of the ledger.
+    pub fn new(keys: Keys, recent_rows: usize) -> Self {
+        Self {
+            keys,
+            observables: Observables::new(recent_rows, Vec::new()),
+            strings: RwLock::default(),
+            classes: RwLock::default(),
+            tallies: RwLock::default(),
+            merged: RwLock::default(),
+            withdrawn: RwLock::default(),
+            disputed: RwLock::default(),
+            events: AtomicU64::new(0),
+            applied: AtomicU64::new(0),
+        }
+    }
+
+    /// The sequence number up to which, exclusive, every view is current.
+    pub fn position(&self) -> Seq {
+        Seq(self.applied.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_position(&self, seq: Seq) {
+        self.applied.store(seq.0, Ordering::Release);
+    }
+
+    /// Whether an event counts: it neither had come before nor was withdrawn.
+    pub fn counts(&self, seq: Seq) -> bool {
+        !self.merged.read().contains(seq.0) && !self.withdrawn.read().contains(seq.0)
+    }
+
+    /// The class of a row, with its texts.
+    pub fn class(&self, number: u32) -> Option<Class> {
+        self.classes.read().get(number)
+    }
+
+    /// The global number of a local class.
+    fn intern(&self, prepared: &Prepared) -> (Vec<u32>, Vec<u32>) {
+        let mut strings = self.strings.write();
+        let texts: Vec<u32> = std::iter::once(0).chain(prepared.strings.iter().map(|text| strings.intern(text))).collect();
+        drop(strings);
+        let text = |local: u32| texts.get(local as usize).copied().unwrap_or(0);
+        let mut classes = self.classes.write();
+        let numbers = prepared
+            .classes
+            .iter()
+            .map(|class| classes.intern(Class { audience: text(class.audience), sector: text(class.sector), malware: text(class.malware), ..*class }))
+            .collect();
+        (numbers, texts)
+    }
+}
+
+/// One request's part of a frame.
+#[derive(Debug)]
+pub struct Part {
+    /// Who sent which rows.
+    pub submission: Submission,
+    /// The events and what was prepared of them.
+    pub prepared: Prepared,
+}
+
+/// What became of a part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Events taken.
+    pub accepted: u64,
+    /// Events that had come before.
+    pub merged: u64,
+}
+
+/// Takes frames into the views. Held by one thread.
+#[derive(Debug)]
+pub struct Applier {
+    /// The views.
+    pub views: std::sync::Arc<Views>,
+    /// What came before.
+    pub seen: Seen,
+}
+
+impl Applier {
+    /// Takes one request's part of a frame in.
+    ///
+    /// # Errors
+    /// An I/O error of a run of marks.
+    pub fn apply(&mut self, header: &Header, part: &Part) -> std::io::Result<Applied> {
+        let Part { submission, prepared } = part;
+        let (classes, texts) = self.views.intern(prepared);
+        let active = self.views.observables.active();
+        let taken = match submission.idempotency {
+            Some(key) => self.seen.get(key)?.map_or(0, |(received, taken)| if header.received.minus(ID_WINDOW) > received { 0 } else { taken }),
+            None => 0,
+        };
+        let mut counted = vec![(0_u64, 0_u64); prepared.tally_keys.len()];
+        let mut applied = Applied::default();
+        let mut references = prepared.references.iter().peekable();
+        let mut merged = Vec::new();
+        for (row, event) in prepared.events.iter().enumerate() {
+            let place = submission.start + row as u32;
+            let seq = Seq(header.first_seq.0 + u64::from(place));
+            let ordinal = submission.first_ordinal + row as u64;
+            if self.came_before(header, place, submission, prepared, row, event, ordinal < taken)? {
+                while references.next_if(|reference| reference.event == row as u32).is_some() {}
+                merged.push(seq.0);
+                applied.merged += 1;
+                continue;
+            }
+            applied.accepted += 1;
+            if let Some(slot) = prepared.tallies.get(row).and_then(|&tally| counted.get_mut(tally as usize)) {
+                slot.0 += 1;
+                slot.1 += u64::from(event.count);
+            }
+            while let Some(reference) = references.next_if(|reference| reference.event == row as u32) {
+                active.add(&Row {
+                    key: reference.key,
+                    class: classes.get(reference.class as usize).copied().unwrap_or(0),
+                    events: 1,
+                    count: u64::from(event.count),
+                    first_time: event.time,
+                    last_time: last_time(event),
+                    first_seq: seq,
+                    last_seq: seq,
+                    expires: reference.expires,
+                    confidence: event.confidence.map_or(0, |confidence| confidence + 1),
+                });
+            }
+        }
+        if !merged.is_empty() {
+            self.views.merged.write().extend(merged);
+        }
+        if let Some(key) = submission.idempotency {
+            let reached = submission.first_ordinal + u64::from(submission.rows);
+            if reached > taken {
+                self.seen.set(key, header.received, reached);
+            }
+        }
+        let mut tallies = self.views.tallies.write();
+        for (key, (events, count)) in prepared.tally_keys.iter().zip(counted) {
+            if events > 0 {
+                let sector = texts.get(key.sector as usize).copied().unwrap_or(0);
+                tallies.add(TallyKey { sector, ..*key }, events, count);
+            }
+        }
+        self.views.events.fetch_add(applied.accepted, Ordering::Relaxed);
+        Ok(applied)
+    }
+
+    /// Decides whether an event had come before; remembers it where it had not. An event's own id wins over the request's key.
+    #[expect(clippy::too_many_arguments, reason = "one decision, all its facts")]
+    fn came_before(
+        &mut self,
+        header: &Header,
+        place: u32,
+        submission: &Submission,
+        prepared: &Prepared,
+        row: usize,
+        event: &Event,
+        covered: bool,
+    ) -> std::io::Result<bool> {
+        let received = header.received_at(place);
+        let (key, window) = match prepared.ids.get(row) {
+            Some(&id) if id != 0 => (id, ID_WINDOW),
+            _ if covered => return Ok(true),
+            _ if event.timeless => {
+                let start = prepared.references.partition_point(|reference| (reference.event as usize) < row);
+                let keys = prepared.references.iter().skip(start).take_while(|reference| reference.event as usize == row).map(|reference| reference.key);
+                (self.views.keys.list_entry(submission.org, event.category, keys), LIST_WINDOW)
+            }
+            _ => return Ok(false),
+        };
+        if self.seen.get(key)?.is_some_and(|(before, _)| before >= received.minus(window)) {
+            return Ok(true);
+        }
+        self.seen.set(key, received, 0);
+        Ok(false)
+    }
+}
+
+/// When an event was seen last.
+pub fn last_time(event: &Event) -> model::Timestamp {
+    event.details.as_ref().and_then(|details| details.last_time).map_or(event.time, |last| last.max(event.time))
+}
+
+/// Parts of a frame read from the ledger, prepared anew.
+pub fn replay(frame: &crate::ledger::Frame, keys: &Keys, days: &mut dyn Days) -> Option<Vec<Part>> {
+    let (_, body) = crate::ledger::columns::split_filter(frame.body())?;
+    let body = crate::ledger::Body::open(frame.header.rows, body)?;
+    let reader = body.events(frame.vault())?;
+    frame
+        .submissions()
+        .into_iter()
+        .map(|submission| {
+            let rows = submission.start as usize..(submission.start + submission.rows) as usize;
+            let events = rows.map(|row| reader.event(row)).collect::<Option<Vec<_>>>()?;
+            Some(Part { submission, prepared: prepare(events, submission.org, keys, days) })
+        })
+        .collect()
+}
+
+/// The reporter of one row of a frame.
+pub fn reporter_of(submissions: &[Submission], row: u32) -> OrgNo {
+    submissions.iter().find(|submission| row >= submission.start && row - submission.start < submission.rows).map_or(OrgNo::HUB, |submission| submission.org)
+}

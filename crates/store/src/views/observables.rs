@@ -1,0 +1,220 @@
+//! The observables view: aggregate rows by key, the recent part in memory, the rest in sorted runs on disk.
+//!
+//! Flow: `apply` adds rows to the active part; when it is full it is frozen, written as a run in the background, and runs of like size
+//! are merged.
+//! Invariant: an answer is the fold of every tier, newest first, down to the first that voids the older ones.
+
+use super::recent::Recent;
+use super::row::{RESET, Row};
+use super::run::{Run, RunWriter, Scan};
+use hashbrown::HashSet;
+use parking_lot::RwLock;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Every tier of the observables.
+#[derive(Debug)]
+pub struct Observables {
+    tiers: RwLock<Tiers>,
+    /// Keys left out of answers while their rows are being recomputed.
+    withheld: RwLock<HashSet<u128>>,
+}
+
+#[derive(Debug, Clone)]
+struct Tiers {
+    active: Arc<Recent>,
+    frozen: Option<Arc<Recent>>,
+    /// Newest first.
+    runs: Arc<Vec<Arc<Run>>>,
+}
+
+impl Observables {
+    /// A view with an empty active part of about `rows` rows over the runs of a checkpoint.
+    pub fn new(rows: usize, runs: Vec<Arc<Run>>) -> Self {
+        Self {
+            tiers: RwLock::new(Tiers { active: Arc::new(Recent::with_capacity(rows)), frozen: None, runs: Arc::new(runs) }),
+            withheld: RwLock::new(HashSet::new()),
+        }
+    }
+
+    /// The part that takes rows in now.
+    pub fn active(&self) -> Arc<Recent> {
+        self.tiers.read().active.clone()
+    }
+
+    /// Freezes the active part; `None` where one is still being written.
+    pub fn freeze(&self, rows: usize) -> Option<Arc<Recent>> {
+        let mut tiers = self.tiers.write();
+        if tiers.frozen.is_some() {
+            return None;
+        }
+        let full = std::mem::replace(&mut tiers.active, Arc::new(Recent::with_capacity(rows)));
+        tiers.frozen = Some(full.clone());
+        Some(full)
+    }
+
+    /// Puts new runs in place and, with them, lets go of the frozen part.
+    pub fn install(&self, runs: Vec<Arc<Run>>, frozen_written: bool) {
+        let mut tiers = self.tiers.write();
+        tiers.runs = Arc::new(runs);
+        if frozen_written {
+            tiers.frozen = None;
+        }
+    }
+
+    /// The runs, newest first.
+    pub fn runs(&self) -> Arc<Vec<Arc<Run>>> {
+        self.tiers.read().runs.clone()
+    }
+
+    /// Leaves keys out of answers until [`Observables::replace`] brings their rows anew.
+    pub fn withhold(&self, keys: impl IntoIterator<Item = u128>) {
+        self.withheld.write().extend(keys);
+    }
+
+    /// Replaces all that is known of a key and lets it be answered again.
+    pub fn replace(&self, key: u128, rows: &[Row]) {
+        self.active().replace(key, rows);
+        self.withheld.write().remove(&key);
+    }
+
+    /// The rows of a key, one per class. Empty for a key that is unknown or withheld.
+    ///
+    /// # Errors
+    /// An I/O error of a run.
+    pub fn get(&self, key: u128) -> std::io::Result<Vec<Row>> {
+        if self.withheld.read().contains(&key) {
+            return Ok(Vec::new());
+        }
+        let tiers = self.tiers.read().clone();
+        let mut rows = Vec::new();
+        let mut void = tiers.active.get(key, &mut rows);
+        if !void && let Some(frozen) = &tiers.frozen {
+            void = frozen.get(key, &mut rows);
+        }
+        for run in tiers.runs.iter() {
+            if void {
+                break;
+            }
+            let start = rows.len();
+            run.get(key, &mut rows)?;
+            void = rows.get(start..).is_some_and(|part| part.iter().any(|row| row.class == RESET));
+        }
+        Ok(fold(rows))
+    }
+
+    /// Every key with its rows, in order of key. What came after the call may or may not be there.
+    ///
+    /// # Errors
+    /// An I/O error of a run.
+    pub fn scan(&self) -> std::io::Result<Groups> {
+        let tiers = self.tiers.read().clone();
+        let mut sources: Vec<Box<dyn Iterator<Item = Row> + Send>> = vec![Box::new(tiers.active.sorted().into_iter())];
+        if let Some(frozen) = &tiers.frozen {
+            sources.push(Box::new(frozen.sorted().into_iter()));
+        }
+        for run in tiers.runs.iter() {
+            sources.push(Box::new(run.scan::<Row>()?));
+        }
+        Ok(Groups::new(sources))
+    }
+}
+
+/// One row per class.
+fn fold(mut rows: Vec<Row>) -> Vec<Row> {
+    rows.retain(|row| row.class != RESET && row.events > 0);
+    rows.sort_unstable_by_key(|row| row.class);
+    rows.dedup_by(|later, kept| {
+        let same = later.class == kept.class;
+        if same {
+            kept.merge(later);
+        }
+        same
+    });
+    rows
+}
+
+/// Merges sorted sources into groups of one key each.
+pub struct Groups {
+    sources: Vec<std::iter::Peekable<Box<dyn Iterator<Item = Row> + Send>>>,
+}
+
+impl Groups {
+    /// Merges sources, newest first.
+    pub fn new(sources: Vec<Box<dyn Iterator<Item = Row> + Send>>) -> Self {
+        Self { sources: sources.into_iter().map(Iterator::peekable).collect() }
+    }
+
+    /// The next key's rows and whether one of them voids tiers older than all sources.
+    fn next_group(&mut self) -> Option<(u128, Vec<Row>, bool)> {
+        let key = self.sources.iter_mut().filter_map(|source| source.peek().map(|row| row.key)).min()?;
+        let mut rows = Vec::new();
+        let mut void = false;
+        for source in &mut self.sources {
+            let mut voids = false;
+            while let Some(row) = source.next_if(|row| row.key == key) {
+                if void {
+                    continue;
+                }
+                if row.class == RESET {
+                    voids = true;
+                } else {
+                    rows.push(row);
+                }
+            }
+            void |= voids;
+        }
+        Some((key, fold(rows), void))
+    }
+}
+
+impl Iterator for Groups {
+    type Item = (u128, Vec<Row>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (key, rows, _) = self.next_group()?;
+            if !rows.is_empty() {
+                return Some((key, rows));
+            }
+        }
+    }
+}
+
+/// Writes the frozen part as a run.
+///
+/// # Errors
+/// An I/O error.
+pub fn write_frozen(frozen: &Recent, path: &Path) -> std::io::Result<Run> {
+    let rows = frozen.sorted();
+    let mut writer = RunWriter::<Row>::create(path, rows.len() as u64)?;
+    for row in &rows {
+        writer.push(row)?;
+    }
+    writer.finish()
+}
+
+/// Merges runs (newest first) into one. With `oldest` none older remain, so that voiding rows are dropped.
+///
+/// # Errors
+/// An I/O error.
+pub fn merge(runs: &[Arc<Run>], oldest: bool, path: &Path) -> std::io::Result<Run> {
+    let mut sources: Vec<Box<dyn Iterator<Item = Row> + Send>> = Vec::new();
+    let mut capacity = 0;
+    for run in runs {
+        let scan: Scan<Row> = run.scan()?;
+        sources.push(Box::new(scan));
+        capacity += run.records();
+    }
+    let mut groups = Groups::new(sources);
+    let mut writer = RunWriter::<Row>::create(path, capacity)?;
+    while let Some((key, rows, void)) = groups.next_group() {
+        if void && !oldest {
+            writer.push(&Row::reset(key))?;
+        }
+        for row in &rows {
+            writer.push(row)?;
+        }
+    }
+    writer.finish()
+}

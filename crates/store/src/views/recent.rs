@@ -1,0 +1,139 @@
+//! The recent part of the observables: a hash table in memory, in shards so that a look never waits long for a write.
+//!
+//! Invariant: preallocated for its limit, so that no table doubles under load. Rows of one key form a chain.
+
+use super::row::{RESET, Row};
+use hashbrown::HashTable;
+use parking_lot::RwLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const SHARDS: usize = 64;
+const END: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Shard {
+    heads: HashTable<u32>,
+    rows: Vec<Row>,
+    next: Vec<u32>,
+}
+
+/// Rows of the events since the last run was written.
+#[derive(Debug)]
+pub struct Recent {
+    shards: Vec<RwLock<Shard>>,
+    rows: AtomicUsize,
+}
+
+impl Recent {
+    /// An empty part for about `rows` rows.
+    pub fn with_capacity(rows: usize) -> Self {
+        // A shard may get somewhat more than its share.
+        let each = rows / SHARDS + rows / SHARDS / 8 + 16;
+        let shard = || RwLock::new(Shard { heads: HashTable::with_capacity(each), rows: Vec::with_capacity(each), next: Vec::with_capacity(each) });
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), rows: AtomicUsize::new(0) }
+    }
+
+    fn shard(&self, key: u128) -> Option<&RwLock<Shard>> {
+        self.shards.get((key >> 122) as usize)
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Takes a row in.
+    pub fn add(&self, row: &Row) {
+        let Some(shard) = self.shard(row.key) else { return };
+        if shard.write().add(row) {
+            self.rows.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Replaces whatever is known of a key, here and in older tiers, by `rows`.
+    pub fn replace(&self, key: u128, rows: &[Row]) {
+        let Some(shard) = self.shard(key) else { return };
+        let mut shard = shard.write();
+        shard.void(key);
+        let added = usize::from(shard.add(&Row::reset(key))) + rows.iter().filter(|row| shard.add(row)).count();
+        self.rows.fetch_add(added, Ordering::Relaxed);
+    }
+
+    /// Appends the rows of a key; true where older tiers are void.
+    pub fn get(&self, key: u128, out: &mut Vec<Row>) -> bool {
+        self.shard(key).is_some_and(|shard| shard.read().get(key, out))
+    }
+
+    /// Every row in order of key.
+    pub fn sorted(&self) -> Vec<Row> {
+        let mut all = Vec::with_capacity(self.rows());
+        for shard in &self.shards {
+            // Shards are ordered by the key's first bits, so each can be sorted by itself.
+            let start = all.len();
+            all.extend(shard.read().rows.iter().filter(|row| row.class == RESET || row.events > 0).copied());
+            if let Some(part) = all.get_mut(start..) {
+                part.sort_unstable_by(|a, b| a.key.cmp(&b.key).then(b.class.cmp(&a.class)));
+            }
+        }
+        all
+    }
+}
+
+impl Shard {
+    fn head(&self, key: u128) -> Option<u32> {
+        self.heads.find(hash(key), |&at| self.rows.get(at as usize).is_some_and(|row| row.key == key)).copied()
+    }
+
+    /// Takes a row in; true where it is a new one.
+    fn add(&mut self, row: &Row) -> bool {
+        let mut at = self.head(row.key).unwrap_or(END);
+        let head = at;
+        while let Some(mine) = self.rows.get_mut(at as usize) {
+            if mine.class == row.class {
+                mine.merge(row);
+                return false;
+            }
+            at = self.next.get(at as usize).copied().unwrap_or(END);
+        }
+        let new = self.rows.len() as u32;
+        self.rows.push(*row);
+        if let Some(after_head) = self.next.get_mut(head as usize) {
+            let second = std::mem::replace(after_head, new);
+            self.next.push(second);
+        } else {
+            self.next.push(END);
+            let Self { heads, rows, .. } = self;
+            heads.insert_unique(hash(row.key), new, |&at| rows.get(at as usize).map_or(0, |row| hash(row.key)));
+        }
+        true
+    }
+
+    /// Empties every row of a key but keeps the chain.
+    fn void(&mut self, key: u128) {
+        let mut at = self.head(key).unwrap_or(END);
+        while let Some(mine) = self.rows.get_mut(at as usize) {
+            let class = mine.class;
+            *mine = Row { class, ..Row::reset(key) };
+            at = self.next.get(at as usize).copied().unwrap_or(END);
+        }
+    }
+
+    fn get(&self, key: u128, out: &mut Vec<Row>) -> bool {
+        let mut void = false;
+        let mut at = self.head(key).unwrap_or(END);
+        while let Some(row) = self.rows.get(at as usize) {
+            if row.class == RESET {
+                void = true;
+            } else if row.events > 0 {
+                out.push(*row);
+            }
+            at = self.next.get(at as usize).copied().unwrap_or(END);
+        }
+        void
+    }
+}
+
+/// Keys are uniform already: their low half serves as the hash.
+const fn hash(key: u128) -> u64 {
+    key as u64
+}

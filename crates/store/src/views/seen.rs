@@ -1,0 +1,187 @@
+//! What came before: senders' ids, list entries and idempotency keys, so that sending again changes nothing.
+//!
+//! Invariant: a key is remembered for at least its window; forgetting later than that is harmless because the window is checked too.
+
+use super::run::{Record, Run, RunWriter};
+use hashbrown::HashMap;
+use model::Timestamp;
+use parking_lot::RwLock;
+use std::path::Path;
+use std::sync::Arc;
+
+/// One remembered key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Key of sender and id, list entry, or idempotency key.
+    pub key: u128,
+    /// When it was taken last.
+    pub received: Timestamp,
+    /// For idempotency keys: events of the request taken so far.
+    pub taken: u64,
+}
+
+impl Record for Mark {
+    const SIZE: usize = 32;
+
+    fn key(&self) -> u128 {
+        self.key
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.key.to_be_bytes());
+        out.extend_from_slice(&self.received.micros().to_le_bytes());
+        out.extend_from_slice(&self.taken.to_le_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let mut reader = crate::codec::Reader::new(bytes);
+        Some(Self {
+            key: u128::from_be_bytes(reader.array()?),
+            received: Timestamp::from_micros(i64::from_le_bytes(reader.array()?)),
+            taken: reader.u64()?,
+        })
+    }
+}
+
+/// Marks in memory.
+pub type Marks = HashMap<u128, (Timestamp, u64), KeyHash>;
+
+/// Keys are uniform already.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeyHash;
+
+impl std::hash::BuildHasher for KeyHash {
+    type Hasher = KeyHasher;
+
+    fn build_hasher(&self) -> KeyHasher {
+        KeyHasher(0)
+    }
+}
+
+/// Takes the low half of a key.
+#[derive(Debug)]
+pub struct KeyHasher(u64);
+
+impl std::hash::Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
+    }
+}
+
+/// Every tier of the marks. Written by the apply thread alone.
+#[derive(Debug, Default)]
+pub struct Seen {
+    active: Marks,
+    frozen: Option<Arc<Marks>>,
+    runs: RwLock<Vec<Arc<Run>>>,
+}
+
+impl Seen {
+    /// Marks over the runs of a checkpoint, newest first.
+    pub fn new(runs: Vec<Arc<Run>>) -> Self {
+        Self { active: Marks::default(), frozen: None, runs: RwLock::new(runs) }
+    }
+
+    /// Marks in memory that are not frozen.
+    pub fn len(&self) -> usize {
+        self.active.len()
+    }
+
+    /// Whether nothing was marked since the last freeze.
+    pub fn is_empty(&self) -> bool {
+        self.active.is_empty()
+    }
+
+    /// The newest mark of a key.
+    ///
+    /// # Errors
+    /// An I/O error of a run.
+    pub fn get(&self, key: u128) -> std::io::Result<Option<(Timestamp, u64)>> {
+        if let Some(mark) = self.active.get(&key).or_else(|| self.frozen.as_ref().and_then(|frozen| frozen.get(&key))) {
+            return Ok(Some(*mark));
+        }
+        let mut found: Vec<Mark> = Vec::new();
+        for run in self.runs.read().iter() {
+            run.get(key, &mut found)?;
+            if let Some(mark) = found.first() {
+                return Ok(Some((mark.received, mark.taken)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Remembers a key.
+    pub fn set(&mut self, key: u128, received: Timestamp, taken: u64) {
+        self.active.insert(key, (received, taken));
+    }
+
+    /// Freezes the active part.
+    pub fn freeze(&mut self) -> Arc<Marks> {
+        let full = Arc::new(std::mem::take(&mut self.active));
+        self.frozen = Some(full.clone());
+        full
+    }
+
+    /// Puts new runs in place and, where the frozen part is among them, lets go of it.
+    pub fn install(&mut self, runs: Vec<Arc<Run>>, frozen_written: bool) {
+        *self.runs.write() = runs;
+        if frozen_written {
+            self.frozen = None;
+        }
+    }
+
+    /// The runs, newest first.
+    pub fn runs(&self) -> Vec<Arc<Run>> {
+        self.runs.read().clone()
+    }
+}
+
+/// Writes frozen marks as a run.
+///
+/// # Errors
+/// An I/O error.
+pub fn write_frozen(frozen: &Marks, path: &Path) -> std::io::Result<Run> {
+    let mut marks: Vec<Mark> = frozen.iter().map(|(&key, &(received, taken))| Mark { key, received, taken }).collect();
+    marks.sort_unstable_by_key(|mark| mark.key);
+    let mut writer = RunWriter::<Mark>::create(path, marks.len() as u64)?;
+    for mark in &marks {
+        writer.push(mark)?;
+    }
+    writer.finish()
+}
+
+/// Merges runs (newest first) into one, forgetting marks from before `keep_from`.
+///
+/// # Errors
+/// An I/O error.
+pub fn merge(runs: &[Arc<Run>], keep_from: Timestamp, path: &Path) -> std::io::Result<Run> {
+    let mut sources = Vec::new();
+    let mut capacity = 0;
+    for run in runs {
+        sources.push(run.scan::<Mark>()?.peekable());
+        capacity += run.records();
+    }
+    let mut writer = RunWriter::<Mark>::create(path, capacity)?;
+    while let Some(key) = sources.iter_mut().filter_map(|source| source.peek().map(|mark| mark.key)).min() {
+        let mut newest: Option<Mark> = None;
+        for source in &mut sources {
+            while let Some(mark) = source.next_if(|mark| mark.key == key) {
+                newest.get_or_insert(mark);
+            }
+        }
+        if let Some(mark) = newest.filter(|mark| mark.received >= keep_from) {
+            writer.push(&mark)?;
+        }
+    }
+    writer.finish()
+}

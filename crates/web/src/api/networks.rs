@@ -1,0 +1,92 @@
+//! Registrations of address ranges, domains and AS numbers.
+
+use crate::AppState;
+use crate::auth::Caller;
+use crate::fields::Fields;
+use crate::limits;
+use crate::params::{At, id};
+use crate::payload::Payload;
+use crate::problem::Problem;
+use crate::reply::{self, Reply};
+use crate::state::act;
+use axum::extract::State;
+use hub::members::{NetworkView, NewNetwork};
+use model::OrgId;
+use model::ids::NetworkId;
+use serde::Serialize;
+use serde_json::json;
+
+/// `GET /api/v1/organisations/{id}/networks`
+pub async fn list(State(state): State<AppState>, Caller(actor): Caller, At(organisation): At<String>) -> Reply {
+    let organisation = id::<OrgId>(&organisation)?;
+    reply::ok(&Networks { networks: state.hub.members().list_networks(&actor, organisation)? })
+}
+
+/// `POST /api/v1/organisations/{id}/networks`
+pub async fn add(State(state): State<AppState>, Caller(actor): Caller, At(organisation): At<String>, payload: Payload) -> Reply {
+    let organisation = id::<OrgId>(&organisation)?;
+    let new = new_network(Fields::new(payload.value()?)?)?;
+    let added = act(async move { state.hub.members().add_network(&actor, organisation, new).await }).await?;
+    reply::created(&added)
+}
+
+/// `POST /api/v1/organisations/{id}/networks/{net}/steps`
+pub async fn step(State(state): State<AppState>, Caller(actor): Caller, At((organisation, network)): At<(String, String)>, payload: Payload) -> Reply {
+    let (organisation, network) = (id::<OrgId>(&organisation)?, id::<NetworkId>(&network)?);
+    let mut body = Fields::new(payload.value()?)?;
+    let step = body.word("step", "step", Step::parse)?;
+    let reason = body.text_or_none("reason", limits::REASON)?.unwrap_or_default();
+    body.finish()?;
+    let work = async move {
+        match step {
+            Step::Approve => state.hub.members().approve_network(&actor, organisation, network, &reason).await,
+            Step::Remove => state.hub.members().remove_network(&actor, organisation, network, &reason).await,
+        }
+    };
+    reply::ok(&act(work).await?)
+}
+
+/// What can be done with a registration.
+#[derive(Clone, Copy)]
+enum Step {
+    Approve,
+    Remove,
+}
+
+impl Step {
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "approve" => Some(Self::Approve),
+            "remove" => Some(Self::Remove),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Networks {
+    networks: Vec<NetworkView>,
+}
+
+fn new_network(mut body: Fields) -> Result<NewNetwork, Problem> {
+    let kind = body.text("kind", limits::NAME)?;
+    let value = body.text("value", limits::NAME)?;
+    let protected = body.flag("protected")?;
+    let new = serde_json::from_value(json!({ "kind": kind, "value": value, "protected": protected }));
+    let new = new.map_err(|_| body.wrong("kind", "must be cidr, domain or asn"))?;
+    body.finish()?;
+    Ok(new)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_is_a_range_a_domain_or_an_as_number() {
+        assert!(new_network(Fields::new(json!({ "kind": "cidr", "value": "192.0.2.0/24" })).unwrap()).is_ok());
+        assert!(new_network(Fields::new(json!({ "kind": "person", "value": "x" })).unwrap()).is_err());
+        assert!(new_network(Fields::new(json!({ "kind": "asn" })).unwrap()).is_err());
+    }
+}

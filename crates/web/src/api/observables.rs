@@ -1,0 +1,115 @@
+//! What the hub knows of a value, and what a member says about it.
+//!
+//! A value may hold slashes, so one pattern takes the rest of the path; a last `/sightings` that is not percent-encoded names the value's
+//! sightings and is not part of the value.
+
+use crate::AppState;
+use crate::auth::Caller;
+use crate::fields::Fields;
+use crate::limits;
+use crate::params::At;
+use crate::payload::Payload;
+use crate::problem::Problem;
+use crate::reply::{self, Reply};
+use crate::state::act;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use hub::answers::ObservableAnswer;
+use hub::sharing::{NewSighting, SightingKind};
+use model::ObservableType;
+use serde::{Deserialize, Serialize};
+
+const SIGHTINGS: &str = "/sightings";
+
+/// `GET /api/v1/observables/{type}/{value}`
+pub async fn show(State(state): State<AppState>, Caller(actor): Caller, uri: Uri, At((kind, value)): At<(String, String)>) -> Reply {
+    if uri.path().ends_with(SIGHTINGS) {
+        return Err(Problem::method_not_allowed(Some("POST")));
+    }
+    let kind = observable_type(&kind)?;
+    // In memory but for rare values of the settled tier: not worth a thread's switch.
+    reply::ok(&state.hub.observable(&actor, kind, &value)?)
+}
+
+/// `POST /api/v1/observables/{type}/{value}/sightings`
+pub async fn sight(
+    State(state): State<AppState>,
+    Caller(actor): Caller,
+    uri: Uri,
+    At((kind, rest)): At<(String, String)>,
+    payload: Payload,
+) -> Reply {
+    let value = rest.strip_suffix(SIGHTINGS).filter(|_| uri.path().ends_with(SIGHTINGS));
+    let value = value.ok_or_else(|| Problem::method_not_allowed(Some("GET,HEAD")))?.to_owned();
+    let kind = observable_type(&kind)?;
+    let sighting = new_sighting(Fields::new(payload.value()?)?)?;
+    let answer = act(async move { state.hub.sighting(&actor, kind, &value, sighting).await }).await?;
+    reply::created(&answer)
+}
+
+/// `POST /api/v1/observables/lookup`
+pub async fn lookup(State(state): State<AppState>, Caller(actor): Caller, Payload(body): Payload<{ limits::LOOKUP_BODY }>) -> Reply {
+    let answer = state.read(move |hub| {
+        let wanted: Wanted = match serde_json::from_slice(&body) {
+            Ok(wanted) => wanted,
+            Err(error) => return Ok(Err(unreadable(&error))),
+        };
+        if wanted.values.len() > limits::LOOKUP_VALUES {
+            return Ok(Err(Problem::field("/values", format!("at most {} are taken", limits::LOOKUP_VALUES))));
+        }
+        let results = hub.lookup(&actor, &wanted.values)?;
+        reply::encode(&Results { results }).map(Ok)
+    });
+    Ok(reply::json(StatusCode::OK, answer.await??))
+}
+
+/// A bulk lookup.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    values: Vec<String>,
+}
+
+/// Its answers, in the same order.
+#[derive(Serialize)]
+struct Results {
+    results: Vec<Option<ObservableAnswer>>,
+}
+
+fn unreadable(error: &serde_json::Error) -> Problem {
+    if error.is_data() {
+        return Problem::field("/values", error.to_string());
+    }
+    Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))
+}
+
+fn observable_type(word: &str) -> Result<ObservableType, Problem> {
+    ObservableType::parse(word).ok_or_else(|| Problem::parameter("type", "unknown observable type"))
+}
+
+fn new_sighting(mut body: Fields) -> Result<NewSighting, Problem> {
+    let kind = body.word("kind", "kind of sighting", |word| match word {
+        "seen" => Some(SightingKind::Seen),
+        "false-positive" => Some(SightingKind::FalsePositive),
+        "expired" => Some(SightingKind::Expired),
+        _ => None,
+    })?;
+    let sighting = NewSighting { kind, time: body.time_or_none("time")?, note: body.text_or_none("note", limits::REASON)? };
+    body.finish()?;
+    Ok(sighting)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_sighting_is_seen_false_positive_or_expired() {
+        let sighting = new_sighting(Fields::new(json!({ "kind": "false-positive", "note": "our own scanner" })).unwrap()).unwrap();
+        assert!(matches!(sighting.kind, SightingKind::FalsePositive));
+        assert!(new_sighting(Fields::new(json!({ "kind": "maybe" })).unwrap()).is_err());
+        assert!(new_sighting(Fields::new(json!({ "kind": "seen", "when": 1 })).unwrap()).is_err());
+    }
+}

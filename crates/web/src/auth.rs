@@ -1,0 +1,142 @@
+//! Who calls: a bearer key and the caller's address become an [`Actor`].
+//!
+//! Flow: [`gate`] stands before every path under `/api`, known or not, and leaves the actor with the request; handlers take it out
+//! with [`Caller`].
+//! Invariant: without a valid key nothing under `/api` is told from nothing.
+//! Not here: what a role may do (`hub`, `policy`), how keys are kept and compared (`hub::directory`).
+
+use crate::AppState;
+use crate::problem::Problem;
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::header::{ALLOW, AUTHORIZATION};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use hub::Actor;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED: &str = "forwarded";
+
+/// The authenticated caller of a request under `/api`.
+pub struct Caller(pub Actor);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        parts.extensions.remove::<Actor>().map(Self).ok_or_else(Problem::unauthenticated)
+    }
+}
+
+/// Lets nothing under `/api` pass without a valid key.
+pub async fn gate(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    if under_api(request.uri().path()) {
+        match authenticate(&state, request.headers(), request.extensions()) {
+            Ok(actor) => {
+                request.extensions_mut().insert(actor);
+            }
+            Err(problem) => return problem.into_response(),
+        }
+    }
+    next.run(request).await
+}
+
+/// Takes the allowed methods out of an answer to an unknown caller: they would tell a path that is there from one that is not.
+pub async fn hide_methods(mut response: Response) -> Response {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().remove(ALLOW);
+    }
+    response
+}
+
+/// The holder of the request's bearer key.
+///
+/// # Errors
+/// 401 where the key is missing, given twice, unknown, expired, revoked or used from outside its allow-list.
+pub fn authenticate(state: &AppState, headers: &HeaderMap, extensions: &Extensions) -> Result<Actor, Problem> {
+    let secret = bearer(headers).ok_or_else(Problem::unauthenticated)?;
+    state.hub.authenticate(secret, caller_address(state, headers, extensions)).map_err(Problem::from)
+}
+
+/// Whether the request comes from this machine itself and was not passed on by a proxy that runs on it.
+pub fn from_this_machine(headers: &HeaderMap, extensions: &Extensions) -> bool {
+    peer(extensions).is_loopback() && !headers.contains_key(FORWARDED_FOR) && !headers.contains_key(FORWARDED)
+}
+
+/// Whether a path belongs to the keyed part of the site.
+pub fn under_api(path: &str) -> bool {
+    path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (given.next(), given.next()) else { return None };
+    let (scheme, secret) = value.to_str().ok()?.trim().split_once(' ')?;
+    let secret = secret.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
+}
+
+/// The nearest address that is not a trusted proxy's.
+fn caller_address(state: &AppState, headers: &HeaderMap, extensions: &Extensions) -> IpAddr {
+    nearest_untrusted(peer(extensions), headers, |address| state.trusts(address))
+}
+
+fn nearest_untrusted(peer: IpAddr, headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let mut nearest = peer;
+    let named: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).collect();
+    for text in named.into_iter().rev() {
+        if !trusted(nearest) {
+            break;
+        }
+        let Ok(address) = text.trim().parse::<IpAddr>() else { break };
+        nearest = address.to_canonical();
+    }
+    nearest
+}
+
+/// The other end of the connection. Without one (a test without a socket) it is the unspecified address, which nothing trusts.
+fn peer(extensions: &Extensions) -> IpAddr {
+    extensions.get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip().to_canonical())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for &(name, value) in pairs {
+            map.append(name, HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    #[test]
+    fn a_key_is_read_from_one_bearer_header_and_from_nothing_else() {
+        assert_eq!(bearer(&headers(&[("authorization", "Bearer abc")])), Some("abc"));
+        assert_eq!(bearer(&headers(&[("authorization", "bearer  abc ")])), Some("abc"));
+        assert_eq!(bearer(&headers(&[("authorization", "Basic abc")])), None);
+        assert_eq!(bearer(&headers(&[("authorization", "Bearer ")])), None);
+        assert_eq!(bearer(&headers(&[("authorization", "Bearer a"), ("authorization", "Bearer b")])), None);
+        assert_eq!(bearer(&headers(&[])), None);
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed_about_the_callers_address() {
+        let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+        let forwarded = headers(&[("x-forwarded-for", "6.6.6.6, 198.51.100.7")]);
+        assert_eq!(nearest_untrusted(proxy, &forwarded, |address| address == proxy), "198.51.100.7".parse::<IpAddr>().unwrap());
+        assert_eq!(nearest_untrusted(proxy, &forwarded, |_| false), proxy);
+        assert_eq!(nearest_untrusted(proxy, &headers(&[("x-forwarded-for", "unknown")]), |_| true), proxy);
+    }
+
+    #[test]
+    fn every_path_under_api_is_behind_the_gate() {
+        assert!(under_api("/api") && under_api("/api/") && under_api("/api/v1/nowhere"));
+        assert!(!under_api("/") && !under_api("/apiary") && !under_api("/healthz"));
+    }
+}

@@ -1,0 +1,91 @@
+//! Parameters of paths, queries and headers, each described once.
+
+use super::{Route, schemas};
+use crate::limits;
+use serde_json::{Value, json};
+
+/// The parameters of a route, described.
+pub fn of(route: &Route) -> Vec<Value> {
+    let path = names_in(route.path).filter_map(|name| path(name).map(|schema| parameter("path", name, "", true, schema)));
+    let query = route.query.iter().filter_map(|name| query(route, name).map(|(words, schema)| parameter("query", name, words, false, schema)));
+    let headers = route.headers.iter().filter_map(|name| header(name).map(|(words, schema)| parameter("header", name, words, false, schema)));
+    path.chain(query).chain(headers).collect()
+}
+
+/// The names in braces.
+fn names_in(path: &'static str) -> impl Iterator<Item = &'static str> {
+    path.split('{').skip(1).filter_map(|part| part.split('}').next())
+}
+
+fn parameter(place: &str, name: &str, words: &str, required: bool, schema: Value) -> Value {
+    let mut parameter = json!({ "in": place, "name": name, "required": required, "schema": schema });
+    if let Value::Object(fields) = &mut parameter {
+        if !words.is_empty() {
+            fields.insert("description".to_owned(), json!(words));
+        }
+        if fields.get("schema").and_then(|schema| schema.get("type")).is_some_and(|kind| kind == "array") {
+            // Lists are written with commas; repeating the parameter is taken as well.
+            fields.insert("style".to_owned(), json!("form"));
+            fields.insert("explode".to_owned(), json!(false));
+        }
+    }
+    parameter
+}
+
+fn path(name: &str) -> Option<Value> {
+    Some(match name {
+        "seq" => schemas::seq(),
+        "receipt" => schemas::id("rcp"),
+        "id" => schemas::id("org"),
+        "key" => schemas::id("key"),
+        "net" => schemas::id("net"),
+        "claim" => schemas::id("clm"),
+        "type" => schemas::observable_types(),
+        "value" => json!({ "type": "string", "minLength": 1, "maxLength": limits::VALUE }),
+        _ => return None,
+    })
+}
+
+fn query(route: &Route, name: &str) -> Option<(&'static str, Value)> {
+    let submission = route.id == "submitEvents";
+    Some(match name {
+        "since" => ("On the event's time: at or after", schemas::time()),
+        "until" => ("On the event's time: before", schemas::time()),
+        "category" if submission => ("Category of entries that carry none", schemas::categories()),
+        "category" => ("One of these categories", list(schemas::categories())),
+        "type" => ("Has an observable of one of these types", list(schemas::observable_types())),
+        "sector" => ("One of these sectors", list(json!({ "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$" }))),
+        "within" => ("Has an address or range inside this address or range", json!({ "type": "string", "examples": ["192.0.2.0/24"], "maxLength": 64 })),
+        "domain" => ("Has a domain, or a host of a URL or mail address, equal to this or below it", json!({ "type": "string", "examples": ["example.kr"], "maxLength": 253 })),
+        "malware" => ("Malware name, ignoring ASCII case", json!({ "type": "string", "minLength": 1, "maxLength": limits::NAME })),
+        "mine" => ("Only what the caller's organisation reported", flag()),
+        "limit" => ("Entries of a page", json!({ "type": "integer", "minimum": 1, "maximum": limits::PAGE_MAX, "default": limits::PAGE_DEFAULT })),
+        "cursor" => ("The cursor of the page before", json!({ "type": "string", "minLength": 1, "maxLength": limits::CURSOR })),
+        "from" => ("First sequence number wanted", schemas::seq()),
+        "dry_run" => ("Say what would be done, and do nothing", flag()),
+        "tlp" => ("Marking of events that carry none", schemas::tlp()),
+        "origin" => ("Origin of events that carry none", schemas::origins()),
+        "role" => ("Role of observables that carry none", schemas::roles_of_observables()),
+        "lang" => ("Language of the page; overrides Accept-Language", json!({ "type": "string", "enum": ["ko", "en"] })),
+        _ => return None,
+    })
+}
+
+fn header(name: &str) -> Option<(&'static str, Value)> {
+    Some(match name {
+        "Idempotency-Key" => (
+            "A request with the same key takes up where the first one ended instead of doubling it",
+            json!({ "type": "string", "pattern": "^[!-~]{1,255}$" }),
+        ),
+        "Last-Event-ID" => ("Sequence number of the last event received; the stream goes on after it", schemas::seq()),
+        _ => return None,
+    })
+}
+
+fn list(items: Value) -> Value {
+    json!({ "type": "array", "items": items, "minItems": 1, "maxItems": limits::LIST })
+}
+
+fn flag() -> Value {
+    json!({ "type": "string", "enum": ["1", "0", "true", "false"], "default": "0" })
+}

@@ -1,0 +1,304 @@
+//! The table of routes.
+
+use super::{Access, Body, Route};
+use crate::{reply, stream};
+
+const HTML: &str = "text/html; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+const NOBODY: Access =
+    Access { coordinator: false, authority: false, member_admin: false, analyst: false, reporter: false, reader: false, auditor: false };
+
+/// Roles that read events.
+const READS: Access = Access { reporter: false, auditor: false, ..Access::ALL };
+/// Roles that send events and take them back.
+const SENDS: Access = Access { reader: false, auditor: false, ..Access::ALL };
+/// Roles that may ask what became of a batch.
+const RECEIVES: Access = Access { auditor: false, ..Access::ALL };
+/// Roles that both read events and say something about them.
+const JUDGES: Access = Access { reader: false, ..READS };
+const COORDINATOR: Access = Access { coordinator: true, ..NOBODY };
+/// The coordinator, and administrators for their own organisation.
+const ADMINISTERS: Access = Access { member_admin: true, ..COORDINATOR };
+const COORDINATOR_AND_AUTHORITY: Access = Access { authority: true, ..COORDINATOR };
+
+const GET: Route = Route {
+    method: "GET",
+    path: "",
+    id: "",
+    group: "",
+    summary: "",
+    public: false,
+    access: Access::ALL,
+    query: &[],
+    headers: &[],
+    body: Body::None,
+    status: 200,
+    media: reply::JSON,
+    schema: "",
+    problems: &[],
+};
+const POST: Route = Route { method: "POST", problems: &[507], ..GET };
+const PUBLIC: Route = Route { group: "public", public: true, ..GET };
+const EVENTS: Route = Route { group: "events", ..GET };
+const SUBMIT: Route = Route { group: "events", ..POST };
+const OBSERVABLES: Route = Route { group: "observables", ..GET };
+const SAY: Route = Route { group: "observables", ..POST };
+const MEMBERS: Route = Route { group: "members", ..GET };
+const CHANGE: Route = Route { group: "members", ..POST };
+const HUB: Route = Route { group: "hub", ..GET };
+
+/// Every route, with what it takes and gives.
+pub const ROUTES: &[Route] = &[
+    // Public.
+    Route { path: "/", id: "home", summary: "What this is", media: HTML, query: &["lang"], ..PUBLIC },
+    Route { path: "/assets/bongsu.css", id: "styleSheet", summary: "How the pages look", media: "text/css; charset=utf-8", ..PUBLIC },
+    Route { path: "/healthz", id: "alive", summary: "Whether the process answers", media: TEXT, ..PUBLIC },
+    Route { path: "/readyz", id: "ready", summary: "Whether the views have reached the ledger's end", media: TEXT, problems: &[503], ..PUBLIC },
+    Route {
+        path: "/metrics",
+        id: "metrics",
+        summary: "Counters for Prometheus: without a key from the hub's own machine, else for the coordinator and auditors",
+        media: "text/plain; version=0.0.4; charset=utf-8",
+        problems: &[401, 403],
+        ..PUBLIC
+    },
+    // The interface's own description.
+    Route { path: "/api/openapi.json", id: "openapi", summary: "This description", schema: "Document", ..HUB },
+    Route { path: "/api/docs", id: "docs", summary: "This description as a page", media: HTML, ..HUB },
+    // Events.
+    Route {
+        path: "/api/v1/events",
+        id: "searchEvents",
+        summary: "Search events, newest first",
+        access: READS,
+        query: &["since", "until", "category", "type", "sector", "within", "domain", "malware", "mine", "limit", "cursor"],
+        schema: "EventPage",
+        ..EVENTS
+    },
+    Route {
+        path: "/api/v1/events",
+        id: "submitEvents",
+        summary: "Submit events; answered when they are durable and every later read sees them",
+        access: SENDS,
+        query: &["dry_run", "tlp", "category", "origin", "role"],
+        headers: &["Idempotency-Key"],
+        body: Body::Events,
+        schema: "Outcome",
+        problems: &[409, 429, 507],
+        ..SUBMIT
+    },
+    Route {
+        path: "/api/v1/events/withdraw",
+        id: "withdrawEvents",
+        summary: "Take back an event, a batch, or everything of one's own that meets a filter",
+        access: SENDS,
+        body: Body::Json("Withdrawal"),
+        schema: "WithdrawAnswer",
+        problems: &[404, 409, 507],
+        ..SUBMIT
+    },
+    Route { path: "/api/v1/events/{seq}", id: "showEvent", summary: "One event", access: READS, schema: "Event", ..EVENTS },
+    Route {
+        path: "/api/v1/events/{seq}/amend",
+        id: "amendEvent",
+        summary: "Replace an event by a corrected one; the history stays",
+        access: SENDS,
+        body: Body::Json("NewEvent"),
+        schema: "Outcome",
+        problems: &[409, 429, 507],
+        ..SUBMIT
+    },
+    Route {
+        path: "/api/v1/receipts/{receipt}",
+        id: "showReceipt",
+        summary: "What became of a batch",
+        access: RECEIVES,
+        schema: "Receipt",
+        ..EVENTS
+    },
+    Route {
+        path: "/api/v1/stream",
+        id: "followEvents",
+        summary: "Events as they come, as server-sent events; `id` is the sequence number, and a reader that comes back resumes without loss",
+        access: READS,
+        query: &["since", "until", "category", "type", "sector", "within", "domain", "malware", "from"],
+        headers: &["Last-Event-ID"],
+        media: stream::MEDIA_TYPE,
+        ..EVENTS
+    },
+    // Observables.
+    Route {
+        path: "/api/v1/observables/lookup",
+        id: "lookupObservables",
+        summary: "What the hub knows of up to 10,000 values, in the same order",
+        access: READS,
+        body: Body::Json("Lookup"),
+        schema: "LookupAnswer",
+        problems: &[],
+        ..SAY
+    },
+    Route {
+        path: "/api/v1/observables/{type}/{value}",
+        id: "showObservable",
+        summary: "What the hub knows of a value",
+        access: READS,
+        schema: "Observable",
+        problems: &[405],
+        ..OBSERVABLES
+    },
+    Route {
+        path: "/api/v1/observables/{type}/{value}/sightings",
+        id: "addSighting",
+        summary: "Say that a value was seen, is a false positive, or has expired",
+        access: JUDGES,
+        body: Body::Json("NewSighting"),
+        status: 201,
+        schema: "SightingAnswer",
+        problems: &[405, 409, 429, 507],
+        ..SAY
+    },
+    Route {
+        path: "/api/v1/claims",
+        id: "listClaims",
+        summary: "Claims of false positives that the caller has a part in, newest first",
+        access: READS,
+        query: &["limit", "cursor"],
+        schema: "ClaimPage",
+        ..OBSERVABLES
+    },
+    Route {
+        path: "/api/v1/claims/{claim}/steps",
+        id: "decideClaim",
+        summary: "Uphold or reject a claim",
+        access: COORDINATOR_AND_AUTHORITY,
+        body: Body::Json("ClaimStep"),
+        schema: "Claim",
+        problems: &[409, 507],
+        ..SAY
+    },
+    // Members.
+    Route {
+        path: "/api/v1/organisations",
+        id: "listOrganisations",
+        summary: "Organisations that the caller may know, newest first",
+        query: &["limit", "cursor"],
+        schema: "OrganisationPage",
+        ..MEMBERS
+    },
+    Route {
+        path: "/api/v1/organisations",
+        id: "addOrganisation",
+        summary: "Add an organisation: accredited, in full standing",
+        access: COORDINATOR,
+        body: Body::Json("NewOrganisation"),
+        status: 201,
+        schema: "Organisation",
+        ..CHANGE
+    },
+    Route { path: "/api/v1/organisations/{id}", id: "showOrganisation", summary: "One organisation", schema: "Organisation", ..MEMBERS },
+    Route {
+        method: "PATCH",
+        path: "/api/v1/organisations/{id}",
+        id: "changeOrganisation",
+        summary: "Change an organisation; `null` clears a field; administrators set named, default_tlp and default_pap of their own",
+        access: ADMINISTERS,
+        body: Body::Json("OrganisationPatch"),
+        schema: "Organisation",
+        problems: &[409, 507],
+        ..CHANGE
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/history",
+        id: "showOrganisationHistory",
+        summary: "Every change of an organisation, newest first",
+        access: Access { analyst: false, reporter: false, reader: false, ..Access::ALL },
+        schema: "History",
+        ..MEMBERS
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/standing",
+        id: "setStanding",
+        summary: "Set an organisation's standing, with a reason",
+        access: COORDINATOR,
+        body: Body::Json("NewStanding"),
+        schema: "Organisation",
+        problems: &[409, 507],
+        ..CHANGE
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/contribution",
+        id: "showContribution",
+        summary: "The contribution ledger of an organisation",
+        schema: "Contribution",
+        ..MEMBERS
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/keys",
+        id: "listKeys",
+        summary: "Keys of an organisation, newest first; never their secrets",
+        access: Access { auditor: true, ..ADMINISTERS },
+        schema: "KeyList",
+        ..MEMBERS
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/keys",
+        id: "addKey",
+        summary: "Add a key; its secret is in this answer and nowhere else",
+        access: ADMINISTERS,
+        body: Body::Json("NewKey"),
+        status: 201,
+        schema: "KeySecret",
+        ..CHANGE
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/keys/{key}/rotate",
+        id: "rotateKey",
+        summary: "Replace a key; the old one holds for the overlap",
+        access: ADMINISTERS,
+        body: Body::JsonOrNothing("KeyRotation"),
+        status: 201,
+        schema: "KeySecret",
+        problems: &[409, 507],
+        ..CHANGE
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/keys/{key}/revoke",
+        id: "revokeKey",
+        summary: "Revoke a key at once",
+        access: ADMINISTERS,
+        body: Body::JsonOrNothing("Reason"),
+        status: 204,
+        problems: &[409, 507],
+        ..CHANGE
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/networks",
+        id: "listNetworks",
+        summary: "Registrations of an organisation, newest first",
+        schema: "NetworkList",
+        ..MEMBERS
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/networks",
+        id: "addNetwork",
+        summary: "Register an address range, domain or AS number; approved at once where the caller may approve it",
+        access: Access { authority: true, ..ADMINISTERS },
+        body: Body::Json("NewNetwork"),
+        status: 201,
+        schema: "Network",
+        ..CHANGE
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/networks/{net}/steps",
+        id: "stepNetwork",
+        summary: "Approve or remove a registration",
+        access: Access { authority: true, ..ADMINISTERS },
+        body: Body::Json("NetworkStep"),
+        schema: "Network",
+        problems: &[409, 507],
+        ..CHANGE
+    },
+    // The hub and the caller.
+    Route { path: "/api/v1/status", id: "showStatus", summary: "The hub's state; totals for coordinator, authority and auditor", schema: "Status", ..HUB },
+    Route { path: "/api/v1/me", id: "showMe", summary: "The caller's organisation, key and role", schema: "Me", ..HUB },
+];

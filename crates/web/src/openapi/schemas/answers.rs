@@ -1,0 +1,152 @@
+//! What answers about events and values hold.
+
+use super::{Named, array, categories, count, id, observable_types, open, optional, origins, percent, reference, roles_of_observables, seq, time, tlp, words};
+use model::event::Severity;
+use model::marking::Pap;
+use serde_json::{Map, Value, json};
+
+/// The schemas of answers about events and values.
+pub fn all() -> Vec<Named> {
+    vec![
+        ("Problem", problem()),
+        ("FieldError", open(&["reason"], json!({ "pointer": { "type": "string" }, "line": { "type": "integer", "minimum": 1 }, "reason": { "type": "string" } }))),
+        ("Outcome", outcome()),
+        ("Event", event()),
+        ("EventObservable", event_observable()),
+        ("EventPage", open(&["events", "cursor"], json!({ "events": array(reference("Event")), "cursor": optional(json!({ "type": "string" })) }))),
+        ("Receipt", receipt()),
+        ("WithdrawAnswer", open(&["withdrawn"], json!({ "withdrawn": count(), "dry_run": { "type": "boolean" } }))),
+        ("Observable", observable()),
+        ("Related", open(&["type", "value"], json!({ "type": observable_types(), "value": { "type": "string" } }))),
+        ("LookupAnswer", open(&["results"], json!({ "results": array(json!({ "anyOf": [reference("Observable"), { "type": "null" }] })) }))),
+        ("SightingAnswer", json!({ "anyOf": [reference("Outcome"), open(&["id", "state"], json!({ "id": id("clm"), "state": { "type": "string" } }))] })),
+        ("Status", status()),
+        ("Document", json!({ "type": "object", "description": "This document" })),
+    ]
+}
+
+fn problem() -> Value {
+    open(
+        &["type", "title", "status", "detail"],
+        json!({
+            "type": { "type": "string", "format": "uri-reference" },
+            "title": { "type": "string" },
+            "status": { "type": "integer", "minimum": 400, "maximum": 599 },
+            "detail": { "type": "string" },
+            "errors": array(reference("FieldError")),
+            "current": { "type": "integer", "description": "The version there is" },
+            "legal": { "type": "array", "items": { "type": "string" }, "description": "The steps that are legal now" },
+            "limit": count(),
+            "unit": { "type": "string" },
+            "accepted": count(),
+            "merged": count(),
+            "refused": count(),
+        }),
+    )
+}
+
+fn outcome() -> Value {
+    open(
+        &["first_seq", "last_seq", "accepted", "merged", "refused", "errors"],
+        json!({
+            "receipt": id("rcp"),
+            "first_seq": optional(seq()),
+            "last_seq": optional(seq()),
+            "accepted": count(),
+            "merged": count(),
+            "refused": count(),
+            "errors": array(open(&["line", "reason"], json!({ "line": count(), "reason": { "type": "string" } }))),
+            "dry_run": { "type": "boolean" },
+        }),
+    )
+}
+
+fn event() -> Value {
+    open(
+        &["seq", "received", "time", "category", "observables", "origin", "tlp", "pap", "named", "count"],
+        json!({
+            "seq": seq(),
+            "received": time(),
+            "time": time(),
+            "category": categories(),
+            "observables": array(reference("EventObservable")),
+            "origin": origins(),
+            "tlp": tlp(),
+            "pap": words(Pap::ALL, Pap::as_str),
+            "named": { "type": "boolean" },
+            "count": { "type": "integer", "minimum": 0 },
+            "confidence": percent(),
+            "severity": words(Severity::ALL, Severity::as_str),
+            "sector": { "type": "string" },
+            "malware": { "type": "string" },
+            "own": { "type": "boolean" },
+            "reporter": open(&["id", "name"], json!({ "id": id("org"), "name": { "type": "string" } })),
+        }),
+    )
+}
+
+fn event_observable() -> Value {
+    open(
+        &["type", "value", "role", "detect"],
+        json!({
+            "type": observable_types(), "value": { "type": "string" }, "role": roles_of_observables(), "detect": { "type": "boolean" },
+            "reserved": { "type": "boolean" },
+        }),
+    )
+}
+
+fn receipt() -> Value {
+    let counts = ["accepted", "merged", "withdrawn", "confirmed", "disputed", "owners_told", "fixed", "warnings", "examined"];
+    let mut properties = Map::new();
+    for name in counts {
+        properties.insert(name.to_owned(), count());
+    }
+    for (name, schema) in [("receipt", id("rcp")), ("received", time()), ("first_seq", seq()), ("last_seq", seq())] {
+        properties.insert(name.to_owned(), schema);
+    }
+    let required: Vec<&str> = counts.into_iter().chain(["receipt", "received", "first_seq", "last_seq"]).collect();
+    open(&required, Value::Object(properties))
+}
+
+fn observable() -> Value {
+    let texts = || array(json!({ "type": "string" }));
+    open(
+        &[
+            "type", "value", "state", "first_seen", "last_seen", "events", "count", "reporters", "sectors", "categories", "malware",
+            "confidence", "tlp", "pap", "warning_lists", "related",
+        ],
+        json!({
+            "type": observable_types(),
+            "value": { "type": "string" },
+            "state": { "type": "string", "enum": ["active", "expired", "disputed", "withdrawn"] },
+            "first_seen": time(),
+            "last_seen": time(),
+            "events": count(),
+            "count": count(),
+            "reporters": { "anyOf": [count(), { "const": "<3" }] },
+            "sectors": texts(),
+            "categories": array(categories()),
+            "malware": texts(),
+            "confidence": optional(percent()),
+            "tlp": tlp(),
+            "pap": words(Pap::ALL, Pap::as_str),
+            "warning_lists": texts(),
+            "protected": { "type": "boolean" },
+            "reserved": { "type": "boolean" },
+            "related": array(reference("Related")),
+            "at_least": { "type": "boolean" },
+        }),
+    )
+}
+
+fn status() -> Value {
+    open(
+        &["version", "realm"],
+        json!({
+            "version": { "type": "string" },
+            "realm": { "type": "string" },
+            "ledger": open(&["last_seq", "events"], json!({ "last_seq": seq(), "events": count() })),
+            "views": { "type": "object", "additionalProperties": seq() },
+        }),
+    )
+}

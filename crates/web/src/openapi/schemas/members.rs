@@ -1,0 +1,145 @@
+//! What answers about members hold.
+
+use super::{Named, array, count, id, observable_types, open, optional, page, reference, time, tlp, words};
+use model::marking::Pap;
+use model::organisation::{Constituency, KeyRole, OrgKind, Standing};
+use serde_json::{Value, json};
+
+/// The schemas of answers about members.
+pub fn all() -> Vec<Named> {
+    vec![
+        ("Organisation", organisation()),
+        ("OrganisationPage", page("organisations", "Organisation")),
+        ("History", open(&["history"], json!({ "history": array(reference("HistoryRow")) }))),
+        ("HistoryRow", history_row()),
+        ("Contribution", contribution()),
+        ("Key", key()),
+        ("KeyList", open(&["keys"], json!({ "keys": array(reference("Key")) }))),
+        ("KeySecret", open(&["id", "key"], json!({ "id": id("key"), "key": { "type": "string", "description": "Shown this once" } }))),
+        ("Network", network()),
+        ("NetworkList", open(&["networks"], json!({ "networks": array(reference("Network")) }))),
+        ("Claim", claim()),
+        ("ClaimPage", page("claims", "Claim")),
+        (
+            "Me",
+            open(
+                &["organisation", "key", "role", "red"],
+                json!({ "organisation": reference("Organisation"), "key": id("key"), "role": words(KeyRole::ALL, KeyRole::as_str), "red": { "type": "boolean" } }),
+            ),
+        ),
+    ]
+}
+
+fn organisation() -> Value {
+    open(
+        &["id", "name", "kind", "constituency", "sector", "country", "groups", "standing", "default_tlp", "default_pap", "named", "version", "created", "updated"],
+        json!({
+            "id": id("org"),
+            "name": { "type": "string" },
+            "kind": words(OrgKind::ALL, OrgKind::as_str),
+            "constituency": optional(words(Constituency::ALL, Constituency::as_str)),
+            "sector": optional(json!({ "type": "string" })),
+            "country": optional(json!({ "type": "string" })),
+            "groups": array(json!({ "type": "string" })),
+            "standing": words(Standing::ALL, Standing::as_str),
+            "acts_for": array(id("org")),
+            "agreement": optional(open(&["max_tlp"], json!({ "max_tlp": tlp(), "expires": optional(time()) }))),
+            "default_tlp": tlp(),
+            "default_pap": words(Pap::ALL, Pap::as_str),
+            "named": { "type": "boolean" },
+            "quota_per_day": optional(count()),
+            "version": count(),
+            "created": time(),
+            "updated": time(),
+        }),
+    )
+}
+
+fn history_row() -> Value {
+    open(
+        &["version", "at", "action", "reason", "content", "hash"],
+        json!({
+            "version": count(),
+            "at": time(),
+            "key": optional(json!({ "type": "string" })),
+            "organisation": optional(json!({ "type": "string" })),
+            "action": { "type": "string" },
+            "reason": { "type": "string" },
+            "content": { "type": "object" },
+            "hash": { "type": "string" },
+        }),
+    )
+}
+
+fn contribution() -> Value {
+    let month = open(
+        &["month", "accepted", "first", "confirmed", "false_positives", "timeliness_seconds"],
+        json!({
+            "month": { "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}$" },
+            "accepted": count(),
+            "first": count(),
+            "confirmed": count(),
+            "false_positives": count(),
+            "timeliness_seconds": optional(count()),
+        }),
+    );
+    open(
+        &["organisation", "standing", "rule", "months"],
+        json!({ "organisation": id("org"), "standing": words(Standing::ALL, Standing::as_str), "rule": { "type": "string" }, "months": array(month) }),
+    )
+}
+
+fn key() -> Value {
+    open(
+        &["id", "organisation", "role", "state", "created", "allow", "red"],
+        json!({
+            "id": id("key"),
+            "organisation": id("org"),
+            "role": words(KeyRole::ALL, KeyRole::as_str),
+            "state": { "type": "string", "enum": ["active", "rotating", "expired", "revoked"] },
+            "created": time(),
+            "expires": optional(time()),
+            "valid_until": optional(time()),
+            "revoked_at": optional(time()),
+            "last_used": optional(time()),
+            "allow": array(json!({ "type": "string" })),
+            "red": { "type": "boolean" },
+        }),
+    )
+}
+
+fn network() -> Value {
+    open(
+        &["id", "organisation", "kind", "value", "state", "version", "created", "updated"],
+        json!({
+            "id": id("net"),
+            "organisation": id("org"),
+            "version": count(),
+            "created": time(),
+            "updated": time(),
+            "kind": { "type": "string", "enum": ["cidr", "domain", "asn"] },
+            "value": { "type": "string" },
+            "state": { "type": "string", "enum": ["pending", "approved", "removed"] },
+            "protected": { "type": "boolean" },
+        }),
+    )
+}
+
+fn claim() -> Value {
+    open(
+        &["id", "part", "type", "state", "opened", "due", "overdue"],
+        json!({
+            "id": id("clm"),
+            "part": { "type": "string", "enum": ["queue", "claimant", "sender"] },
+            "type": observable_types(),
+            "value": optional(json!({ "type": "string" })),
+            "note": { "type": "string" },
+            "state": { "type": "string", "enum": ["open", "upheld", "rejected"] },
+            "opened": time(),
+            "due": time(),
+            "overdue": { "type": "boolean" },
+            "decided": optional(time()),
+            "reason": optional(json!({ "type": "string" })),
+        }),
+    )
+}

@@ -1,0 +1,110 @@
+//! The description of the interface: as OpenAPI, and as a page that is made from it.
+
+use super::{answer, escape, html};
+use crate::openapi::{self, Body, ROUTES, Route};
+use crate::reply;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::Value;
+use std::fmt::Write;
+use std::sync::OnceLock;
+
+/// `GET /api/openapi.json`
+pub async fn document() -> Response {
+    static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
+    let text = TEXT.get_or_init(|| openapi::document().to_string().into_bytes());
+    reply::json(StatusCode::OK, text.clone())
+}
+
+/// `GET /api/docs`
+pub async fn page() -> Response {
+    static PAGE: OnceLock<String> = OnceLock::new();
+    answer(PAGE.get_or_init(render).clone())
+}
+
+const GROUPS: [(&str, &str); 5] =
+    [("events", "Events"), ("observables", "Observables and claims"), ("members", "Members"), ("hub", "The hub and the caller"), ("public", "Without a key")];
+
+/// Problem types of our own, at the fragments that their `type` names.
+const PROBLEMS: [(&str, &str); 4] = [
+    ("stale-version", "The record was changed since the version you read. <code>current</code> is the version there is; read it again, then decide."),
+    ("illegal-step", "The step is not legal in the record's state. <code>legal</code> names the steps that are."),
+    ("nothing-usable", "No entry of the body could be taken. <code>errors</code> says for each, by line, why; up to 1,000 are named."),
+    ("too-large", "The body, or what it holds, is larger than <code>limit</code>, counted in <code>unit</code>."),
+];
+
+fn render() -> String {
+    let document = openapi::document();
+    let mut body = String::from("<h1>Bongsu: the interface</h1>\n");
+    let description = document.pointer("/info/description").and_then(Value::as_str).unwrap_or_default();
+    paragraph(&mut body, description);
+    body.push_str("<p><a href=\"/api/openapi.json\">The same as OpenAPI 3.1</a></p>\n");
+    for (group, title) in GROUPS {
+        put(&mut body, format_args!("<h2>{title}</h2>\n"));
+        for route in ROUTES.iter().filter(|route| route.group == group) {
+            operation(&mut body, route, &document);
+        }
+    }
+    body.push_str("<h2>Problems</h2>\n");
+    for (name, words) in PROBLEMS {
+        put(&mut body, format_args!("<h3 id=\"{name}\">{name}</h3>\n<p>{words}</p>\n"));
+    }
+    body.push_str("<h2>Schemas</h2>\n");
+    if let Some(schemas) = document.pointer("/components/schemas").and_then(Value::as_object) {
+        for (name, schema) in schemas {
+            let text = serde_json::to_string_pretty(schema).unwrap_or_default();
+            put(&mut body, format_args!("<h3 id=\"schema-{name}\">{name}</h3>\n<pre><code>{}</code></pre>\n", escape(&text)));
+        }
+    }
+    html("en", "Bongsu: the interface", &body)
+}
+
+fn operation(body: &mut String, route: &Route, document: &Value) {
+    put(body, format_args!("<h3 id=\"{}\"><code>{} {}</code></h3>\n", route.id, route.method, escape(route.path)));
+    paragraph(body, route.summary);
+    let place = document.get("paths").and_then(|paths| paths.get(route.path)).and_then(|path| path.get(route.method.to_ascii_lowercase()));
+    if let Some(roles) = place.and_then(|operation| operation.get("x-roles")).and_then(Value::as_array) {
+        let roles: Vec<&str> = roles.iter().filter_map(Value::as_str).collect();
+        put(body, format_args!("<p class=\"quiet\">Roles: {}</p>\n", roles.join(", ")));
+    }
+    if let Some(parameters) = place.and_then(|operation| operation.get("parameters")).and_then(Value::as_array) {
+        body.push_str("<table>\n<thead><tr><th>Parameter</th><th>In</th><th>Meaning</th></tr></thead>\n<tbody>\n");
+        for parameter in parameters {
+            let field = |name: &str| escape(parameter.get(name).and_then(Value::as_str).unwrap_or_default());
+            put(body, format_args!("<tr><td><code>{}</code></td><td>{}</td><td>{}</td></tr>\n", field("name"), field("in"), field("description")));
+        }
+        body.push_str("</tbody>\n</table>\n");
+    }
+    match route.body {
+        Body::None => {}
+        Body::Json(schema) | Body::JsonOrNothing(schema) => put(body, format_args!("<p>Body: <a href=\"#schema-{schema}\">{schema}</a></p>\n")),
+        Body::Events => body.push_str("<p>Body: events in one of the formats; as JSON, an array of <a href=\"#schema-NewEvent\">NewEvent</a></p>\n"),
+    }
+    let problems: Vec<String> = route.problem_statuses().iter().map(u16::to_string).collect();
+    let schema = if route.schema.is_empty() { String::new() } else { format!(" <a href=\"#schema-{0}\">{0}</a>", route.schema) };
+    put(body, format_args!("<p>Answer: {}{schema}; problems: {}</p>\n", route.status, problems.join(", ")));
+}
+
+fn paragraph(body: &mut String, text: &str) {
+    put(body, format_args!("<p>{}</p>\n", escape(text)));
+}
+
+fn put(body: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing into memory does not fail.
+    let _ = body.write_fmt(text);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_shows_every_route_and_runs_no_script() {
+        let page = render();
+        for route in ROUTES {
+            assert!(page.contains(&format!("id=\"{}\"", route.id)), "{}", route.id);
+        }
+        assert!(!page.contains("<script"));
+    }
+}

@@ -1,0 +1,76 @@
+//! What every handler has at hand: one concrete, cheaply cloned state.
+
+use crate::limits;
+use crate::problem::Problem;
+use hub::{Hub, HubError};
+use ipnet::IpNet;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// The state of the doors.
+#[derive(Clone)]
+pub struct AppState {
+    /// The use cases.
+    pub hub: Arc<Hub>,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+    /// Reverse proxies whose `X-Forwarded-For` is believed; empty: none is.
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// Of the program.
+    pub version: &'static str,
+    /// Whether callers reach the hub over TLS, so that browsers may be told to insist on it.
+    pub tls: bool,
+    reads: Arc<Semaphore>,
+}
+
+impl AppState {
+    /// The state of a server in front of `hub`.
+    pub fn new(hub: Arc<Hub>, metrics: PrometheusHandle, trusted_proxies: Arc<[IpNet]>, version: &'static str, tls: bool) -> Self {
+        Self { hub, metrics, trusted_proxies, version, tls, reads: Arc::new(Semaphore::new(limits::READS)) }
+    }
+
+    /// Whether the address is a reverse proxy's that is believed.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|range| range.contains(&address))
+    }
+
+    /// Runs a use case that may read files, away from the threads that serve connections.
+    ///
+    /// The permit stays with the work, not with the caller: one who hangs up does not make room before the work is over.
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Hub) -> Result<T, HubError> + Send + 'static,
+    {
+        let overloaded = || Problem::from(HubError::Overloaded { retry_after: 1 });
+        let permit = match tokio::time::timeout(limits::READ_WAIT, Arc::clone(&self.reads).acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) | Err(_) => return Err(overloaded()),
+        };
+        let hub = Arc::clone(&self.hub);
+        let task = tokio::task::spawn_blocking(move || {
+            let answer = work(&hub);
+            drop(permit);
+            answer
+        });
+        match tokio::time::timeout(limits::READ_TIME, task).await {
+            Ok(Ok(answer)) => answer.map_err(Problem::from),
+            Ok(Err(broken)) => Err(HubError::Internal(Box::new(broken)).into()),
+            Err(_) => Err(overloaded()),
+        }
+    }
+}
+
+/// Runs a use case that writes to its end, even where the caller hangs up in the middle of it.
+pub(crate) async fn act<T, F>(work: F) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, HubError>> + Send + 'static,
+{
+    match tokio::spawn(work).await {
+        Ok(answer) => answer.map_err(Problem::from),
+        Err(broken) => Err(HubError::Internal(Box::new(broken)).into()),
+    }
+}

@@ -1,0 +1,138 @@
+//! The live stream as server-sent events.
+//!
+//! Flow: [`response`] drives a `hub` subscription and writes whatever is ready as one piece.
+//! Invariant: the subscription is asked for more only while the connection takes bytes; a reader that stops reading is the hub's to drop,
+//! and slows nobody else. Waiting for the next item is never given up half-way, so none is lost.
+//! Source: WHATWG HTML, server-sent events.
+
+use crate::limits;
+use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use hub::sharing::{StreamItem, Subscription};
+use std::convert::Infallible;
+use std::io::Write;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use tokio_stream::Stream;
+
+/// The media type of a stream.
+pub const MEDIA_TYPE: &str = "text/event-stream";
+/// Says at once that the stream is open, and after how many milliseconds to come back when it breaks.
+const OPENING: &[u8] = b"retry: 2000\n: open\n\n";
+
+/// An answer that stays open until the reader leaves or is dropped.
+pub fn response(subscription: Subscription) -> Response {
+    let ready = Arc::new(Mutex::new(OPENING.to_vec()));
+    let pump = Box::pin(pump(subscription, Arc::clone(&ready)));
+    let body = Body::from_stream(Frames { pump: Some(pump), ready });
+    ([(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], body).into_response()
+}
+
+/// Bytes that are ready to be written; filled by [`pump`], emptied by [`Frames`].
+type Ready = Arc<Mutex<Vec<u8>>>;
+
+/// The body: polls the pump until it has to wait, then hands out what has gathered.
+struct Frames {
+    pump: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    ready: Ready,
+}
+
+impl Stream for Frames {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(pump) = self.pump.as_mut()
+            && pump.as_mut().poll(context).is_ready()
+        {
+            self.pump = None;
+        }
+        let gathered = std::mem::take(&mut *self.ready.lock().unwrap_or_else(PoisonError::into_inner));
+        match (gathered.is_empty(), self.pump.is_some()) {
+            (false, _) => Poll::Ready(Some(Ok(Bytes::from(gathered)))),
+            (true, true) => Poll::Pending,
+            (true, false) => Poll::Ready(None),
+        }
+    }
+}
+
+/// Writes items down as they come; makes room after every [`limits::STREAM_WRITE`] bytes.
+async fn pump(mut subscription: Subscription, ready: Ready) {
+    loop {
+        let item = subscription.next().await;
+        let (last, gathered) = {
+            let mut bytes = ready.lock().unwrap_or_else(PoisonError::into_inner);
+            (write_item(&mut bytes, &item), bytes.len())
+        };
+        if last {
+            return;
+        }
+        if gathered >= limits::STREAM_WRITE {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Writes one item; true where it is the last.
+fn write_item(bytes: &mut Vec<u8>, item: &StreamItem) -> bool {
+    match item {
+        StreamItem::Event { seq, json } => {
+            // Writing into memory does not fail.
+            let _ = write!(bytes, "id: {seq}\ndata: ");
+            bytes.extend_from_slice(json);
+            bytes.extend_from_slice(b"\n\n");
+            false
+        }
+        StreamItem::Heartbeat => {
+            bytes.extend_from_slice(b": heartbeat\n\n");
+            false
+        }
+        StreamItem::Dropped { reason } => {
+            let word = serde_json::json!({ "reason": reason });
+            let _ = write!(bytes, "event: dropped\ndata: {word}\n\n");
+            true
+        }
+        StreamItem::Closed => true,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_reader_gets_a_last_word() {
+        let mut bytes = Vec::new();
+        assert!(write_item(&mut bytes, &StreamItem::Dropped { reason: "too slow" }));
+        assert_eq!(bytes, b"event: dropped\ndata: {\"reason\":\"too slow\"}\n\n");
+    }
+
+    #[test]
+    fn a_heartbeat_is_a_comment() {
+        let mut bytes = Vec::new();
+        assert!(!write_item(&mut bytes, &StreamItem::Heartbeat));
+        assert_eq!(bytes, b": heartbeat\n\n");
+    }
+
+    #[tokio::test]
+    async fn what_has_gathered_is_written_in_one_piece_before_the_stream_ends() {
+        use tokio_stream::StreamExt;
+        let ready = Arc::new(Mutex::new(Vec::new()));
+        let gather = Arc::clone(&ready);
+        let pump = Box::pin(async move {
+            for word in [b"a", b"b"] {
+                gather.lock().unwrap().extend_from_slice(word);
+            }
+            tokio::task::yield_now().await;
+            gather.lock().unwrap().extend_from_slice(b"c");
+        });
+        let mut frames = Frames { pump: Some(pump), ready };
+        assert_eq!(frames.next().await.unwrap().unwrap(), "ab");
+        assert_eq!(frames.next().await.unwrap().unwrap(), "c");
+        assert!(frames.next().await.is_none());
+    }
+}

@@ -1,0 +1,7 @@
+//! Any bytes as a plain list.
+#![no_main]
+
+use formats::Format;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| bongsu_fuzz::parse(Format::List, bytes));

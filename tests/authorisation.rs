@@ -1,0 +1,250 @@
+//! Who may call what: every operation of the OpenAPI document, without a key, with a revoked one, and with a key of each role.
+//!
+//! Flow: the document (`bongsu openapi`) lists under `x-roles` which roles may call an operation; the running hub is asked.
+//! Invariant: an operation that the document lacks, that states no access, or whose path or body cannot be filled here fails the test.
+//! Not here: that router and document hold the same operations (`web`), what of an answer a reader sees (`policy_doors`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Client, Hub, ago};
+
+const ROLES: [&str; 7] = ["coordinator", "authority", "member-admin", "analyst", "reporter", "reader", "auditor"];
+
+/// What the contract and the issue promise by name: operation, and the roles that may call it where that is said.
+const PROMISED: [(&str, &str, Option<&[&str]>); 17] = [
+    ("post", "/api/v1/events", Some(&["coordinator", "authority", "member-admin", "analyst", "reporter"])),
+    ("get", "/api/v1/events", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
+    ("get", "/api/v1/events/{}", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
+    ("post", "/api/v1/events/withdraw", None),
+    ("post", "/api/v1/events/{}/amend", None),
+    ("get", "/api/v1/receipts/{}", None),
+    ("get", "/api/v1/observables/{}/{}", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
+    ("post", "/api/v1/observables/{}/{}/sightings", None),
+    ("post", "/api/v1/observables/lookup", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
+    ("get", "/api/v1/stream", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
+    ("post", "/api/v1/organisations", Some(&["coordinator"])),
+    ("get", "/api/v1/organisations", None),
+    ("get", "/api/v1/organisations/{}", None),
+    ("post", "/api/v1/organisations/{}/keys", Some(&["coordinator", "member-admin"])),
+    ("get", "/api/v1/organisations/{}/networks", None),
+    ("get", "/api/v1/organisations/{}/contribution", None),
+    ("get", "/api/v1/status", Some(&ROLES)),
+];
+
+/// One operation of the document.
+struct Operation {
+    method: String,
+    path: String,
+    roles: Vec<String>,
+    public: bool,
+}
+
+/// A key's holder, with what belongs to its own organisation.
+struct Caller {
+    role: &'static str,
+    client: Client,
+    organisation: String,
+    seq: String,
+    receipt: String,
+}
+
+#[test]
+fn every_operation_answers_401_without_a_key_and_403_or_404_to_the_wrong_role() {
+    let hub = Hub::start();
+    let operations = operations();
+    let callers: Vec<Caller> = ROLES.into_iter().map(|role| caller(&hub, role)).collect();
+    let revoked = revoked(&hub);
+    let mut wrong = Vec::new();
+    for operation in &operations {
+        let name = format!("{} {}", operation.method, operation.path);
+        for (whose, client) in [("no key", hub.stranger()), ("a revoked key", revoked.clone())] {
+            let status = call(&hub, &client, operation, &callers[0]);
+            let refused = status == 401;
+            // A public operation asks for no key; a bad one may still be refused.
+            if refused == operation.public && !(operation.public && whose == "a revoked key") {
+                wrong.push(format!("{name} with {whose}: {status}"));
+            }
+        }
+        if operation.public {
+            continue;
+        }
+        for caller in &callers {
+            let allowed = operation.roles.iter().any(|role| role == caller.role);
+            let status = call(&hub, &caller.client, operation, caller);
+            let fits = if allowed { status < 500 && ![401, 403, 405].contains(&status) } else { [403, 404].contains(&status) };
+            if !fits {
+                wrong.push(format!("{name} as {} ({}): {status}", caller.role, if allowed { "allowed" } else { "refused" }));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong answers:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_document_holds_what_the_contract_promises_for_the_roles_it_names() {
+    let operations = operations();
+    for (method, path, roles) in PROMISED {
+        let found = operations.iter().find(|operation| operation.method == method && nameless(&operation.path) == path);
+        let found = found.unwrap_or_else(|| panic!("{method} {path} is missing"));
+        if let Some(roles) = roles {
+            assert_eq!(found.roles, roles, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_path_is_401_to_strangers_and_404_to_members() {
+    let hub = Hub::start();
+    let member = hub.member("Member", "reader");
+    for path in ["/api/v1/", "/api/v1/secrets", "/api/v2/events", "/api/v1/events/1/2/3"] {
+        assert_eq!(hub.stranger().get(path).status, 401, "{path}");
+        assert_eq!(member.get(path).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn a_key_is_good_only_from_its_addresses_and_until_it_expires() {
+    let hub = Hub::start();
+    let company = hub.organisation("Member", "company", "private", "finance");
+    let elsewhere = hub.key_with(&company, &json!({ "role": "reader", "allow": ["192.0.2.0/24"] })).1;
+    let here = hub.key_with(&company, &json!({ "role": "reader", "allow": ["127.0.0.0/8"] })).1;
+    assert_eq!(hub.client(&elsewhere).get("/api/v1/status").status, 401);
+    assert_eq!(hub.client(&here).get("/api/v1/status").status, 200);
+    let past = hub.coordinator().post(&format!("/api/v1/organisations/{company}/keys"), &json!({ "role": "reader", "expires": "2020-01-01T00:00:00Z" }));
+    assert!(past.status != 201 || hub.client(past.json()["key"].as_str().unwrap()).get("/api/v1/status").status == 401, "{}", past.text());
+}
+
+#[test]
+fn a_rotated_key_and_its_successor_both_hold_during_the_overlap() {
+    let hub = Hub::start();
+    let company = hub.organisation("Member", "company", "private", "finance");
+    let (id, old) = hub.key_with(&company, &json!({ "role": "reader" }));
+    let rotated = hub.coordinator().post(&format!("/api/v1/organisations/{company}/keys/{id}/rotate"), &json!({ "overlap": 3_600 }));
+    assert!([200, 201].contains(&rotated.status), "{}", rotated.text());
+    let new = rotated.json()["key"].as_str().unwrap().to_owned();
+    assert_ne!(old, new);
+    for key in [old, new] {
+        assert_eq!(hub.client(&key).get("/api/v1/status").status, 200);
+    }
+}
+
+fn operations() -> Vec<Operation> {
+    let output = support::offline(&["openapi"]);
+    assert!(output.status.success(), "{}", support::said(&output));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut operations = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            if !["get", "post", "put", "patch", "delete"].contains(&method.as_str()) {
+                continue;
+            }
+            let public = operation["security"].as_array().is_some_and(Vec::is_empty);
+            let stated = operation["x-roles"].as_array().cloned().unwrap_or_default();
+            let roles: Vec<String> = stated.iter().map(|role| role.as_str().unwrap().to_owned()).collect();
+            assert!(public || !roles.is_empty(), "{method} {path} serves no role");
+            assert!(roles.iter().all(|role| ROLES.contains(&role.as_str())), "{method} {path}: {roles:?}");
+            operations.push(Operation { method: method.clone(), path: path.clone(), roles, public });
+        }
+    }
+    assert!(operations.len() >= PROMISED.len());
+    operations
+}
+
+/// The path with the names of its parameters taken out.
+fn nameless(path: &str) -> String {
+    let segments: Vec<&str> = path.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment }).collect();
+    segments.join("/")
+}
+
+fn caller(hub: &Hub, role: &'static str) -> Caller {
+    let organisation = match role {
+        "coordinator" => hub.own_organisation(),
+        "authority" => hub.organisation("Authority", "authority", "private", "government"),
+        _ => hub.organisation(&format!("Company of a {role}"), "company", "private", "finance"),
+    };
+    let sender = hub.client(&hub.key(&organisation, "analyst"));
+    let sent = sender.events(&[json!({ "time": ago(60), "category": "scanner", "value": "185.60.1.1", "tlp": "green" })]);
+    let client = if role == "coordinator" { hub.coordinator() } else { hub.client(&hub.key(&organisation, role)) };
+    Caller { role, client, organisation, seq: sent["first_seq"].to_string(), receipt: sent["receipt"].as_str().unwrap().to_owned() }
+}
+
+fn revoked(hub: &Hub) -> Client {
+    let company = hub.organisation("Former member", "company", "private", "finance");
+    let (id, secret) = hub.key_with(&company, &json!({ "role": "analyst" }));
+    let client = hub.client(&secret);
+    assert_eq!(client.get("/api/v1/status").status, 200);
+    let done = hub.coordinator().request(
+        "POST",
+        &format!("/api/v1/organisations/{company}/keys/{id}/revoke"),
+        &[("content-type", "application/json")],
+        Some(br#"{"reason":"left"}"#),
+    );
+    assert!([200, 204].contains(&done.status), "{}", done.text());
+    client
+}
+
+/// Calls an operation with parameters and a body that are right for the caller, so that only its rights can stop it.
+fn call(hub: &Hub, client: &Client, operation: &Operation, caller: &Caller) -> u16 {
+    let path = filled(hub, &operation.path, caller);
+    let body = body(&operation.method, &nameless(&operation.path), caller).map(|body| serde_json::to_vec(&body).unwrap());
+    let headers: &[(&str, &str)] = if body.is_some() { &[("content-type", "application/json")] } else { &[] };
+    client.status(&operation.method.to_uppercase(), &path, headers, body.as_deref())
+}
+
+fn filled(hub: &Hub, path: &str, caller: &Caller) -> String {
+    const NOBODY: &str = "0190a5b8a1b27000800000000000abcd";
+    let mut segments: Vec<String> = Vec::new();
+    for segment in path.split('/') {
+        if !segment.starts_with('{') {
+            segments.push(segment.to_owned());
+            continue;
+        }
+        let before = segments.last().map_or("", String::as_str);
+        let value = match before {
+            "organisations" => caller.organisation.clone(),
+            // A key of its own for every call: some calls end it.
+            "keys" => hub.key_with(&caller.organisation, &json!({ "role": "reader" })).0,
+            "events" => caller.seq.clone(),
+            "receipts" => caller.receipt.clone(),
+            "observables" => "ipv4".to_owned(),
+            "ipv4" => "185.60.1.1".to_owned(),
+            "claims" => format!("clm_{NOBODY}"),
+            "networks" => format!("net_{NOBODY}"),
+            "erasures" => format!("ers_{NOBODY}"),
+            _ => panic!("no value for {segment} of {path}: add one"),
+        };
+        segments.push(value);
+    }
+    segments.join("/")
+}
+
+/// A valid body for each operation that takes one; `{}` for those not named.
+fn body(method: &str, path: &str, caller: &Caller) -> Option<Value> {
+    if ["get", "delete"].contains(&method) {
+        return None;
+    }
+    let event = json!({ "time": ago(60), "category": "scanner", "value": "185.60.1.1", "tlp": "green" });
+    let seq: Value = serde_json::from_str(&caller.seq).unwrap();
+    Some(match path {
+        "/api/v1/events" => json!([event]),
+        "/api/v1/events/withdraw" => json!({ "seq": seq, "reason": "test", "dry_run": true }),
+        "/api/v1/events/{}/amend" => event,
+        "/api/v1/observables/lookup" => json!({ "values": ["185.60.1.1"] }),
+        "/api/v1/observables/{}/{}/sightings" => json!({ "kind": "false-positive", "note": "ours" }),
+        "/api/v1/organisations" => json!({ "name": "New", "kind": "company", "constituency": "private", "sector": "energy" }),
+        "/api/v1/organisations/{}" => json!({ "version": 1, "named": false, "reason": "test" }),
+        "/api/v1/organisations/{}/keys" => json!({ "role": "reader" }),
+        "/api/v1/organisations/{}/keys/{}/rotate" => json!({ "overlap": 60 }),
+        "/api/v1/organisations/{}/keys/{}/revoke" => json!({ "reason": "test" }),
+        "/api/v1/organisations/{}/standing" => json!({ "standing": "full", "reason": "test" }),
+        "/api/v1/organisations/{}/networks" => json!({ "kind": "cidr", "value": "198.51.100.0/24" }),
+        "/api/v1/organisations/{}/networks/{}/steps" => json!({ "step": "approve", "reason": "test" }),
+        "/api/v1/claims/{}/steps" => json!({ "step": "uphold", "reason": "test" }),
+        "/api/v1/erasures" => json!({ "type": "email", "value": "nobody@nowhere.kr", "basis": "PIPA article 36" }),
+        "/api/v1/erasures/{}/steps" => json!({ "step": "confirm" }),
+        _ => json!({}),
+    })
+}

@@ -1,0 +1,168 @@
+//! `cargo xtask test`: installs what the tests need and runs all of them.
+//!
+//! Flow: the workspace's tests → its documentation tests → a property-based tester of the API, from PyPI, against the real binary.
+//! Invariant: says what it installs and where (the cache, never the system, but for Python itself as root); a step that cannot run is named.
+//! Not here: the tests themselves (`tests/`, `tests/python/` and beside the code), fuzzing and checks of style (`.ci/run`).
+
+use anyhow::{Context, anyhow, bail};
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long the hub under test may take until it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Runs every test; fails with the first step that does.
+pub fn run() -> anyhow::Result<()> {
+    step("tests of the workspace", workspace_tests)?;
+    step("documentation tests", || succeed(cargo().args(["test", "--workspace", "--doc"])))?;
+    step("the API against its OpenAPI document", api_tests)?;
+    println!("all tests passed");
+    Ok(())
+}
+
+fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    println!("== {name}");
+    let began = Instant::now();
+    work().with_context(|| name.to_owned())?;
+    println!("== {name}: {:.0} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn workspace_tests() -> anyhow::Result<()> {
+    // nextest runs each test in a process of its own and names the slow ones; without it the plain runner does the same work.
+    let nextest = cargo().args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    if nextest {
+        return succeed(cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]));
+    }
+    println!("cargo-nextest is not installed: using cargo test");
+    succeed(cargo().args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]))
+}
+
+fn api_tests() -> anyhow::Result<()> {
+    let (root, target) = folders()?;
+    let Some(python) = python(&root, &target)? else {
+        println!("SKIPPED: python3 with venv is not there and cannot be installed without root; install python3-venv to run this step");
+        return Ok(());
+    };
+    // The profile in which the tests have built it already.
+    succeed(cargo().args(["build", "--profile", "test", "--package", "bongsu"]))?;
+    let hub = Server::start(&target.join("debug").join("bongsu"))?;
+    // The tester keeps what it found in its working folder.
+    let folder = tempfile::tempdir().context("a folder for the tester")?;
+    succeed(Command::new(python).arg(root.join("tests/python/api.py")).arg(&hub.url).env("BONGSU_KEY", &hub.key).current_dir(folder.path()))
+}
+
+/// The interpreter of an environment that holds the requirements; made once and kept in the cache. `None`: there is no Python.
+fn python(root: &Path, target: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let environment = std::env::var_os("BONGSU_CACHE").map_or_else(|| target.join("test-tools"), PathBuf::from).join("python");
+    let (interpreter, marker) = (environment.join("bin/python"), environment.join("installed.txt"));
+    let requirements = root.join("tests/python/requirements.txt");
+    let wanted = std::fs::read_to_string(&requirements).context("tests/python/requirements.txt")?;
+    if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
+        return Ok(Some(interpreter));
+    }
+    if !python_with_venv() && !install_python()? {
+        return Ok(None);
+    }
+    println!("installing tests/python/requirements.txt from PyPI into {}", environment.display());
+    succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+    succeed(Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&requirements))?;
+    std::fs::write(&marker, wanted).context("marking the environment as complete")?;
+    Ok(Some(interpreter))
+}
+
+fn python_with_venv() -> bool {
+    quiet(Command::new("python3").args(["-c", "import venv, ensurepip"]))
+}
+
+/// Installs Python with the system's package manager, where that is possible. False: it is not.
+fn install_python() -> anyhow::Result<bool> {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    if !root || !quiet(Command::new("apt-get").arg("--version")) {
+        return Ok(false);
+    }
+    println!("installing python3 and python3-venv with apt-get");
+    succeed(Command::new("apt-get").args(["update", "--quiet=2"]))?;
+    succeed(Command::new("apt-get").args(["install", "--yes", "--quiet=2", "--no-install-recommends", "python3", "python3-venv"]))?;
+    Ok(python_with_venv())
+}
+
+/// A hub on a fresh folder and a free port; ends with this value.
+struct Server {
+    child: Child,
+    url: String,
+    key: String,
+    data: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(binary: &Path) -> anyhow::Result<Self> {
+        let data = tempfile::tempdir().context("a folder for the hub")?;
+        let mut child = Command::new(binary)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data.path().join("data"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", binary.display()))?;
+        let mut line = String::new();
+        let stdout = child.stdout.take();
+        // From here on the child ends with this value, whatever happens.
+        let mut server = Self { child, url: String::new(), key: String::new(), data };
+        BufReader::new(stdout.context("its output")?).read_line(&mut line).context("reading its address")?;
+        server.url = line.trim().strip_prefix("listening on ").with_context(|| format!("serve said {line:?}, not where it listens"))?.to_owned();
+        server.wait()?;
+        let key = server.data.path().join("data/coordinator.key");
+        let secret = std::fs::read_to_string(&key).with_context(|| key.display().to_string())?;
+        server.key = secret.trim().to_owned();
+        Ok(server)
+    }
+
+    fn wait(&self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while ureq::get(format!("{}/readyz", self.url)).call().is_err() {
+            if began.elapsed() > READY_WITHIN {
+                bail!("the hub is not ready within {READY_WITHIN:?}");
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The workspace's root and its target folder.
+fn folders() -> anyhow::Result<(PathBuf, PathBuf)> {
+    let output = cargo().args(["metadata", "--no-deps", "--format-version", "1"]).stderr(Stdio::inherit()).output().context("cargo metadata")?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+    let folder = |name: &str| metadata.get(name).and_then(serde_json::Value::as_str).map(PathBuf::from).ok_or_else(|| anyhow!("cargo metadata has no {name}"));
+    Ok((folder("workspace_root")?, folder("target_directory")?))
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    command
+}
+
+fn quiet(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+fn succeed(command: &mut Command) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("running {:?}", command.get_program()))?;
+    if !status.success() {
+        let arguments: Vec<String> = command.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect();
+        bail!("{} {}: {status}", command.get_program().to_string_lossy(), arguments.join(" "));
+    }
+    Ok(())
+}
