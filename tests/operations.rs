@@ -196,7 +196,8 @@ fn a_wrong_configuration_is_refused_in_words_that_name_the_key_and_what_was_expe
     for (text, expected) in cases {
         std::fs::write(&file, text).unwrap();
         let data = folder.path().join("data");
-        let words = refused(&["serve", "--config", file.to_str().unwrap(), "--data", data.to_str().unwrap(), "--listen", &format!("127.0.0.1:{}", free_port())]);
+        let words =
+            refused(&["serve", "--config", file.to_str().unwrap(), "--data", data.to_str().unwrap(), "--listen", &format!("127.0.0.1:{}", free_port())]);
         for word in expected {
             assert!(words.contains(word), "{text:?} is refused without {word:?}: {words}");
         }

@@ -17,7 +17,8 @@ fn everything(reader: &Client, seq: u64, values: &[(&str, &str)]) -> String {
         text.push_str(&answer.text());
         text.push_str(&format!("{:?}", answer.headers));
     };
-    let mut paths = vec![format!("/api/v1/events/{seq}"), "/api/v1/events?limit=1000".to_owned(), "/api/v1/organisations".to_owned(), "/api/v1/status".to_owned()];
+    let mut paths =
+        vec![format!("/api/v1/events/{seq}"), "/api/v1/events?limit=1000".to_owned(), "/api/v1/organisations".to_owned(), "/api/v1/status".to_owned()];
     for (kind, value) in values {
         paths.push(format!("/api/v1/observables/{kind}/{}", support::escape(value)));
     }
@@ -113,10 +114,7 @@ fn no_count_order_or_error_betrays_what_is_hidden() {
     let never = 9_007_199_254_740_991_u64 - 5;
     let pairs = [
         (reader.get(&format!("/api/v1/events/{hidden}")), reader.get(&format!("/api/v1/events/{never}"))),
-        (
-            reader.post(&format!("/api/v1/events/{hidden}/amend"), &event("green")),
-            reader.post(&format!("/api/v1/events/{never}/amend"), &event("green")),
-        ),
+        (reader.post(&format!("/api/v1/events/{hidden}/amend"), &event("green")), reader.post(&format!("/api/v1/events/{never}/amend"), &event("green"))),
         (
             reader.post("/api/v1/events/withdraw", &json!({ "seq": hidden, "reason": "x" })),
             reader.post("/api/v1/events/withdraw", &json!({ "seq": never, "reason": "x" })),

@@ -78,13 +78,8 @@ fn filters_of_the_stream_are_those_of_search_and_a_bad_one_is_refused() {
 /// Reads on with `bongsu stream` until it has `wanted` more, then kills the process in the middle of its work.
 fn by_command(hub: &Hub, key: &str, received: &mut Vec<u64>, wanted: usize) {
     let from = received.last().map_or(0, |last| last + 1).to_string();
-    let mut child = Command::new(BINARY)
-        .args(["stream", "--from", &from])
-        .env("BONGSU_URL", &hub.url)
-        .env("BONGSU_KEY", key)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        Command::new(BINARY).args(["stream", "--from", &from]).env("BONGSU_URL", &hub.url).env("BONGSU_KEY", key).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     for _ in 0..wanted {
         let mut line = String::new();

@@ -312,8 +312,7 @@ pub fn ago(seconds: u64) -> Value {
 
 /// The folder of the shared real data, where they are; `None` otherwise.
 pub fn shared_data() -> Option<PathBuf> {
-    let folder = std::env::var_os("BONGSU_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
+    let folder = std::env::var_os("BONGSU_SHARED_DATA").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
     folder.is_dir().then_some(folder)
 }
 

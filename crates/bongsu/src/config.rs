@@ -6,6 +6,7 @@
 
 use crate::cli::ServeArguments;
 use anyhow::{Context, bail};
+use hub::members::DEFAULT_SECTORS;
 use serde::{Deserialize, Deserializer};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,7 @@ pub struct Config {
     pub realm: String,
     /// Memory for the views.
     pub memory: Size,
-    /// Days after receipt until events expire; `None`: never.
+    /// Days after receipt until events expire; refused by [`Self::check`] until expiry is there.
     pub retention_days: Option<u32>,
     /// Folder of warning lists in MISP's format.
     pub warning_lists: Option<PathBuf>,
@@ -145,10 +146,6 @@ impl Default for Config {
         }
     }
 }
-
-/// The eleven sectors of the contract.
-pub const DEFAULT_SECTORS: [&str; 11] =
-    ["electronics", "transport", "finance", "water", "energy", "health", "telecom", "government", "nuclear", "broadcasting", "logistics"];
 
 impl Default for Limits {
     fn default() -> Self {
@@ -307,8 +304,9 @@ impl Config {
         if self.limits.max_body.0 == 0 || self.limits.max_events == 0 {
             bail!("limits.max_body and limits.max_events: expected more than 0");
         }
-        if self.retention_days == Some(0) {
-            bail!("retention_days = 0: expected at least 1, or no such key to keep everything");
+        if let Some(days) = self.retention_days {
+            // Refused rather than passed over: who relies on expiry must know that nothing expires yet.
+            bail!("retention_days = {days}: this release does not expire events; leave the key out");
         }
         if jiff::tz::TimeZone::get(&self.zone).is_err() {
             bail!("zone = {:?}: expected the name of a time zone such as Asia/Seoul that this machine knows (package tzdata)", self.zone);

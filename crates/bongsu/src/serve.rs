@@ -61,7 +61,8 @@ pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::R
 
 /// Starts the log on standard error.
 pub fn start_log(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.level).with_context(|| format!("log.level = {:?}: expected a level or directives such as info,hub=debug", log.level))?;
+    let filter =
+        EnvFilter::try_new(&log.level).with_context(|| format!("log.level = {:?}: expected a level or directives such as info,hub=debug", log.level))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
@@ -82,7 +83,7 @@ pub async fn open(config: &Config) -> anyhow::Result<Arc<Hub>> {
         max_body: config.limits.max_body.0,
         max_events: config.limits.max_events,
         warning_lists: config.warning_lists.clone(),
-        retention_days: config.retention_days,
+        sectors: config.sectors.iter().map(|sector| sector.as_str().into()).collect(),
         clock: hub::clock::Clock::system(),
     };
     Hub::open(options).await.with_context(|| format!("opening the hub in {}", config.data.display()))

@@ -235,7 +235,8 @@ mod tests {
         assert_eq!((parsed.events[0].category, parsed.events[0].origin, parsed.events[0].timeless), (Category::Other, Origin::Relayed, false));
         assert_eq!(parsed.events[0].malware.as_deref(), Some("keitaro"));
         assert!(parsed.events[1].timeless);
-        let parsed = table("value,type,notes\n104.217.128.133,ipaddress,\"seen, often\"\nindustry.faxsolution@gmail.com,email-sender,\"\"\nnonsense here,thing,\n");
+        let parsed =
+            table("value,type,notes\n104.217.128.133,ipaddress,\"seen, often\"\nindustry.faxsolution@gmail.com,email-sender,\"\"\nnonsense here,thing,\n");
         assert_eq!(values(&parsed), [["104.217.128.133"], ["industry.faxsolution@gmail.com"]]);
         assert_eq!(parsed.refusals.len(), 1);
         assert_eq!(parsed.refusals[0].line, 4);
@@ -256,7 +257,9 @@ mod tests {
 
     #[test]
     fn a_host_and_a_path_are_a_url() {
-        let parsed = table("# Title: a list\n# Updated: 2025-07-19T12:11:28Z\n\"host\",\"path\",\"message\",\"updated\"\n\"evil.example.com\",\"\",\"seen\",\"2025-07-19T12:11:28Z\"\n\"evil.example.com\",\"/a.exe\",\"seen\",\"2025-07-19T12:11:28Z\"\n");
+        let parsed = table(
+            "# Title: a list\n# Updated: 2025-07-19T12:11:28Z\n\"host\",\"path\",\"message\",\"updated\"\n\"evil.example.com\",\"\",\"seen\",\"2025-07-19T12:11:28Z\"\n\"evil.example.com\",\"/a.exe\",\"seen\",\"2025-07-19T12:11:28Z\"\n",
+        );
         assert_eq!(parsed.lines, [4, 5]);
         assert_eq!(parsed.events[0].observables[0].kind, ObservableType::Domain);
         assert_eq!(parsed.events[1].observables[0].kind, ObservableType::Url);

@@ -304,8 +304,7 @@ mod tests {
 
     #[test]
     fn an_event_is_written_as_one_object_on_one_line() {
-        let observable =
-            Observable { kind: ObservableType::Ipv4, role: Role::Attacker, detect: true, reserved: true, value: Text::new("192.0.2.1") };
+        let observable = Observable { kind: ObservableType::Ipv4, role: Role::Attacker, detect: true, reserved: true, value: Text::new("192.0.2.1") };
         let mut event = Event::new(Timestamp::from_micros(1_500_000), Category::Scanner, observable);
         event.details_mut().note = Some(Text::new("a\nb\u{1}\\\"가"));
         event.details_mut().extra = Some(Text::new("{\"x\" :\n [1, \"a b\"]}"));
@@ -327,8 +326,7 @@ mod tests {
 
     #[test]
     fn extra_that_is_no_json_object_is_written_as_text() {
-        let observable =
-            Observable { kind: ObservableType::Ipv4, role: Role::Attacker, detect: true, reserved: false, value: Text::new("8.8.8.8") };
+        let observable = Observable { kind: ObservableType::Ipv4, role: Role::Attacker, detect: true, reserved: false, value: Text::new("8.8.8.8") };
         let mut event = Event::new(Timestamp::from_seconds(1), Category::Scanner, observable);
         for extra in ["{\"x\":", "{} {}", "17", ""] {
             event.details_mut().extra = Some(Text::new(extra));
@@ -343,7 +341,8 @@ mod tests {
 
     /// Fields that the parser takes; each is present in about half of the events.
     fn submission() -> impl Strategy<Value = Value> {
-        let observable = words(&["8.8.8.8", "10.0.0.1", "2001:db8::1", "evil.example.com", "http://evil.example.com/a?b=c", "d41d8cd98f00b204e9800998ecf8427e"]);
+        let observable =
+            words(&["8.8.8.8", "10.0.0.1", "2001:db8::1", "evil.example.com", "http://evil.example.com/a?b=c", "d41d8cd98f00b204e9800998ecf8427e"]);
         let field = prop_oneof![
             ("[a-z]{1,6}", any::<String>().prop_map(Value::from)),
             ("[a-z]{1,6}", any::<i64>().prop_map(|number| json!({"n": number, "deep": [null, true, 1.5]}))),
@@ -377,7 +376,10 @@ mod tests {
         (0i64..1_700_000_000, category, observables, proptest::collection::vec(field, 0..12)).prop_map(|(time, category, observables, fields)| {
             let mut event = json!({"time": time, "category": category, "observables": observables});
             for (name, value) in fields {
-                if !["time", "category", "value", "type", "role", "detect", "named", "count", "seq", "own"].contains(&name.as_str()) || value.is_number() || value.is_boolean() {
+                if !["time", "category", "value", "type", "role", "detect", "named", "count", "seq", "own"].contains(&name.as_str())
+                    || value.is_number()
+                    || value.is_boolean()
+                {
                     event[name] = value;
                 }
             }

@@ -208,13 +208,14 @@ fn read_line(header: &Header, line: &str) -> Line {
         .unwrap_or_else(|| free::read(line))
 }
 
-/// Comments, the header of filter lists, rulers, fences.
+/// Comments, the header of filter lists, rulers, fences, rows of empty cells.
 fn is_no_entry(line: &str, shape: Shape) -> bool {
     let bytes = line.as_bytes();
     match bytes.first() {
         Some(b'#' | b';') => true,
         Some(b'/') => bytes.starts_with(b"//"),
         Some(b'!') => shape == Shape::AdBlock || matches!(bytes.get(1), None | Some(b' ' | b'!' | b'#' | b'-')),
+        Some(b',') => bytes.iter().all(|byte| matches!(byte, b',' | b' ' | b'"')),
         Some(b'[') => shape == Shape::AdBlock || line.starts_with("[Adblock"),
         Some(b'-' | b'=' | b'*' | b'_' | b'~' | b'`' | b'+' | b'.' | b'|') => {
             bytes.len() >= 3 && bytes.iter().all(|byte| matches!(byte, b'-' | b'=' | b'*' | b'_' | b'~' | b'`' | b'+' | b'.' | b'|' | b':' | b' '))

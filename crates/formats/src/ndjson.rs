@@ -58,10 +58,7 @@ pub fn parse_event(json: &[u8], defaults: &Defaults) -> Result<Event, String> {
     }
     let mut draft = Draft::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    IntoDraft(&mut draft)
-        .deserialize(&mut deserializer)
-        .and_then(|()| deserializer.end())
-        .map_err(|error| reason(&error))?;
+    IntoDraft(&mut draft).deserialize(&mut deserializer).and_then(|()| deserializer.end()).map_err(|error| reason(&error))?;
     let rules = Rules { category: defaults.category, origin: defaults.origin.unwrap_or(Origin::Sensor), timeless: false, lenient: false };
     draft.build(defaults, &rules)
 }

@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn json_stays_json_when_masked() {
-        let masked = mask_json(r#"{"note":"900101-1234567","escaped":"\u0039\u00300101-1234567","line":"\n9001011234567","number":9001011234567,"kept":1.5e3}"#);
+        let masked =
+            mask_json(r#"{"note":"900101-1234567","escaped":"\u0039\u00300101-1234567","line":"\n9001011234567","number":9001011234567,"kept":1.5e3}"#);
         let value: serde_json::Value = serde_json::from_str(&masked).unwrap();
         assert_eq!(value["note"], "900101-1******");
         assert_eq!(value["escaped"], "900101-1******");

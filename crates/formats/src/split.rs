@@ -407,11 +407,9 @@ mod tests {
         let limits = Limits { target_bytes: 8, entry_bytes: 16, ..Limits::default() };
         let long = "x".repeat(100);
         for piece in [1, 3, 7, 1000] {
-            for (format, body) in [
-                (Format::Ndjson, format!("a\n{long}\nb\n")),
-                (Format::List, format!("a\r\n{long}\r\nb\r\n")),
-                (Format::JsonArray, format!("[1,\"{long}\",2]")),
-            ] {
+            for (format, body) in
+                [(Format::Ndjson, format!("a\n{long}\nb\n")), (Format::List, format!("a\r\n{long}\r\nb\r\n")), (Format::JsonArray, format!("[1,\"{long}\",2]"))]
+            {
                 let chunks = chunks(format, limits, body.as_bytes(), piece);
                 let refused: Vec<u64> = chunks.iter().flat_map(|chunk| chunk.refusals.iter().map(|refusal| refusal.line)).collect();
                 assert_eq!(refused, [2], "{format:?} {piece}");

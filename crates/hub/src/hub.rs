@@ -79,6 +79,7 @@ pub struct Hub {
     pub(crate) blocks: Blocks,
     pub(crate) outbox_nudge: Notify,
     pub(crate) erasing: tokio::sync::Mutex<()>,
+    _lock: std::fs::File,
     make_days: MakeDays,
     stopping: tokio::sync::watch::Sender<bool>,
 }
@@ -91,6 +92,7 @@ impl Hub {
     pub async fn open(options: HubOptions) -> Result<Arc<Self>, HubError> {
         let internal = |error: std::io::Error| HubError::Internal(Box::new(error));
         std::fs::create_dir_all(&options.data).map_err(internal)?;
+        let lock = lock(&options.data)?;
         let zone = realm_zone(&options.data, &options.zone)?;
         let keys = Keys::new(realm_secret(&options.data).map_err(internal)?);
         let make_days: Arc<dyn Fn() -> Box<dyn Days + Send> + Send + Sync> = Arc::new(move || Box::new(ZoneDays::new(zone.clone())));
@@ -103,16 +105,7 @@ impl Hub {
         let key_file = options.data.join("coordinator.key");
         members.bootstrap_keeping(|secret| write_secret(&key_file, format!("{secret}\n").as_bytes())).await?;
 
-        let clock = options.clock.clone();
-        let store_options = store::Options {
-            folder: options.data.clone(),
-            recent_rows: usize::try_from((options.memory / 4 / BYTES_PER_RECENT_ROW).clamp(100_000, 4_000_000)).unwrap_or(100_000),
-            recent_age: Duration::from_secs(600),
-            keys: keys.clone(),
-            days: make_days.clone(),
-            now: Arc::new(move || clock.now()),
-            threads: options.parse_threads,
-        };
+        let store_options = store_options(&options.data, options.memory, &keys, &make_days, options.clock.clone(), options.parse_threads);
         let opened = tokio::task::spawn_blocking(move || Store::open(&store_options)).await.map_err(|error| HubError::Internal(Box::new(error)))?;
         let (store, report) = opened.map_err(|error| HubError::Internal(Box::new(error)))?;
         if report.torn_bytes > 0 {
@@ -129,6 +122,7 @@ impl Hub {
             blocks: Blocks::new(store.clone()),
             outbox_nudge: Notify::new(),
             erasing: tokio::sync::Mutex::new(()),
+            _lock: lock,
             make_days: MakeDays(make_days),
             stopping: tokio::sync::watch::Sender::new(false),
             options,
@@ -138,6 +132,7 @@ impl Hub {
             members,
         });
         hub.drain_outbox().await?;
+        hub.reconcile_disputes().await?;
         hub.start_tasks();
         Ok(hub)
     }
@@ -206,10 +201,7 @@ impl Hub {
         StatusAnswer {
             version: env!("CARGO_PKG_VERSION"),
             realm: self.options.realm.clone(),
-            ledger: totals.then(|| LedgerStatus {
-                last_seq: Seq(position.0.saturating_sub(1)),
-                events: self.store.views.events.load(Ordering::Relaxed),
-            }),
+            ledger: totals.then(|| LedgerStatus { last_seq: Seq(position.0.saturating_sub(1)), events: self.store.views.events.load(Ordering::Relaxed) }),
             views: totals.then(|| BTreeMap::from([("observables", position), ("tallies", position), ("seen", position), ("withdrawn", position)])),
         }
     }
@@ -246,6 +238,19 @@ impl Hub {
         });
     }
 
+    /// Says decided claims again that the ledger does not have, as after a restore.
+    async fn reconcile_disputes(&self) -> Result<(), HubError> {
+        for claim in self.records.all::<store::records::Claim>().await? {
+            let Some(value) = claim.value.as_ref().filter(|_| claim.state == store::records::ClaimState::Upheld) else { continue };
+            let key = self.store.views.keys.observable(claim.kind, value);
+            let known = self.store.views.disputed.read().contains(&key);
+            if !known {
+                self.store.control(store::ledger::Control::Dispute { key: format!("{key:032x}"), upheld: true }).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Carries what records owe to the ledger into it, in order.
     pub(crate) async fn drain_outbox(&self) -> Result<(), HubError> {
         const PAGE: u32 = 100;
@@ -263,7 +268,7 @@ impl Hub {
 }
 
 /// The zone that the realm was made with; a later configuration cannot change it, for days that are counted would shift.
-fn realm_zone(data: &Path, configured: &str) -> Result<TimeZone, HubError> {
+pub(crate) fn realm_zone(data: &Path, configured: &str) -> Result<TimeZone, HubError> {
     let path = data.join("zone");
     let name = match std::fs::read_to_string(&path) {
         Ok(name) => name.trim().to_owned(),
@@ -279,7 +284,7 @@ fn realm_zone(data: &Path, configured: &str) -> Result<TimeZone, HubError> {
 }
 
 /// The secret under which values are hashed, made on the first start.
-fn realm_secret(data: &Path) -> std::io::Result<[u8; 32]> {
+pub(crate) fn realm_secret(data: &Path) -> std::io::Result<[u8; 32]> {
     let path = data.join("observable.key");
     if let Ok(bytes) = std::fs::read(&path) {
         return <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "observable.key must have 32 bytes"));
@@ -300,4 +305,33 @@ fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Takes the folder for this process alone.
+pub(crate) fn lock(data: &Path) -> Result<std::fs::File, HubError> {
+    let busy = || HubError::Invalid { pointer: data.display().to_string(), reason: "another process has this folder open; stop the hub first".to_owned() };
+    let file = std::fs::File::create(data.join("lock")).map_err(|error| HubError::Internal(Box::new(error)))?;
+    file.try_lock().map_err(|_| busy())?;
+    Ok(file)
+}
+
+/// How the store of a realm is opened.
+pub(crate) fn store_options(
+    data: &Path,
+    memory: u64,
+    keys: &Keys,
+    days: &Arc<dyn Fn() -> Box<dyn Days + Send> + Send + Sync>,
+    clock: Clock,
+    threads: usize,
+) -> store::Options {
+    store::Options {
+        folder: data.to_owned(),
+        views_folder: None,
+        recent_rows: usize::try_from((memory / 4 / BYTES_PER_RECENT_ROW).clamp(100_000, 4_000_000)).unwrap_or(100_000),
+        recent_age: Duration::from_secs(600),
+        keys: keys.clone(),
+        days: days.clone(),
+        now: Arc::new(move || clock.now()),
+        threads,
+    }
 }

@@ -10,13 +10,14 @@ pub mod clock;
 mod days;
 pub mod directory;
 pub mod error;
+mod hub;
 pub mod intake;
 pub mod members;
+pub mod ops;
 mod outbox;
 mod quota;
 pub mod sharing;
 mod warning_lists;
-mod hub;
 
 pub use actor::Actor;
 pub use error::HubError;

@@ -120,7 +120,9 @@ mod tests {
     #[test]
     fn addresses_hosts_and_strings_hit_their_lists() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, kind, list) in [("ranges", "cidr", r#"["192.0.2.0/24"]"#), ("hosts", "hostname", r#"["Example.com"]"#), ("words", "string", r#"["one.test"]"#)] {
+        for (name, kind, list) in
+            [("ranges", "cidr", r#"["192.0.2.0/24"]"#), ("hosts", "hostname", r#"["Example.com"]"#), ("words", "string", r#"["one.test"]"#)]
+        {
             let text = format!(r#"{{"name":"{name}","type":"{kind}","version":1,"list":{list}}}"#);
             std::fs::write(folder.path().join(format!("{name}.json")), text).unwrap();
         }

@@ -260,9 +260,8 @@ fn ssdeep(text: &str) -> Result<Text, CanonicalError> {
 /// Decimal without `AS`; the dotted form is two halves of 16 bits. Source: RFC 5396.
 fn asn(text: &str) -> Result<Text, CanonicalError> {
     let bare = strip_prefix_ignoring_case(text, "asn").or_else(|| strip_prefix_ignoring_case(text, "as")).unwrap_or(text).trim_start();
-    let number = |digits: &str| -> Option<u32> {
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) { None } else { digits.parse().ok() }
-    };
+    let number =
+        |digits: &str| -> Option<u32> { if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) { None } else { digits.parse().ok() } };
     let value = match bare.split_once('.') {
         Some((high, low)) => {
             let half = |digits: &str| number(digits).filter(|&half| half <= u32::from(u16::MAX));
@@ -321,11 +320,7 @@ fn bitcoin(text: &str) -> Result<Text, CanonicalError> {
         return Err(CanonicalError::Bitcoin);
     }
     let in_alphabet = bare.bytes().all(|byte| byte.is_ascii_alphanumeric() && !matches!(byte, b'0' | b'O' | b'I' | b'l'));
-    if bare.starts_with(['1', '3']) && (26..=35).contains(&bare.len()) && in_alphabet {
-        Ok(Text::new(bare))
-    } else {
-        Err(CanonicalError::Bitcoin)
-    }
+    if bare.starts_with(['1', '3']) && (26..=35).contains(&bare.len()) && in_alphabet { Ok(Text::new(bare)) } else { Err(CanonicalError::Bitcoin) }
 }
 
 /// Digits, with `+` in front where the country is known (`+` or `00`). A national number stays national: a made-up country would name someone else.
@@ -386,10 +381,7 @@ mod tests {
                 ("MD5: f211694aaf443b12b2eca9f5e7f25407", "f211694aaf443b12b2eca9f5e7f25407"),
             ],
         );
-        taken(
-            ObservableType::X509Sha1,
-            &[("AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD", "aabbccddeeff00112233445566778899aabbccdd")],
-        );
+        taken(ObservableType::X509Sha1, &[("AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD", "aabbccddeeff00112233445566778899aabbccdd")]);
         refused(ObservableType::Sha1, &["f211694aaf443b12b2eca9f5e7f25407", "", "g211694aaf443b12b2eca9f5e7f25407ffffffff"]);
         assert_eq!(canonical(ObservableType::Sha256, "abc").map_err(|error| error.to_string()), Err("a sha256 has 64 hexadecimal digits".to_owned()));
     }
@@ -420,7 +412,10 @@ mod tests {
             &[("AA-BB-CC-00-11-22", "aa:bb:cc:00:11:22"), ("aabb.cc00.1122", "aa:bb:cc:00:11:22"), ("AABBCC001122", "aa:bb:cc:00:11:22")],
         );
         refused(ObservableType::Mac, &["aa:bb:cc", "aa:bb:cc:00:11:22:33", "a:abb:cc:00:11:22", "aa:bb:cc:00:11:22:"]);
-        taken(ObservableType::Cve, &[("cve-2021-44228", "CVE-2021-44228"), ("CVE_2024_12345678", "CVE-2024-12345678"), ("CVE\u{2013}2021\u{2013}0001", "CVE-2021-0001")]);
+        taken(
+            ObservableType::Cve,
+            &[("cve-2021-44228", "CVE-2021-44228"), ("CVE_2024_12345678", "CVE-2024-12345678"), ("CVE\u{2013}2021\u{2013}0001", "CVE-2021-0001")],
+        );
         refused(ObservableType::Cve, &["CVE-21-1234", "CVE-2021-123", "2021-44228", "CVE-2021-44228x"]);
         taken(
             ObservableType::Bitcoin,
@@ -435,7 +430,10 @@ mod tests {
             &[("+82 (0)2-405-4118", "+8224054118"), ("0082 2 405 4118", "+8224054118"), ("010-1234-5678", "01012345678"), ("tel:+82-118", "+82118")],
         );
         refused(ObservableType::Phone, &["+", "call me", "12"]);
-        taken(ObservableType::Ssdeep, &[("3:AXGBicFlgVNhBGcL6wCrFQEv:AXGHsNhxLsr2C", "3:AXGBicFlgVNhBGcL6wCrFQEv:AXGHsNhxLsr2C"), ("3:ab:cd,\"file.exe\"", "3:ab:cd")]);
+        taken(
+            ObservableType::Ssdeep,
+            &[("3:AXGBicFlgVNhBGcL6wCrFQEv:AXGHsNhxLsr2C", "3:AXGBicFlgVNhBGcL6wCrFQEv:AXGHsNhxLsr2C"), ("3:ab:cd,\"file.exe\"", "3:ab:cd")],
+        );
         refused(ObservableType::Ssdeep, &["ab:cd", "3:a b:c", "x:ab:cd"]);
         taken(ObservableType::Filename, &[("\u{feff}  Invoice 2024.PDF .exe ", "Invoice 2024.PDF .exe")]);
         refused(ObservableType::UserAgent, &["a\u{7}b", "\u{200b}"]);

@@ -127,22 +127,17 @@ impl Category {
             Self::InfectedSystem | Self::C2Server | Self::MalwareDistribution | Self::MalwareConfiguration => Class::MaliciousCode,
             Self::Scanner | Self::Sniffing | Self::SocialEngineering => Class::InformationGathering,
             Self::IdsAlert | Self::BruteForce | Self::Exploit => Class::IntrusionAttempts,
-            Self::PrivilegedAccountCompromise
-            | Self::UnprivilegedAccountCompromise
-            | Self::ApplicationCompromise
-            | Self::SystemCompromise
-            | Self::Burglary => Class::Intrusions,
+            Self::PrivilegedAccountCompromise | Self::UnprivilegedAccountCompromise | Self::ApplicationCompromise | Self::SystemCompromise | Self::Burglary => {
+                Class::Intrusions
+            }
             Self::Dos | Self::Ddos | Self::Misconfiguration | Self::Sabotage | Self::Outage => Class::Availability,
-            Self::UnauthorisedInformationAccess
-            | Self::UnauthorisedInformationModification
-            | Self::DataLoss
-            | Self::DataLeak => Class::InformationContentSecurity,
+            Self::UnauthorisedInformationAccess | Self::UnauthorisedInformationModification | Self::DataLoss | Self::DataLeak => {
+                Class::InformationContentSecurity
+            }
             Self::UnauthorisedUseOfResources | Self::Copyright | Self::Masquerade | Self::Phishing => Class::Fraud,
-            Self::WeakCrypto
-            | Self::DdosAmplifier
-            | Self::PotentiallyUnwantedAccessible
-            | Self::InformationDisclosure
-            | Self::VulnerableSystem => Class::Vulnerable,
+            Self::WeakCrypto | Self::DdosAmplifier | Self::PotentiallyUnwantedAccessible | Self::InformationDisclosure | Self::VulnerableSystem => {
+                Class::Vulnerable
+            }
             Self::Other | Self::Undetermined => Class::Other,
             Self::Test => Class::Test,
         }
@@ -268,8 +263,32 @@ mod tests {
     #[test]
     fn every_name_of_n6_is_known() {
         for name in [
-            "amplifier", "bots", "backdoor", "cnc", "deface", "dns-query", "dos-attacker", "dos-victim", "flow", "flow-anomaly", "fraud", "leak", "malurl", "malware-action",
-            "other", "phish", "proxy", "sandbox-url", "scam", "scanning", "server-exploit", "spam", "spam-url", "tor", "vulnerable", "webinject",
+            "amplifier",
+            "bots",
+            "backdoor",
+            "cnc",
+            "deface",
+            "dns-query",
+            "dos-attacker",
+            "dos-victim",
+            "flow",
+            "flow-anomaly",
+            "fraud",
+            "leak",
+            "malurl",
+            "malware-action",
+            "other",
+            "phish",
+            "proxy",
+            "sandbox-url",
+            "scam",
+            "scanning",
+            "server-exploit",
+            "spam",
+            "spam-url",
+            "tor",
+            "vulnerable",
+            "webinject",
         ] {
             assert!(Category::from_name(name).is_some(), "{name}");
         }

@@ -17,11 +17,11 @@ type Detected = (ObservableType, Text, Option<u16>);
 
 /// Endings of files, of three letters or more, that are no top-level domains: a name with one of them is a file's.
 const FILE_ENDINGS: &[&str] = &[
-    "aspx", "asp", "avi", "bak", "bat", "bin", "bmp", "cfg", "chm", "class", "cmd", "conf", "cpl", "css", "csv", "dat", "dll", "dmg", "doc", "docm", "docx", "dotm", "elf",
-    "eml", "exe", "gif", "hta", "htm", "html", "ico", "img", "ini", "ioc", "iso", "jar", "jpeg", "jpg", "jse", "json", "jsp", "lnk", "lock", "log", "lua", "mp3", "mp4",
-    "msg", "msi", "ocx", "odt", "pdb", "pdf", "php", "pif", "png", "pptx", "ppt", "pptm", "ps1", "psd", "rar", "reg", "rtf", "scr", "sct", "sql", "sqlite", "svg", "swf", "sys",
-    "tar", "tgz", "tiff", "tmp", "ttf", "txt", "vbe", "vbs", "vhd", "vhdx", "war", "wav", "wsf", "xla", "xlam", "xll", "xls", "xlsb", "xlsm", "xlsx", "xml", "yaml", "yml",
-    "apk", "dex", "ipa", "deb", "rpm", "pyc", "xps", "url",
+    "aspx", "asp", "avi", "bak", "bat", "bin", "bmp", "cfg", "chm", "class", "cmd", "conf", "cpl", "css", "csv", "dat", "dll", "dmg", "doc", "docm", "docx",
+    "dotm", "elf", "eml", "exe", "gif", "hta", "htm", "html", "ico", "img", "ini", "ioc", "iso", "jar", "jpeg", "jpg", "jse", "json", "jsp", "lnk", "lock",
+    "log", "lua", "mp3", "mp4", "msg", "msi", "ocx", "odt", "pdb", "pdf", "php", "pif", "png", "pptx", "ppt", "pptm", "ps1", "psd", "rar", "reg", "rtf", "scr",
+    "sct", "sql", "sqlite", "svg", "swf", "sys", "tar", "tgz", "tiff", "tmp", "ttf", "txt", "vbe", "vbs", "vhd", "vhdx", "war", "wav", "wsf", "xla", "xlam",
+    "xll", "xls", "xlsb", "xlsm", "xlsx", "xml", "yaml", "yml", "apk", "dex", "ipa", "deb", "rpm", "pyc", "xps", "url",
 ];
 /// Endings that are both: a name in lower-case letters, digits and hyphens is a host's, any other a file's.
 const SHARED_ENDINGS: &[&str] = &["zip", "mov", "cab"];
@@ -29,8 +29,9 @@ const SHARED_ENDINGS: &[&str] = &["zip", "mov", "cab"];
 const PACKAGE_STARTS: &[&str] = &["com", "org", "net"];
 /// Top-level names of two letters apart, those under which a name that begins like a package is a host nevertheless.
 const COMMON_TOP_LEVEL: &[&str] = &[
-    "com", "net", "org", "info", "biz", "xyz", "top", "online", "site", "shop", "club", "icu", "app", "dev", "live", "life", "store", "tech", "website", "space", "fun", "vip", "work",
-    "click", "link", "cloud", "host", "page", "pro", "mobi", "name", "asia", "buzz", "rest", "cyou", "sbs", "cfd", "monster", "world", "today", "support", "services", "onion",
+    "com", "net", "org", "info", "biz", "xyz", "top", "online", "site", "shop", "club", "icu", "app", "dev", "live", "life", "store", "tech", "website",
+    "space", "fun", "vip", "work", "click", "link", "cloud", "host", "page", "pro", "mobi", "name", "asia", "buzz", "rest", "cyou", "sbs", "cfd", "monster",
+    "world", "today", "support", "services", "onion",
 ];
 /// The longest ending of a file.
 const MAX_ENDING_BYTES: usize = 6;
@@ -242,7 +243,11 @@ fn ssdeep(text: &str) -> Option<Detected> {
     let (size, rest) = text.split_once(':')?;
     let (first, second) = rest.split_once(':')?;
     let size: u32 = size.parse().ok()?;
-    if size.is_multiple_of(3) && (size / 3).is_power_of_two() && first.len() >= 3 && second.len() >= 2 { without_port(ObservableType::Ssdeep, text) } else { None }
+    if size.is_multiple_of(3) && (size / 3).is_power_of_two() && first.len() >= 3 && second.len() >= 2 {
+        without_port(ObservableType::Ssdeep, text)
+    } else {
+        None
+    }
 }
 
 /// Base58 needs both cases, for its checksum is not looked at.
@@ -256,7 +261,11 @@ fn bitcoin(text: &str) -> Option<Detected> {
 
 fn file_name(text: &str) -> Option<Detected> {
     let (stem, ending) = text.rsplit_once('.')?;
-    if stem.is_empty() || ending.is_empty() || ending.len() > MAX_ENDING_BYTES || text.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|', '@', '=', ',', ';']) {
+    if stem.is_empty()
+        || ending.is_empty()
+        || ending.len() > MAX_ENDING_BYTES
+        || text.contains(['/', '\\', ':', '*', '?', '"', '<', '>', '|', '@', '=', ',', ';'])
+    {
         return None;
     }
     let mut lower = Text::new(ending);

@@ -90,10 +90,14 @@ impl Role {
         use crate::category::Class;
         let victim = match category.class() {
             Class::Vulnerable | Class::Intrusions | Class::InformationContentSecurity => observable_type.can_be_victim_by_class(),
-            Class::AbusiveContent | Class::MaliciousCode | Class::InformationGathering | Class::IntrusionAttempts
-            | Class::Availability | Class::Fraud | Class::Other | Class::Test => {
-                matches!(category, Category::InfectedSystem | Category::Dos | Category::Ddos) && observable_type.is_address()
-            }
+            Class::AbusiveContent
+            | Class::MaliciousCode
+            | Class::InformationGathering
+            | Class::IntrusionAttempts
+            | Class::Availability
+            | Class::Fraud
+            | Class::Other
+            | Class::Test => matches!(category, Category::InfectedSystem | Category::Dos | Category::Ddos) && observable_type.is_address(),
         };
         if victim { Self::Victim } else { Self::Attacker }
     }

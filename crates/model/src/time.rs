@@ -255,7 +255,15 @@ mod tests {
     #[test]
     fn the_usual_shapes_are_taken() {
         let expected = Timestamp::from_seconds(1_732_217_160);
-        for text in ["2024-11-21T19:26:00Z", "2024-11-21T19:26:00.000Z", "2024-11-22T04:26:00+09:00", "2024-11-21 19:26:00", "1732217160", "1732217160000", "1732217160.0"] {
+        for text in [
+            "2024-11-21T19:26:00Z",
+            "2024-11-21T19:26:00.000Z",
+            "2024-11-22T04:26:00+09:00",
+            "2024-11-21 19:26:00",
+            "1732217160",
+            "1732217160000",
+            "1732217160.0",
+        ] {
             assert_eq!(Timestamp::parse(text), Ok(expected), "{text}");
         }
         assert_eq!(Timestamp::parse("2024-02-30T00:00:00Z"), Err(TimeError::Malformed));

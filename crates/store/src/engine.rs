@@ -15,7 +15,7 @@ use crate::views::tallies::TallyKey;
 use crate::views::{Applied, Applier, Days, Keys, Part, Prepared, Row, Views, replay};
 use hashbrown::{HashMap, HashSet};
 use model::{Seq, Timestamp};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -28,8 +28,6 @@ const WRITER_QUEUE: usize = 512;
 const APPLY_QUEUE: usize = 64;
 /// Events that are grouped into one frame at the most; one block holds 65,535.
 pub const MAX_FRAME_EVENTS: usize = 60_000;
-/// A batch of at least so many events is encoded by its own parser and gets a frame of its own.
-pub const OWN_FRAME_EVENTS: usize = 2_048;
 /// Bytes written with one sync at the most.
 const MAX_GROUP_BYTES: usize = 32 * 1024 * 1024;
 /// Marks in memory at the most before a freeze.
@@ -43,6 +41,8 @@ pub type MakeDays = Arc<dyn Fn() -> Box<dyn Days + Send> + Send + Sync>;
 pub struct Options {
     /// Folder of the realm: `ledger/` and `views/` are below it.
     pub folder: PathBuf,
+    /// Folder of the views where it is another one, for `verify`.
+    pub views_folder: Option<PathBuf>,
     /// Rows of the recent part before it is written as a run.
     pub recent_rows: usize,
     /// Age of the recent part at which it is written all the same.
@@ -149,9 +149,9 @@ impl Store {
     /// [`StoreError`] where files cannot be read or are of a later release.
     pub fn open(options: &Options) -> Result<(Arc<Self>, OpenReport), StoreError> {
         let (ledger, report) = Ledger::open(&options.folder.join("ledger"))?;
-        let views_folder = options.folder.join("views");
+        let views_folder = options.views_folder.clone().unwrap_or_else(|| options.folder.join("views"));
         std::fs::create_dir_all(&views_folder)?;
-        let (views, seen) = open_views(options, &ledger);
+        let (views, seen) = open_views(options, &ledger, &views_folder);
         let views = Arc::new(views);
         let (apply, apply_jobs) = crossbeam_channel::bounded(APPLY_QUEUE);
         let (flushes, flush_jobs) = crossbeam_channel::bounded(1);
@@ -173,10 +173,7 @@ impl Store {
         };
         let keep = maintenance.clone();
         let merge = maintenance.clone();
-        let mut threads = vec![
-            spawn("views-flush", move || keep.flush_all(&flush_jobs))?,
-            spawn("views-merge", move || merge.merge_all())?,
-        ];
+        let mut threads = vec![spawn("views-flush", move || keep.flush_all(&flush_jobs))?, spawn("views-merge", move || merge.merge_all())?];
         applying.replay_tail(&apply_jobs)?;
         applying.publish = true;
         threads.push(spawn("views-apply", move || applying.run(&apply_jobs))?);
@@ -237,7 +234,7 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     Ok(std::thread::Builder::new().name(name.to_owned()).spawn(body)?)
 }
 
-fn open_views(options: &Options, ledger: &Ledger) -> (Views, Seen) {
+fn open_views(options: &Options, ledger: &Ledger, folder: &Path) -> (Views, Seen) {
     let chain_at = |position: Seq| {
         let index = ledger.index_of(position);
         if position.0 <= 1 {
@@ -247,7 +244,7 @@ fn open_views(options: &Options, ledger: &Ledger) -> (Views, Seen) {
         let place = ledger.place(index.checked_sub(1)?)?;
         (place.header.end() <= position).then_some(place.header.chain)
     };
-    match checkpoint::open(&options.folder.join("views"), &options.keys, options.recent_rows, chain_at) {
+    match checkpoint::open(folder, &options.keys, options.recent_rows, chain_at) {
         Some((views, seen, manifest)) => {
             tracing::info!(position = manifest.position.0, "views opened from their checkpoint");
             (views, seen)
@@ -430,7 +427,8 @@ impl Applying {
             ApplyJob::Recomputed { rows, keys, up_to, done } => self.recomputed(rows, &keys, up_to, done),
             ApplyJob::Checkpoint(reply) => {
                 self.freeze();
-                drop(reply.send(()));
+                // Nobody may wait any more.
+                let _ = reply.send(());
             }
             ApplyJob::Stop => {}
         }

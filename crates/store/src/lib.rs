@@ -11,7 +11,9 @@ mod live;
 mod maintenance;
 mod recompute;
 pub mod records;
+mod verify;
 pub mod views;
 
 pub use engine::{Batch, BatchResult, Options, Store, StoreError};
+pub use verify::{Report, verify};
 pub use live::{Follower, Live, LiveFrame};

@@ -106,9 +106,7 @@ impl From<HubError> for Problem {
             HubError::Invalid { pointer, reason } => Self::parameter(&pointer, reason),
             HubError::Conflict { current, .. } => Self::new(StatusCode::CONFLICT, said).typed("stale-version").with("current", current),
             HubError::IllegalStep { legal, .. } => Self::new(StatusCode::CONFLICT, said).typed("illegal-step").with("legal", words(&legal)),
-            HubError::TooLarge { limit, unit } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, said).typed("too-large").with("limit", limit).with("unit", unit)
-            }
+            HubError::TooLarge { limit, unit } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, said).typed("too-large").with("limit", limit).with("unit", unit),
             HubError::NothingUsable { outcome } => Self::nothing_usable(said, &outcome),
             HubError::BadBody(_) => Self::new(StatusCode::BAD_REQUEST, said),
             HubError::Quota { retry_after } => Self::new(StatusCode::TOO_MANY_REQUESTS, said).retry(retry_after),

@@ -5,9 +5,9 @@
 //! and nothing whose lifetime is over.
 //! Not here: the products under `/feeds/` (STIX, MISP feed, Suricata, RPZ, hosts, Zeek), which the hub makes in a later release.
 
+use super::Api;
 use super::lookup::{self, plain};
 use super::search::Pages;
-use super::Api;
 use crate::cli::{ExportArguments, ExportFormat};
 use crate::{Exit, output};
 use anyhow::{Context, bail};
@@ -19,8 +19,28 @@ use std::path::{Path, PathBuf};
 
 /// Columns of a CSV; the names that intake reads.
 const COLUMNS: [&str; 22] = [
-    "seq", "time", "category", "type", "value", "role", "origin", "tlp", "pap", "confidence", "severity", "sector", "malware", "technique", "cve", "port",
-    "dst_ip", "dst_port", "protocol", "count", "id", "note",
+    "seq",
+    "time",
+    "category",
+    "type",
+    "value",
+    "role",
+    "origin",
+    "tlp",
+    "pap",
+    "confidence",
+    "severity",
+    "sector",
+    "malware",
+    "technique",
+    "cve",
+    "port",
+    "dst_ip",
+    "dst_port",
+    "protocol",
+    "count",
+    "id",
+    "note",
 ];
 
 /// Runs `export`.

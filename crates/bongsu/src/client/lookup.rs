@@ -136,7 +136,10 @@ mod tests {
     fn a_known_value_is_shown_with_its_state() {
         let answer = json!({"type":"ipv4","value":"1.2.3.4","state":"active","events":3,"reporters":"<3","last_seen":"2026-11-21T00:00:00Z",
             "categories":["c2-server","scanner"],"warning_lists":["Public DNS"],"reserved":true});
-        assert_eq!(row("1.2.3[.]4", &answer), ["1.2.3.4", "active, reserved", "3", "<3", "2026-11-21T00:00:00Z", "c2-server, scanner (on warning lists: Public DNS)"]);
+        assert_eq!(
+            row("1.2.3[.]4", &answer),
+            ["1.2.3.4", "active, reserved", "3", "<3", "2026-11-21T00:00:00Z", "c2-server, scanner (on warning lists: Public DNS)"]
+        );
     }
 
     #[test]

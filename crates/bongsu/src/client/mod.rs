@@ -174,9 +174,7 @@ impl Answer {
 
 fn read_key(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(LARGEST_KEY_FILE).read_to_string(&mut text))
-        .with_context(|| format!("key file {}", path.display()))?;
+    std::fs::File::open(path).and_then(|file| file.take(LARGEST_KEY_FILE).read_to_string(&mut text)).with_context(|| format!("key file {}", path.display()))?;
     Ok(text)
 }
 

@@ -27,6 +27,12 @@ const KEY_DIGITS: usize = 32;
 /// Runs `submit`.
 pub fn run(arguments: &SubmitArguments) -> anyhow::Result<Exit> {
     let api = Api::new(&arguments.connection)?;
+    // Asked before anything is sent: a hub that refuses a large body half-way looks like a broken connection.
+    if let Ok(answer) = api.get("/api/v1/status", &[])
+        && answer.status == 401
+    {
+        return Err(answer.problem());
+    }
     let files = if arguments.files.is_empty() { vec![PathBuf::from("-")] } else { arguments.files.clone() };
     let progress = progress(&files);
     let mut run = Run {

@@ -10,9 +10,26 @@ const ONSETS: [&str; 18] = ["b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r
 const VOWELS: [&str; 9] = ["a", "e", "i", "o", "u", "ae", "ia", "eo", "ou"];
 const CODAS: [&str; 8] = ["", "", "", "n", "r", "l", "s", "m"];
 const TOPICS: [&str; 20] = [
-    "Coastal Safety", "Water Quality", "Land Registry", "Rail Inspection", "Public Archives", "Food Standards", "Weather Services", "Forest Protection",
-    "Patent Affairs", "Customs Control", "Labour Statistics", "Border Health", "Road Traffic", "Mine Safety", "Postal Oversight", "School Inspection",
-    "Housing Support", "Grid Oversight", "Port Control", "Civil Aviation",
+    "Coastal Safety",
+    "Water Quality",
+    "Land Registry",
+    "Rail Inspection",
+    "Public Archives",
+    "Food Standards",
+    "Weather Services",
+    "Forest Protection",
+    "Patent Affairs",
+    "Customs Control",
+    "Labour Statistics",
+    "Border Health",
+    "Road Traffic",
+    "Mine Safety",
+    "Postal Oversight",
+    "School Inspection",
+    "Housing Support",
+    "Grid Oversight",
+    "Port Control",
+    "Civil Aviation",
 ];
 const BODIES: [&str; 4] = ["Office of", "Agency for", "Institute of", "Administration of"];
 const LURES: [&str; 8] = ["login", "secure", "account", "verify", "update", "parcel", "refund", "mail"];
@@ -110,7 +127,10 @@ mod tests {
         let mut random = Random::new(3, 9);
         for _ in 0..20_000 {
             let address = std::net::Ipv4Addr::from(address(&mut random));
-            assert!(!address.is_private() && !address.is_loopback() && !address.is_link_local() && !address.is_multicast() && !address.is_documentation(), "{address}");
+            assert!(
+                !address.is_private() && !address.is_loopback() && !address.is_link_local() && !address.is_multicast() && !address.is_documentation(),
+                "{address}"
+            );
         }
     }
 

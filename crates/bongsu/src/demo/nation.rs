@@ -25,7 +25,7 @@ pub const PARTNERS: usize = 10;
 const COUNTRY: &str = "Haedan";
 /// Its code, and those of the partners' countries: from the block that ISO 3166 leaves to its users.
 const CODES: [&str; 11] = ["XA", "XB", "XC", "XD", "XE", "XF", "XG", "XH", "XI", "XJ", "XM"];
-const SECTORS: [&str; 11] = crate::config::DEFAULT_SECTORS;
+const SECTORS: [&str; 11] = hub::members::DEFAULT_SECTORS;
 const FAMILIES: usize = 60;
 
 /// What the pools of values are told apart by.
@@ -198,7 +198,8 @@ impl Iterator for Events {
 
     fn next(&mut self) -> Option<Line> {
         let nation = Arc::clone(&self.nation);
-        let felt: Vec<(&Campaign, f64)> = nation.campaigns.iter().filter(|campaign| campaign.is_felt(self.at)).map(|campaign| (campaign, campaign.total(self.at))).collect();
+        let felt: Vec<(&Campaign, f64)> =
+            nation.campaigns.iter().filter(|campaign| campaign.is_felt(self.at)).map(|campaign| (campaign, campaign.total(self.at))).collect();
         let surge: f64 = felt.iter().map(|(_, strength)| strength).sum();
         let rate = match self.pace {
             Pace::Surging => self.rate * (1.0 + surge),
@@ -293,7 +294,9 @@ impl Events {
             }
             59..64 => {
                 let place = random.zipf(1_500);
-                Draft::new("c2-server", vec![json!(nation.address(Pool::Servers, place))]).with("malware", json!(nation.family(place % FAMILIES))).with("port", json!(443))
+                Draft::new("c2-server", vec![json!(nation.address(Pool::Servers, place))])
+                    .with("malware", json!(nation.family(place % FAMILIES)))
+                    .with("port", json!(443))
             }
             64..80 => {
                 let place = random.zipf(1_500);

@@ -38,10 +38,14 @@ pub(super) fn read(line: &str) -> Line {
 fn without_bullets(line: &str) -> &str {
     let mut bare = line;
     for _ in 0..MAX_BULLETS {
-        let Some(rest) = BULLETS.iter().find_map(|bullet| bare.strip_prefix(bullet)).or_else(|| without_number(bare)) else { break };
+        let Some(rest) = without_bullet(bare) else { break };
         bare = rest.trim_start();
     }
     bare.strip_prefix("**").and_then(|rest| rest.strip_suffix("**")).unwrap_or(bare)
+}
+
+fn without_bullet(line: &str) -> Option<&str> {
+    BULLETS.iter().find_map(|bullet| line.strip_prefix(*bullet)).or_else(|| without_number(line))
 }
 
 /// `12. item`, `12) item`.
@@ -86,7 +90,7 @@ fn why(line: &str) -> Line {
     if line.starts_with('/') && !has_blank {
         return Line::refused("a path without a host");
     }
-    if line.contains(":\\") || line.starts_with("\\\\") || line.starts_with("HK") && line.contains('\\') {
+    if line.contains(":\\") || line.starts_with("\\\\") || (line.starts_with("HK") && line.contains('\\')) {
         return Line::refused("a place on a machine, no value of a known type");
     }
     if !has_blank

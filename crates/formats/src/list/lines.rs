@@ -19,12 +19,12 @@ impl<'a> Iterator for Lines<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        if self.rest.is_empty() {
+        let rest = self.rest;
+        if rest.is_empty() {
             return None;
         }
-        let Some((line, end)) = memchr::memchr2(b'\n', b'\r', self.rest).and_then(|at| self.rest.split_at_checked(at)) else {
-            return Some(std::mem::take(&mut self.rest));
-        };
+        let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+        let (line, end) = rest.split_at_checked(end)?;
         self.rest = match end {
             [b'\r', b'\n', after @ ..] | [b'\r', 0, b'\n', after @ ..] | [_, after @ ..] => after,
             [] => &[],

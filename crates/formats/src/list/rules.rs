@@ -13,13 +13,42 @@ use smallvec::SmallVec;
 /// Names on one line of a hosts file.
 const MAX_NAMES: usize = 64;
 /// Addresses to which hosts files send what they block.
-const SINKS: &[&str] = &["0.0.0.0", "127.0.0.1", "127.0.1.1", "::", "::1", "255.255.255.255", "fe80::1%lo0", "fe00::0", "ff00::0", "ff02::1", "ff02::2", "ff02::3"];
+const SINKS: &[&str] =
+    &["0.0.0.0", "127.0.0.1", "127.0.1.1", "::", "::1", "255.255.255.255", "fe80::1%lo0", "fe00::0", "ff00::0", "ff02::1", "ff02::2", "ff02::3"];
 /// Names that every hosts file has for the machine itself.
 const OWN_NAMES: &[&str] = &["localhost.localdomain", "local.localdomain"];
 /// First options of filters, by which the `$` before them is told from one in a path.
 const FILTER_OPTIONS: &[&str] = &[
-    "1p", "3p", "all", "badfilter", "client", "css", "denyallow", "dnsrewrite", "dnstype", "doc", "document", "domain", "first-party", "font", "frame", "image", "important", "media",
-    "network", "object", "other", "ping", "popup", "script", "stylesheet", "subdocument", "third-party", "websocket", "xhr", "xmlhttprequest",
+    "1p",
+    "3p",
+    "all",
+    "badfilter",
+    "client",
+    "css",
+    "denyallow",
+    "dnsrewrite",
+    "dnstype",
+    "doc",
+    "document",
+    "domain",
+    "first-party",
+    "font",
+    "frame",
+    "image",
+    "important",
+    "media",
+    "network",
+    "object",
+    "other",
+    "ping",
+    "popup",
+    "script",
+    "stylesheet",
+    "subdocument",
+    "third-party",
+    "websocket",
+    "xhr",
+    "xmlhttprequest",
 ];
 
 /// A line of a Zeek log whose columns are known.
@@ -103,7 +132,9 @@ pub(super) fn zone(line: &str, shape: Shape) -> Option<Line> {
     let mut words = words.skip_while(|word| matches!(*word, "IN" | "in") || is_number(word));
     let (record, target) = (words.next()?, words.next());
     match record {
-        "CNAME" | "cname" if target.is_some_and(|target| target.eq_ignore_ascii_case("rpz-passthru.")) => Some(Line::refused("a passthru rule names what is allowed")),
+        "CNAME" | "cname" if target.is_some_and(|target| target.eq_ignore_ascii_case("rpz-passthru.")) => {
+            Some(Line::refused("a passthru rule names what is allowed"))
+        }
         "CNAME" | "cname" => Some(policy(name)),
         "A" | "AAAA" | "TXT" | "a" | "aaaa" | "txt" if is_zone => Some(policy(name)),
         "NS" | "SOA" | "ns" | "soa" => Some(Line::Nothing),

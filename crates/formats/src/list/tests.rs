@@ -45,7 +45,8 @@ fn an_entry_without_a_time_is_relayed_timeless_and_as_the_defaults_say() {
 
 #[test]
 fn one_value_per_line_with_comments_and_any_line_ends() {
-    let text = "\u{feff}# Title\r\n\r\nevil.com\r1.2.3.4\n; comment\n// comment\n! Comment\n------\nEVIL[.]net # seen twice\r\n\u{a0}hxxp://evil[.]org/a\u{200b}\n";
+    let text =
+        "\u{feff}# Title\r\n\r\nevil.com\r1.2.3.4\n; comment\n// comment\n! Comment\n------\nEVIL[.]net # seen twice\r\n\u{a0}hxxp://evil[.]org/a\u{200b}\n";
     assert_eq!(
         taken(&read(text)),
         [
@@ -157,10 +158,7 @@ fn response_policy_zones_are_understood() {
                 evil.net 300 IN CNAME *.\nevil.org IN CNAME rpz-drop. ; why\nevil.kr A 127.0.0.1\n24.0.2.0.192.rpz-ip CNAME .\n32.4.3.2.1.rpz-ip CNAME .\n32.zz.db8.2001.rpz-ip CNAME .\n\
                 good.com CNAME rpz-passthru.\n";
     assert_eq!(read_header(text.as_bytes()).list, Shape::Rpz);
-    assert_eq!(
-        values(text),
-        ["0022a601.pphost.net", "evil.com", "evil.net", "evil.org", "evil.kr", "192.0.2.0/24", "1.2.3.4", "2001:db8::/32"]
-    );
+    assert_eq!(values(text), ["0022a601.pphost.net", "evil.com", "evil.net", "evil.org", "evil.kr", "192.0.2.0/24", "1.2.3.4", "2001:db8::/32"]);
     assert_eq!(refused_lines(text), [14]);
 }
 
@@ -168,11 +166,10 @@ fn response_policy_zones_are_understood() {
 fn hosts_files_are_understood() {
     let text = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n0.0.0.0 evil.com\n127.0.0.1\tevil.net evil.org # two\n0.0.0.0 0.0.0.0\n";
     assert_eq!(read_header(text.as_bytes()).list, Shape::Hosts);
-    assert_eq!(taken(&read(text)).into_iter().map(|(line, _, value)| (line, value)).collect::<Vec<_>>(), [
-        (3, "evil.com".to_owned()),
-        (4, "evil.net".to_owned()),
-        (4, "evil.org".to_owned())
-    ]);
+    assert_eq!(
+        taken(&read(text)).into_iter().map(|(line, _, value)| (line, value)).collect::<Vec<_>>(),
+        [(3, "evil.com".to_owned()), (4, "evil.net".to_owned()), (4, "evil.org".to_owned())]
+    );
     assert_eq!(refused_lines(text), [1, 2, 5]);
 }
 
@@ -217,7 +214,10 @@ fn rows_without_a_header_give_their_first_telling_cell() {
         ("statsrvv.com,keitaro,2024-09-01,ViriBack", "statsrvv.com"),
         ("2018-03-25 04:11:00,136.243.88.145", "136.243.88.145"),
         ("hxxp://0x00.shop/xf/,2017-06-07 11:45:14,cc7b9fa24c99933abce25356c8ec96c906c50304c19cec9e8d71624f5f155fe2", "http://0x00.shop/xf/"),
-        ("8391c571bffb3ce538ace4d8a3388b28eb486cca5bdab08ab7b568b4e8fc0ec8,Gon.sys,Gon,,,,", "8391c571bffb3ce538ace4d8a3388b28eb486cca5bdab08ab7b568b4e8fc0ec8"),
+        (
+            "8391c571bffb3ce538ace4d8a3388b28eb486cca5bdab08ab7b568b4e8fc0ec8,Gon.sys,Gon,,,,",
+            "8391c571bffb3ce538ace4d8a3388b28eb486cca5bdab08ab7b568b4e8fc0ec8",
+        ),
         ("Gon.sys;8391c571bffb3ce538ace4d8a3388b28eb486cca5bdab08ab7b568b4e8fc0ec8", "8391c571bffb3ce538ace4d8a3388b28eb486cca5bdab08ab7b568b4e8fc0ec8"),
         ("Domain,alsalam.ddns[.]net,", "alsalam.ddns.net"),
         ("IP,91[.]134[.]203[.]59,", "91.134.203.59"),
@@ -237,7 +237,9 @@ fn rows_without_a_header_give_their_first_telling_cell() {
 
 #[test]
 fn hashes_of_one_file_are_one_event() {
-    let parsed = read("2018-01-27 17:06:56,e036669e7be299c75811e1fe41b2fd1fa44bc6ee2d3e808e29e510afa1cddb4c,8c5b25017a6cceab7a9116584c1161ce482f3745,74a7b828be469557b5167dcdd57163b5\n");
+    let parsed = read(
+        "2018-01-27 17:06:56,e036669e7be299c75811e1fe41b2fd1fa44bc6ee2d3e808e29e510afa1cddb4c,8c5b25017a6cceab7a9116584c1161ce482f3745,74a7b828be469557b5167dcdd57163b5\n",
+    );
     assert_eq!(parsed.events[0].observables.iter().map(|observable| observable.kind).collect::<Vec<_>>(), [Kind::Sha256, Kind::Sha1, Kind::Md5]);
     let parsed = read("\"8c5b25017a6cceab7a9116584c1161ce482f3745,74a7b828be469557b5167dcdd57163b5\",file,XESKim sample\n");
     assert_eq!(parsed.events[0].observables.len(), 2);

@@ -162,7 +162,8 @@ fn cast(fields: &Fields, name: &str, own: &Tags, around: &Around, defaults: &Def
 
 /// The category that MISP's own attribute category suggests.
 fn from_section(section: &str) -> Option<Category> {
-    const MALWARE: [&str; 6] = ["Payload delivery", "Payload installation", "Payload type", "Artifacts dropped", "Persistence mechanism", "Antivirus detection"];
+    const MALWARE: [&str; 6] =
+        ["Payload delivery", "Payload installation", "Payload type", "Artifacts dropped", "Persistence mechanism", "Antivirus detection"];
     if MALWARE.iter().any(|known| section.eq_ignore_ascii_case(known)) {
         Some(Category::MalwareDistribution)
     } else if section.eq_ignore_ascii_case("Financial fraud") {
@@ -175,7 +176,12 @@ fn from_section(section: &str) -> Option<Category> {
 /// When it was seen, and whether anything states it.
 fn moment(fields: &Fields, around: &Around, defaults: &Defaults) -> Result<(Timestamp, bool), String> {
     let latest = defaults.now.plus(AHEAD);
-    let stated = [("first_seen", time(fields, "first_seen")), ("first_seen", around.seen.0.map(Ok)), ("timestamp", time(fields, "timestamp")), ("event's date", around.date.map(Ok))];
+    let stated = [
+        ("first_seen", time(fields, "first_seen")),
+        ("first_seen", around.seen.0.map(Ok)),
+        ("timestamp", time(fields, "timestamp")),
+        ("event's date", around.date.map(Ok)),
+    ];
     let mut problem = None;
     for (key, time) in stated {
         match time {

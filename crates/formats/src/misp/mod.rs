@@ -248,5 +248,7 @@ fn not_misp(raw: &str) -> &'static str {
 /// Whether a text is the `hashes.csv` of a feed: hash and event id on each line.
 fn is_list_of_hashes(text: &str) -> bool {
     let first = text.lines().next().unwrap_or_default();
-    first.split_once(',').is_some_and(|(hash, id)| hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) && uuid::Uuid::try_parse(id.trim()).is_ok())
+    first
+        .split_once(',')
+        .is_some_and(|(hash, id)| hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) && uuid::Uuid::try_parse(id.trim()).is_ok())
 }

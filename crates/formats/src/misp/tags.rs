@@ -40,7 +40,8 @@ impl Tags {
     pub(super) fn read(fields: &Fields) -> Self {
         let plain = lenient::texts_of(fields, "Tag").into_iter();
         let named = lenient::objects_of(fields, "Tag").into_iter().filter_map(|tag| tag.get("name").and_then(Value::as_str));
-        let joined = ["EventTag", "AttributeTag"].into_iter().flat_map(|key| lenient::objects_of(fields, key)).filter_map(|tag| tag.get("Tag")?.get("name")?.as_str());
+        let joined =
+            ["EventTag", "AttributeTag"].into_iter().flat_map(|key| lenient::objects_of(fields, key)).filter_map(|tag| tag.get("Tag")?.get("name")?.as_str());
         let clusters = lenient::objects_of(fields, "Galaxy").into_iter().flat_map(|galaxy| lenient::objects_of(galaxy, "GalaxyCluster"));
         let galaxies = clusters.filter_map(|cluster| cluster.get("tag_name").and_then(Value::as_str));
         let mut tags = Self::default();

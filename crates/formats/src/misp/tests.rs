@@ -8,7 +8,15 @@ use proptest::prelude::*;
 const MD5: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
 fn defaults() -> Defaults {
-    Defaults { now: Timestamp::parse("2026-03-01T00:00:00Z").unwrap(), tlp: Tlp::Amber, pap: Pap::Green, named: false, category: None, origin: None, role: None }
+    Defaults {
+        now: Timestamp::parse("2026-03-01T00:00:00Z").unwrap(),
+        tlp: Tlp::Amber,
+        pap: Pap::Green,
+        named: false,
+        category: None,
+        origin: None,
+        role: None,
+    }
 }
 
 fn read(document: &str) -> Parsed {
@@ -24,7 +32,9 @@ fn values(parsed: &Parsed) -> Vec<Vec<(ObservableType, &str)>> {
 
 fn attribute(kind: &str, value: &str, more: &str) -> String {
     let value = serde_json::to_string(value).unwrap();
-    format!(r#"{{"uuid":"00000000-0000-4000-8000-000000000001","type":"{kind}","category":"Network activity","to_ids":true,"timestamp":"1767225600","value":{value}{more}}}"#)
+    format!(
+        r#"{{"uuid":"00000000-0000-4000-8000-000000000001","type":"{kind}","category":"Network activity","to_ids":true,"timestamp":"1767225600","value":{value}{more}}}"#
+    )
 }
 
 fn event(attributes: &[&str], more: &str) -> String {
@@ -33,7 +43,14 @@ fn event(attributes: &[&str], more: &str) -> String {
 
 #[test]
 fn an_attribute_becomes_an_event_with_its_id_time_and_note() {
-    let parsed = read(&event(&[&attribute("ip-dst|port", "198.51.100.7|8080", r#","comment":"seen at the gate","first_seen":"2026-01-02T00:00:00+00:00","last_seen":"2026-01-03T00:00:00+00:00""#)], ""));
+    let parsed = read(&event(
+        &[&attribute(
+            "ip-dst|port",
+            "198.51.100.7|8080",
+            r#","comment":"seen at the gate","first_seen":"2026-01-02T00:00:00+00:00","last_seen":"2026-01-03T00:00:00+00:00""#,
+        )],
+        "",
+    ));
     assert!(parsed.refusals.is_empty(), "{:?}", parsed.refusals);
     assert_eq!(values(&parsed), [vec![(ObservableType::Ipv4, "198.51.100.7")]]);
     let event = &parsed.events[0];
@@ -163,7 +180,10 @@ fn an_event_s_tag_makes_no_victims_of_values_to_detect() {
     assert_eq!((to_detect.events[0].category, to_detect.events[0].observables[0].role), (Category::Other, Role::Attacker));
     let seen = attribute("ip-dst", "198.51.100.1", "").replace(r#""to_ids":true"#, r#""to_ids":"0""#);
     let seen = read(&event(&[&seen], tag));
-    assert_eq!((seen.events[0].category, seen.events[0].observables[0].role, seen.events[0].observables[0].detect), (Category::InfectedSystem, Role::Victim, false));
+    assert_eq!(
+        (seen.events[0].category, seen.events[0].observables[0].role, seen.events[0].observables[0].detect),
+        (Category::InfectedSystem, Role::Victim, false)
+    );
 }
 
 #[test]
@@ -180,7 +200,9 @@ fn targets_and_recipients_are_victims() {
 
 #[test]
 fn without_uuid_or_time_the_entry_is_timeless() {
-    let parsed = read(r#"[{"type":"domain","value":"a.example.com"},{"type":"domain","value":"b.example.com","uuid":"u","timestamp":"0"},{"type":"AS","value":64500,"timestamp":1767225600}]"#);
+    let parsed = read(
+        r#"[{"type":"domain","value":"a.example.com"},{"type":"domain","value":"b.example.com","uuid":"u","timestamp":"0"},{"type":"AS","value":64500,"timestamp":1767225600}]"#,
+    );
     let seen: Vec<_> = parsed.events.iter().map(|event| (event.timeless, event.time, event.id.as_deref())).collect();
     let now = defaults().now;
     assert_eq!(seen, [(true, now, None), (true, now, Some("u|0")), (true, Timestamp::from_seconds(1_767_225_600), None)]);

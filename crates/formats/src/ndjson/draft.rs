@@ -170,11 +170,8 @@ impl<'a> Draft<'a> {
             None => return Err("time is missing".into()),
         };
         let (category, category_role) = self.name_category(rules)?;
-        let inherited = Inherited {
-            category,
-            role: self.role.word(Role::WHAT, Role::parse)?.or(category_role).or(defaults.role),
-            detect: self.detect.flag("detect")?,
-        };
+        let inherited =
+            Inherited { category, role: self.role.word(Role::WHAT, Role::parse)?.or(category_role).or(defaults.role), detect: self.detect.flag("detect")? };
         let (observables, value_port) = self.build_observables(&inherited, rules)?;
         let mut event = Event {
             time,
@@ -464,10 +461,7 @@ fn asn(scalar: &Scalar<'_>, field: &str) -> Result<Option<u32>, String> {
 
 fn address(scalar: &Scalar<'_>, field: &str) -> Result<Option<Text>, String> {
     let Some(text) = scalar.text(field)? else { return Ok(None) };
-    canonical(ObservableType::Ipv4, &text)
-        .or_else(|_| canonical(ObservableType::Ipv6, &text))
-        .map(Some)
-        .map_err(|_| format!("{field}: not an IP address"))
+    canonical(ObservableType::Ipv4, &text).or_else(|_| canonical(ObservableType::Ipv6, &text)).map(Some).map_err(|_| format!("{field}: not an IP address"))
 }
 
 /// A list of words without repeats.

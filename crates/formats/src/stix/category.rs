@@ -43,8 +43,24 @@ pub(crate) fn from_word(word: &str) -> Option<(Category, Option<Role>)> {
     let category = match word.as_str() {
         "malicious-activity" | "anomalous-activity" | "attribution" | "benign" | "unknown" | "undetermined" | "other" => return None,
         "c2" | "cc" | "cnc" | "c&c" | "c2-server" | "c&c-server" | "command-and-control" | "command-&-control" => Category::C2Server,
-        "malware" | "virus" | "worm" | "trojan" | "spyware" | "dialer" | "rootkit" | "ransomware" | "stealer" | "rat" | "banker" | "backdoor" | "dropper" | "loader" | "wiper"
-        | "malware-artifacts" | "malware-distribution" | "exploit-kit" => Category::MalwareDistribution,
+        "malware"
+        | "virus"
+        | "worm"
+        | "trojan"
+        | "spyware"
+        | "dialer"
+        | "rootkit"
+        | "ransomware"
+        | "stealer"
+        | "rat"
+        | "banker"
+        | "backdoor"
+        | "dropper"
+        | "loader"
+        | "wiper"
+        | "malware-artifacts"
+        | "malware-distribution"
+        | "exploit-kit" => Category::MalwareDistribution,
         "phishing" | "spear-phishing" | "spearphishing" | "smishing" | "whaling" | "vishing" => Category::Phishing,
         "scam" => Category::Masquerade,
         "scan" | "scanner" | "scanning" => Category::Scanner,
@@ -88,7 +104,12 @@ mod tests {
 
     #[test]
     fn words_and_phases_are_known_in_any_writing() {
-        for (word, category) in [("C2", Category::C2Server), ("Command and Control", Category::C2Server), ("Phishing", Category::Phishing), ("malware_distribution", Category::MalwareDistribution)] {
+        for (word, category) in [
+            ("C2", Category::C2Server),
+            ("Command and Control", Category::C2Server),
+            ("Phishing", Category::Phishing),
+            ("malware_distribution", Category::MalwareDistribution),
+        ] {
             assert_eq!(from_word(word).map(|(category, _)| category), Some(category), "{word}");
         }
         assert_eq!(from_phase("Command and Control"), Some(Category::C2Server));

@@ -160,7 +160,10 @@ impl<'a> Context<'a> {
 fn threat(kind: &str, fields: &Fields) -> Threat {
     match kind {
         "malware" | "tool" => Threat { malware: lenient::text_of(fields, "name").and_then(|name| lenient::name(&name)), technique: Vec::new() },
-        "attack-pattern" => Threat { malware: None, technique: references(fields, |source| source.starts_with("mitre-")).filter_map(|id| technique(&id)).take(MAX_TECHNIQUES).collect() },
+        "attack-pattern" => Threat {
+            malware: None,
+            technique: references(fields, |source| source.starts_with("mitre-")).filter_map(|id| technique(&id)).take(MAX_TECHNIQUES).collect(),
+        },
         _ => Threat::default(),
     }
 }

@@ -185,7 +185,8 @@ pub(crate) fn time_of(fields: &Fields, key: &str) -> Option<Result<Timestamp, mo
 /// The text without commas that stand before a closing bracket, outside strings.
 pub(crate) fn without_trailing_commas(text: &str) -> String {
     let bytes = text.as_bytes();
-    let closes = |from: usize| bytes.get(from..).unwrap_or_default().iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| matches!(byte, b']' | b'}'));
+    let closes =
+        |from: usize| bytes.get(from..).unwrap_or_default().iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| matches!(byte, b']' | b'}'));
     let mut out = String::with_capacity(text.len());
     let (mut kept, mut quoted, mut escaped) = (0, false, false);
     for (at, &byte) in bytes.iter().enumerate() {
@@ -214,12 +215,9 @@ mod tests {
 
     #[test]
     fn commas_are_removed_outside_strings_only() {
-        for (given, expected) in [
-            (r#"{"a":[1,2,],}"#, r#"{"a":[1,2]}"#),
-            (r#"{"a":",]" , }"#, r#"{"a":",]"  }"#),
-            (r#"{"a":"\",}"}"#, r#"{"a":"\",}"}"#),
-            ("[1 ,\n ]", "[1 \n ]"),
-        ] {
+        for (given, expected) in
+            [(r#"{"a":[1,2,],}"#, r#"{"a":[1,2]}"#), (r#"{"a":",]" , }"#, r#"{"a":",]"  }"#), (r#"{"a":"\",}"}"#, r#"{"a":"\",}"}"#), ("[1 ,\n ]", "[1 \n ]")]
+        {
             assert_eq!(without_trailing_commas(given), expected);
         }
     }

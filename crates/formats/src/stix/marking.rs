@@ -58,7 +58,10 @@ impl Marking {
 /// Reads the markings of an object, those of its parts included: they apply to the whole event.
 pub(super) fn of(fields: &Fields, definitions: &HashMap<String, Marking>) -> Marking {
     let parts = lenient::objects_of(fields, "granular_markings").into_iter().filter_map(|part| part.get("marking_ref").and_then(Value::as_str));
-    lenient::texts_of(fields, "object_marking_refs").into_iter().chain(parts).fold(Marking::default(), |marking, reference| marking.and(resolve(reference, definitions)))
+    lenient::texts_of(fields, "object_marking_refs")
+        .into_iter()
+        .chain(parts)
+        .fold(Marking::default(), |marking, reference| marking.and(resolve(reference, definitions)))
 }
 
 fn resolve(reference: &str, definitions: &HashMap<String, Marking>) -> Marking {
@@ -141,8 +144,14 @@ mod tests {
         let refers = r#"{"object_marking_refs":["marking-definition--00000000-0000-4000-8000-000000000001"]}"#;
         for (definition, expected) in [
             (r#""definition_type":"tlp","definition":{"tlp":"green"}"#, Marking { tlp: Some(Tlp::Green), ..Marking::default() }),
-            (r#""definition_type":"TLP","name":"TLP:AMBER+STRICT","definition":{"TLP":"TLP:AMBER+STRICT"}"#, Marking { tlp: Some(Tlp::AmberStrict), ..Marking::default() }),
-            (r#""extensions":{"extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d":{"extension_type":"property-extension","tlp_2_0":"amber"}}"#, Marking { tlp: Some(Tlp::Amber), ..Marking::default() }),
+            (
+                r#""definition_type":"TLP","name":"TLP:AMBER+STRICT","definition":{"TLP":"TLP:AMBER+STRICT"}"#,
+                Marking { tlp: Some(Tlp::AmberStrict), ..Marking::default() },
+            ),
+            (
+                r#""extensions":{"extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d":{"extension_type":"property-extension","tlp_2_0":"amber"}}"#,
+                Marking { tlp: Some(Tlp::Amber), ..Marking::default() },
+            ),
             (r#""definition_type":"statement","definition":{"statement":"Copyright"}"#, Marking::default()),
             (r#""definition_type":"PAP","name":"PAP:RED""#, Marking { pap: Some(Pap::Red), ..Marking::default() }),
             (r#""definition_type":"tlp","definition":{"tlp":"mauve"}"#, Marking { unresolved: true, ..Marking::default() }),

@@ -38,7 +38,9 @@ pub(super) fn meaning(path: &str) -> Meaning {
         "file:name" => Meaning::FileName,
         "mac-addr:value" => Meaning::Value(Means::Exactly(Type::Mac)),
         "autonomous-system:number" => Meaning::Value(Means::Exactly(Type::Asn)),
-        "user-agent:value" | "x-opencti-user-agent:value" | "network-traffic:extensions.http-request-ext.request_header.user-agent" => Meaning::Value(Means::Exactly(Type::UserAgent)),
+        "user-agent:value" | "x-opencti-user-agent:value" | "network-traffic:extensions.http-request-ext.request_header.user-agent" => {
+            Meaning::Value(Means::Exactly(Type::UserAgent))
+        }
         "phone-number:value" | "x-opencti-phone-number:value" => Meaning::Value(Means::Exactly(Type::Phone)),
         "cryptocurrency-wallet:value" | "x-opencti-cryptocurrency-wallet:value" => Meaning::Value(Means::Exactly(Type::Bitcoin)),
         "vulnerability:name" => Meaning::Value(Means::Exactly(Type::Cve)),
@@ -54,7 +56,8 @@ fn hash_path(path: &str) -> Option<ObservableType> {
     if let Some(name) = path.strip_prefix("x509-certificate:hashes.").or_else(|| path.strip_prefix("app:cert.")) {
         return certificate_hash(name);
     }
-    let name = ["file:hashes.", "artifact:hashes.", "process:image_ref.hashes.", "process:binary_ref.hashes."].iter().find_map(|prefix| path.strip_prefix(prefix))?;
+    let name =
+        ["file:hashes.", "artifact:hashes.", "process:image_ref.hashes.", "process:binary_ref.hashes."].iter().find_map(|prefix| path.strip_prefix(prefix))?;
     file_hash(name)
 }
 

@@ -154,7 +154,9 @@ impl Parser<'_> {
                 self.tokens.advance();
                 self.list()
             }
-            Some(Token::Word(_) | Token::Path(_) | Token::Literal(_) | Token::Open | Token::Close | Token::Operator | Token::Comma | Token::Junk) | None => Vec::new(),
+            Some(Token::Word(_) | Token::Path(_) | Token::Literal(_) | Token::Open | Token::Close | Token::Operator | Token::Comma | Token::Junk) | None => {
+                Vec::new()
+            }
         };
         // Quotes in the wrong place leave half a value and text behind it: such a value is not trusted.
         let clean = match self.tokens.peek() {
@@ -244,7 +246,10 @@ mod tests {
             ("[autonomous-system:number = 15139]", vec![one("autonomous-system:number", &["15139"])]),
             ("[ipv4-addr:value ISSUBSET '198.51.100.0/24']", vec![one("ipv4-addr:value", &["198.51.100.0/24"])]),
             (r"[file:name = 'it\'s \\ here']", vec![one("file:name", &[r"it's \ here"])]),
-            ("[ipv4-addr:value = '198.51.100.1'] AND [ipv4-addr:value = '198.51.100.2'] WITHIN 300 SECONDS REPEATS 5 TIMES", vec![one("ipv4-addr:value", &["198.51.100.1"]), one("ipv4-addr:value", &["198.51.100.2"])]),
+            (
+                "[ipv4-addr:value = '198.51.100.1'] AND [ipv4-addr:value = '198.51.100.2'] WITHIN 300 SECONDS REPEATS 5 TIMES",
+                vec![one("ipv4-addr:value", &["198.51.100.1"]), one("ipv4-addr:value", &["198.51.100.2"])],
+            ),
             ("([a:b = 'x'] FOLLOWEDBY [a:b = 'y']) START t'2014-06-29T00:00:00Z' STOP t'2014-07-05T00:00:00Z'", vec![one("a:b", &["x"]), one("a:b", &["y"])]),
         ] {
             assert_eq!(pairs(pattern), expected, "{pattern}");
@@ -276,7 +281,9 @@ mod tests {
 
     #[test]
     fn a_negated_value_is_never_taken() {
-        for pattern in ["[a:b NOT = 'x']", "[NOT a:b = 'x']", "[NOT (a:b = 'x' OR a:b = 'y')]", "[a:b NOT IN ('x', 'y')]", "NOT [a:b = 'x']", "[a:b NOT LIKE 'x']"] {
+        for pattern in
+            ["[a:b NOT = 'x']", "[NOT a:b = 'x']", "[NOT (a:b = 'x' OR a:b = 'y')]", "[a:b NOT IN ('x', 'y')]", "NOT [a:b = 'x']", "[a:b NOT LIKE 'x']"]
+        {
             let pattern_read = read(pattern).unwrap();
             assert!(pattern_read.comparisons.is_empty(), "{pattern}");
             assert!(!pattern_read.skipped.is_empty(), "{pattern}");

@@ -112,7 +112,8 @@ impl Sco {
         let port = |key| lenient::number_of(fields, key).and_then(|number| u16::try_from(number).ok());
         self.traffic = Some(Traffic { source: port("src_port"), destination: port("dst_port") });
         self.refs = references("network-traffic", fields);
-        let headers = fields.get("extensions").and_then(|list| list.get("http-request-ext")).and_then(|request| request.get("request_header")).and_then(Value::as_object);
+        let headers =
+            fields.get("extensions").and_then(|list| list.get("http-request-ext")).and_then(|request| request.get("request_header")).and_then(Value::as_object);
         for (name, value) in headers.into_iter().flatten() {
             if name.eq_ignore_ascii_case("user-agent")
                 && let Some(agent) = value.as_str().or_else(|| value.get(0).and_then(Value::as_str))

@@ -142,7 +142,10 @@ fn the_object_s_marking_wins_over_the_default_and_an_unknown_one_is_amber_at_lea
     for (marking, expected) in [
         ("", Tlp::Amber),
         (r#","object_marking_refs":["marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9"]"#, Tlp::Clear),
-        (r#","object_marking_refs":["marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9","marking-definition--00000000-0000-4000-8000-00000000dead"]"#, Tlp::Amber),
+        (
+            r#","object_marking_refs":["marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9","marking-definition--00000000-0000-4000-8000-00000000dead"]"#,
+            Tlp::Amber,
+        ),
         (r#","object_marking_refs":["marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003"]"#, Tlp::AmberStrict),
     ] {
         let parsed = read(&indicator(1, "[domain-name:value = 'a.example.com']", marking));
@@ -152,7 +155,8 @@ fn the_object_s_marking_wins_over_the_default_and_an_unknown_one_is_amber_at_lea
 
 #[test]
 fn benign_values_are_not_worth_detecting_and_file_names_only_alone() {
-    let detect = |pattern: &str, more: &str| read(&indicator(1, pattern, more)).events[0].observables.iter().map(|observable| observable.detect).collect::<Vec<_>>();
+    let detect =
+        |pattern: &str, more: &str| read(&indicator(1, pattern, more)).events[0].observables.iter().map(|observable| observable.detect).collect::<Vec<_>>();
     assert_eq!(detect("[domain-name:value = 'a.example.com']", r#","indicator_types":["benign"]"#), [false]);
     assert_eq!(detect("[file:name = 'update.exe']", ""), [true]);
     assert_eq!(detect(&format!("[file:name = 'update.exe' AND file:hashes.sha256 = '{SHA256}']"), ""), [false, true]);
@@ -169,7 +173,10 @@ fn observed_data_takes_its_objects_and_nothing_twice() {
         r#"{"type":"windows-registry-key","id":"windows-registry-key--1","key":"HKLM"}"#,
     ]));
     assert!(parsed.refusals.is_empty(), "{:?}", parsed.refusals);
-    assert_eq!(values(&parsed), [vec![(ObservableType::Ipv4, "198.51.100.3")], vec![(ObservableType::Ipv4, "198.51.100.1"), (ObservableType::Ipv4, "198.51.100.2")]]);
+    assert_eq!(
+        values(&parsed),
+        [vec![(ObservableType::Ipv4, "198.51.100.3")], vec![(ObservableType::Ipv4, "198.51.100.1"), (ObservableType::Ipv4, "198.51.100.2")]]
+    );
     assert!(parsed.events[0].timeless);
     assert_eq!(parsed.events[0].time, now());
     let observed = &parsed.events[1];
@@ -197,7 +204,8 @@ fn a_recipient_beside_its_message_is_a_victim_too() {
         r#"{"type":"email-addr","id":"email-addr--2","value":"from@example.com"}"#,
     ]));
     assert_eq!(parsed.lines, [2]);
-    let victims: Vec<_> = parsed.events[0].observables.iter().filter(|observable| observable.role == Role::Victim).map(|observable| observable.value.as_str()).collect();
+    let victims: Vec<_> =
+        parsed.events[0].observables.iter().filter(|observable| observable.role == Role::Victim).map(|observable| observable.value.as_str()).collect();
     assert_eq!(victims, ["to@example.com"]);
 }
 
@@ -213,7 +221,9 @@ fn a_sighting_is_an_event_of_its_own_with_the_indicator_s_values() {
 
 #[test]
 fn a_vulnerability_gives_its_cve_which_is_not_worth_detecting() {
-    let parsed = read(r#"{"type":"vulnerability","id":"vulnerability--1","created":"2026-01-01T00:00:00Z","name":"cve-2021-44228 (Log4Shell)","external_references":[{"source_name":"cve","external_id":"CVE-2021-44228"}]}"#);
+    let parsed = read(
+        r#"{"type":"vulnerability","id":"vulnerability--1","created":"2026-01-01T00:00:00Z","name":"cve-2021-44228 (Log4Shell)","external_references":[{"source_name":"cve","external_id":"CVE-2021-44228"}]}"#,
+    );
     assert_eq!(values(&parsed), [vec![(ObservableType::Cve, "CVE-2021-44228")]]);
     assert!(!parsed.events[0].observables[0].detect);
 }

@@ -88,7 +88,9 @@ impl<'a> Lexer<'a> {
                 {
                     return self.quoted_literal('\'', value);
                 }
-                let is_literal = word.starts_with(|next: char| next.is_ascii_digit() || matches!(next, '-' | '+' | '.')) || word.eq_ignore_ascii_case("true") || word.eq_ignore_ascii_case("false");
+                let is_literal = word.starts_with(|next: char| next.is_ascii_digit() || matches!(next, '-' | '+' | '.'))
+                    || word.eq_ignore_ascii_case("true")
+                    || word.eq_ignore_ascii_case("false");
                 (if is_literal { Token::Literal(word.to_owned()) } else { Token::Word(word.to_ascii_uppercase()) }, rest)
             }
             _ => (Token::Junk, after),
@@ -159,7 +161,10 @@ fn is_word(next: char) -> bool {
 fn index(text: &str) -> Option<(&str, &str)> {
     let end = text.bytes().take(MAX_INDEX).position(|byte| byte == b']')?;
     let (index, after) = text.split_at_checked(end)?;
-    let known = index.is_empty() || index == "*" || index.bytes().all(|byte| byte.is_ascii_digit()) || (index.len() >= 2 && index.starts_with('\'') && index.ends_with('\''));
+    let known = index.is_empty()
+        || index == "*"
+        || index.bytes().all(|byte| byte.is_ascii_digit())
+        || (index.len() >= 2 && index.starts_with('\'') && index.ends_with('\''));
     if known { after.strip_prefix(']').map(|after| (index, after)) } else { None }
 }
 

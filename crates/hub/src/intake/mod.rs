@@ -295,8 +295,7 @@ impl Session {
     async fn submit_held(&mut self, last: bool) -> Result<(), HubError> {
         let Some((batch, permit)) = self.held.take() else { return Ok(()) };
         let rows = batch.prepared.events.len() as u32;
-        let submission =
-            Submission { org: self.org, nonce: self.nonce, idempotency: self.idempotency, first_ordinal: self.ordinal, start: 0, rows, last };
+        let submission = Submission { org: self.org, nonce: self.nonce, idempotency: self.idempotency, first_ordinal: self.ordinal, start: 0, rows, last };
         self.ordinal += u64::from(rows);
         let (reply, answer) = oneshot::channel();
         self.hub.store().submit(Batch { prepared: batch.prepared, encoded: batch.encoded, submission, reply }).await?;

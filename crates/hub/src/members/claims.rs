@@ -75,14 +75,7 @@ pub struct ClaimView {
 
 impl Members {
     /// Opens a claim; the same organisation's open claim about the same value is given instead of a second one.
-    pub async fn open_claim(
-        &self,
-        actor: &Actor,
-        kind: ObservableType,
-        value: &str,
-        note: Option<&str>,
-        due: Timestamp,
-    ) -> Result<ClaimView, HubError> {
+    pub async fn open_claim(&self, actor: &Actor, kind: ObservableType, value: &str, note: Option<&str>, due: Timestamp) -> Result<ClaimView, HubError> {
         self.open_claim_about(actor, kind, value, note, due, About::default()).await
     }
 

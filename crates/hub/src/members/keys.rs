@@ -217,9 +217,7 @@ fn tidy_ranges(ranges: &[String]) -> Result<Vec<String>, HubError> {
     ranges
         .iter()
         .enumerate()
-        .map(|(place, range)| {
-            parse_range(range).map(|range| range.to_string()).ok_or_else(|| invalid(&format!("/allow/{place}"), "not an address range"))
-        })
+        .map(|(place, range)| parse_range(range).map(|range| range.to_string()).ok_or_else(|| invalid(&format!("/allow/{place}"), "not an address range")))
         .collect()
 }
 

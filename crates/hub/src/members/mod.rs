@@ -26,9 +26,8 @@ use std::sync::Arc;
 use store::records::{Change, Records, RecordsError, Writer};
 
 /// The sectors where the configuration names none.
-pub const DEFAULT_SECTORS: [&str; 11] = [
-    "electronics", "transport", "finance", "water", "energy", "health", "telecom", "government", "nuclear", "broadcasting", "logistics",
-];
+pub const DEFAULT_SECTORS: [&str; 11] =
+    ["electronics", "transport", "finance", "water", "energy", "health", "telecom", "government", "nuclear", "broadcasting", "logistics"];
 /// Characters of a reason or note at the most.
 pub const MAX_REASON: usize = 2_000;
 /// Rows of a page at the most.

@@ -93,13 +93,7 @@ impl Members {
         let organisation = self.known(actor, organisation)?;
         let sees_mark = actor.role != KeyRole::Auditor;
         let snapshot = self.directory.snapshot();
-        Ok(snapshot
-            .networks()
-            .iter()
-            .rev()
-            .filter(|network| network.organisation == organisation.id)
-            .map(|network| view(network, sees_mark))
-            .collect())
+        Ok(snapshot.networks().iter().rev().filter(|network| network.organisation == organisation.id).map(|network| view(network, sees_mark)).collect())
     }
 
     /// Approves a pending registration.

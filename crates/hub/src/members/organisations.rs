@@ -31,10 +31,7 @@ impl Members {
             return Ok(None);
         }
         let now = self.clock.now();
-        let hub = Organisation {
-            kind: OrgKind::Cert,
-            ..blank(OrgId(self.clock.uuid()), OrgNo::HUB, HUB_NAME.to_owned(), now)
-        };
+        let hub = Organisation { kind: OrgKind::Cert, ..blank(OrgId(self.clock.uuid()), OrgNo::HUB, HUB_NAME.to_owned(), now) };
         let change = Change { actor_key: None, actor_org: None, at: now, action: "bootstrap", reason: "first start" };
         let mut writer = self.records.write().await?;
         if !writer.ensure_hub(&hub, &change, &[control(&hub)]).await? {
@@ -61,10 +58,7 @@ impl Members {
         self.tidy(&mut organisation)?;
         let mut writer = self.records.write().await?;
         organisation.number = OrgNo(writer.next_number::<Organisation>().await?);
-        writer
-            .insert(&organisation, &change, &[control(&organisation)])
-            .await
-            .map_err(|error| taken(error, "/name", "another organisation has this name"))?;
+        writer.insert(&organisation, &change, &[control(&organisation)]).await.map_err(|error| taken(error, "/name", "another organisation has this name"))?;
         self.commit(writer).await?;
         Ok(organisation)
     }
@@ -77,10 +71,8 @@ impl Members {
         };
         let limit = limit.clamp(1, MAX_PAGE);
         let snapshot = self.directory.snapshot();
-        let mut rest = snapshot
-            .organisations()
-            .rev()
-            .filter(|organisation| before.is_none_or(|before| organisation.number.0 < before) && may_know(actor, organisation));
+        let mut rest =
+            snapshot.organisations().rev().filter(|organisation| before.is_none_or(|before| organisation.number.0 < before) && may_know(actor, organisation));
         let page: Vec<OrganisationView> = rest.by_ref().take(limit).map(|organisation| view(organisation)).collect();
         let more = rest.next().is_some();
         let next = page.last().filter(|_| more).map(|last| format!("{:x}", last.organisation.number.0));
@@ -93,14 +85,7 @@ impl Members {
     }
 
     /// Changes an organisation that the caller read at `version`.
-    pub async fn change(
-        &self,
-        actor: &Actor,
-        id: OrgId,
-        version: u64,
-        patch: OrganisationPatch,
-        reason: &str,
-    ) -> Result<OrganisationView, HubError> {
+    pub async fn change(&self, actor: &Actor, id: OrgId, version: u64, patch: OrganisationPatch, reason: &str) -> Result<OrganisationView, HubError> {
         self.known(actor, id)?;
         let mut writer = self.records.write().await?;
         let mut organisation: Organisation = writer.get(&id.to_string()).await?.ok_or(HubError::NotFound)?;

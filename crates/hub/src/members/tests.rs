@@ -220,10 +220,10 @@ async fn a_stale_version_is_told_before_rights_but_not_to_strangers() {
     assert_eq!(sector.sector, Patch::Clear);
     assert_eq!(verdict(&nation.members.change(&administrator, own, 2, sector, "").await), "forbidden");
     let history = nation.members.history(&administrator, own).await.unwrap();
-    assert_eq!(history.iter().map(|row| (row.version, row.action.as_str(), row.reason.as_str())).collect::<Vec<_>>(), [
-        (2, "change", "we stand by it"),
-        (1, "add", ""),
-    ]);
+    assert_eq!(
+        history.iter().map(|row| (row.version, row.action.as_str(), row.reason.as_str())).collect::<Vec<_>>(),
+        [(2, "change", "we stand by it"), (1, "add", ""),]
+    );
     assert_eq!(nation.records.verify_history().await.unwrap(), None);
 }
 
@@ -286,13 +286,9 @@ async fn a_key_opens_nothing_from_elsewhere_after_expiry_or_when_revoked() {
         red: false,
     };
     let (id, secret) = nation.members.add_key(&nation.coordinator(), own, new.clone()).await.unwrap();
-    for (peer, expected) in [
-        ("192.0.2.10", "ok"),
-        ("::ffff:192.0.2.10", "ok"),
-        ("2001:db8::7", "ok"),
-        ("192.0.2.11", "unauthenticated"),
-        ("::1", "unauthenticated"),
-    ] {
+    for (peer, expected) in
+        [("192.0.2.10", "ok"), ("::ffff:192.0.2.10", "ok"), ("2001:db8::7", "ok"), ("192.0.2.11", "unauthenticated"), ("::1", "unauthenticated")]
+    {
         assert_eq!(verdict(&nation.enter(&secret, peer.parse().unwrap())), expected, "{peer}");
     }
     for wrong in ["", "bgs_", &secret[..20], &secret.to_uppercase(), &format!("{secret}0")] {
@@ -326,9 +322,12 @@ async fn the_last_coordinator_cannot_be_revoked_and_a_revoked_member_is_out() {
     nation.members.revoke_key(&coordinator, hub, coordinator.key, "handed over").await.unwrap();
     assert_eq!(verdict(&nation.enter(&nation.first_secret, home())), "unauthenticated");
 
-    let own = nation.members.add(&coordinator, NewOrganisation {
-        name: "Own".to_owned(), kind: OrgKind::Vendor, constituency: None, sector: None, country: None,
-    }).await.unwrap().id;
+    let own = nation
+        .members
+        .add(&coordinator, NewOrganisation { name: "Own".to_owned(), kind: OrgKind::Vendor, constituency: None, sector: None, country: None })
+        .await
+        .unwrap()
+        .id;
     let (_, secret) = nation.members.add_key(&coordinator, own, plain(KeyRole::Analyst)).await.unwrap();
     assert_eq!(verdict(&nation.members.set_standing(&coordinator, own, Standing::Revoked, " ").await), "invalid");
     nation.members.set_standing(&coordinator, own, Standing::Revoked, "left the treaty").await.unwrap();
@@ -396,21 +395,16 @@ async fn a_claim_is_anonymous_both_ways_and_decided_once_by_one_without_a_part_i
 
     let due = nation.members.clock.now().plus(CLAIM_CLOCK);
     let about = About { senders: vec![number], red: false };
-    let open = nation
-        .members
-        .open_claim_about(&claimant_actor, ObservableType::Domain, "Benign.Example.", Some("our own site"), due, about.clone())
-        .await
-        .unwrap();
+    let open =
+        nation.members.open_claim_about(&claimant_actor, ObservableType::Domain, "Benign.Example.", Some("our own site"), due, about.clone()).await.unwrap();
     assert_eq!((open.part, open.value.as_deref(), open.overdue), (ClaimPart::Claimant, Some("benign.example"), false));
     let same = nation.members.open_claim_about(&claimant_actor, ObservableType::Domain, "benign.example", None, due, about).await.unwrap();
     assert_eq!(same.id, open.id);
 
     let seen = async |actor: &Actor| nation.members.claims(actor, 10, None).await.unwrap().0;
-    for (actor, part, note) in [
-        (&claimant_actor, ClaimPart::Claimant, true),
-        (&sender_actor, ClaimPart::Sender, false),
-        (&authority_actor, ClaimPart::Queue, true),
-    ] {
+    for (actor, part, note) in
+        [(&claimant_actor, ClaimPart::Claimant, true), (&sender_actor, ClaimPart::Sender, false), (&authority_actor, ClaimPart::Queue, true)]
+    {
         let views = seen(actor).await;
         assert_eq!((views.len(), views[0].part, views[0].note.is_some()), (1, part, note));
         let text = serde_json::to_string(&views).unwrap();

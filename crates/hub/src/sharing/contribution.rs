@@ -25,10 +25,8 @@ impl Hub {
     /// [`HubError::NotFound`] where it is neither the caller's own nor the caller is coordinator, auditor or the member's authority.
     pub fn contribution(&self, actor: &Actor, id: OrgId) -> Result<ContributionAnswer, HubError> {
         let organisation = self.directory().by_id(id).ok_or(HubError::NotFound)?;
-        let may = actor.organisation.id == id
-            || actor.is_coordinator()
-            || actor.role == KeyRole::Auditor
-            || actor.reader.is_authority_of(organisation.constituency);
+        let may =
+            actor.organisation.id == id || actor.is_coordinator() || actor.role == KeyRole::Auditor || actor.reader.is_authority_of(organisation.constituency);
         if !may {
             return Err(HubError::NotFound);
         }

@@ -244,8 +244,7 @@ impl Fold {
             texts
         };
         let reporters = self.reporters.len() as u64;
-        self.answer.reporters =
-            if self.withheld && reporters < 3 { ReporterCount::UnderThree } else { ReporterCount::Exactly(reporters) };
+        self.answer.reporters = if self.withheld && reporters < 3 { ReporterCount::UnderThree } else { ReporterCount::Exactly(reporters) };
         self.answer.sectors = texts(&self.sectors);
         self.answer.malware = texts(&self.malware);
         self.answer.categories.sort_unstable();

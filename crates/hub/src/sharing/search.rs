@@ -32,7 +32,9 @@ impl Hub {
         let limit = limit.clamp(1, MAX_PAGE);
         let mark = filter_mark(filter, mine);
         let before = match cursor {
-            Some(cursor) => read_cursor(cursor, mark).ok_or_else(|| HubError::Invalid { pointer: "cursor".to_owned(), reason: "no cursor of this search".to_owned() })?,
+            Some(cursor) => {
+                read_cursor(cursor, mark).ok_or_else(|| HubError::Invalid { pointer: "cursor".to_owned(), reason: "no cursor of this search".to_owned() })?
+            }
             None => self.store().views.position(),
         };
         let view = View { reader: &actor.reader, directory: self.directory().snapshot() };

@@ -85,11 +85,8 @@ impl Hub {
         let mut about = About { senders: Vec::new(), red: true };
         for row in views.observables.get(views.keys.observable(kind, &value)).map_err(|error| HubError::Internal(Box::new(error)))? {
             let Some(class) = views.class(row.class) else { continue };
-            let audience: Vec<Text> = views
-                .strings
-                .read()
-                .get(class.audience)
-                .map_or_else(Vec::new, |joined| joined.split(store::views::prepare::JOIN).map(Text::from).collect());
+            let audience: Vec<Text> =
+                views.strings.read().get(class.audience).map_or_else(Vec::new, |joined| joined.split(store::views::prepare::JOIN).map(Text::from).collect());
             if view.class(&class, &audience).sees_event() {
                 about.red &= class.tlp == Tlp::Red;
                 if !about.senders.contains(&class.reporter) {

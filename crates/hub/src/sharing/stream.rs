@@ -138,7 +138,8 @@ impl Subscription {
                 for (row, event) in part.prepared.events.iter().enumerate() {
                     let place = part.submission.start + row as u32;
                     let seq = Seq(frame.header.first_seq.0 + u64::from(place));
-                    if seq >= self.next && self.hub.store().views.counts(seq)
+                    if seq >= self.next
+                        && self.hub.store().views.counts(seq)
                         && let Some(json) = render(&view, &self.filter, seq, frame.header.received_at(place), part.submission.org, event)
                     {
                         self.ready.push_back((seq, json));

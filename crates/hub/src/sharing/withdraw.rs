@@ -112,7 +112,11 @@ impl Hub {
                 let mut event = found.event;
                 let sight = view.event(found.reporter, &event);
                 // An event of which nothing is left for the reader is not known to it.
-                if policy::redact(&mut event, sight) { Err(HubError::Forbidden("only the sender or its authority changes an event")) } else { Err(HubError::NotFound) }
+                if policy::redact(&mut event, sight) {
+                    Err(HubError::Forbidden("only the sender or its authority changes an event"))
+                } else {
+                    Err(HubError::NotFound)
+                }
             }
             Sight::Hidden | Sight::OwnFinding => Err(HubError::NotFound),
         }

@@ -30,10 +30,7 @@ pub(super) fn ipv6(text: &str) -> Result<Text, CanonicalError> {
     let visible = visible(text);
     let refanged = refang(&visible);
     let bare = refanged.strip_suffix("/128").unwrap_or(&refanged);
-    loose_ipv6(bare)
-        .or_else(|| loose_ipv6(&bare.replace(['[', ']', '(', ')'], "")))
-        .map(|address| address.to_compact_string())
-        .ok_or(CanonicalError::Ipv6)
+    loose_ipv6(bare).or_else(|| loose_ipv6(&bare.replace(['[', ']', '(', ')'], ""))).map(|address| address.to_compact_string()).ok_or(CanonicalError::Ipv6)
 }
 
 /// Host bits cleared. A netmask is taken for the length; an address alone is a range of one.
@@ -172,7 +169,9 @@ mod tests {
         ] {
             assert_eq!(ipv4(text).as_deref(), Ok(value), "{text:?}");
         }
-        for text in ["", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.-4", "1.2.3.+4", "0999.1.1.1", "1.2.3.4:80", "1.2.3.0/24", "2001:db8::1", "a.b.c.d", "1..2.3"] {
+        for text in
+            ["", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.-4", "1.2.3.+4", "0999.1.1.1", "1.2.3.4:80", "1.2.3.0/24", "2001:db8::1", "a.b.c.d", "1..2.3"]
+        {
             assert_eq!(ipv4(text), Err(CanonicalError::Ipv4), "{text:?}");
         }
     }

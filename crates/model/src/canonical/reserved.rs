@@ -30,18 +30,18 @@ const IPV4: &[([u8; 4], u8)] = &[
 
 /// Reserved IPv6 ranges: first address, length. IPv4-mapped addresses are judged by the address they carry.
 const IPV6: &[([u16; 8], u8)] = &[
-    ([0, 0, 0, 0, 0, 0, 0, 0], 127),           // unspecified, loopback
-    ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),    // local translation
-    ([0x100, 0, 0, 0, 0, 0, 0, 0], 64),        // discard
-    ([0x2001, 2, 0, 0, 0, 0, 0, 0], 48),       // benchmarking
-    ([0x2001, 0x10, 0, 0, 0, 0, 0, 0], 28),    // deprecated ORCHID
-    ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),   // documentation
-    ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),       // documentation
-    ([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16),       // segment routing
-    ([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),        // unique local
-    ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),       // link-local
-    ([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10),       // site-local, deprecated
-    ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),        // multicast
+    ([0, 0, 0, 0, 0, 0, 0, 0], 127),         // unspecified, loopback
+    ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),  // local translation
+    ([0x100, 0, 0, 0, 0, 0, 0, 0], 64),      // discard
+    ([0x2001, 2, 0, 0, 0, 0, 0, 0], 48),     // benchmarking
+    ([0x2001, 0x10, 0, 0, 0, 0, 0, 0], 28),  // deprecated ORCHID
+    ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), // documentation
+    ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),     // documentation
+    ([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16),     // segment routing
+    ([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),      // unique local
+    ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),     // link-local
+    ([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10),     // site-local, deprecated
+    ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),      // multicast
 ];
 
 /// Top-level names that are nobody's.
@@ -143,16 +143,32 @@ mod tests {
         for (kind, values) in [
             (
                 ObservableType::Ipv4,
-                &["0.1.2.3", "10.1.1.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "169.254.169.254", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.168.1.1",
-                    "198.18.0.1", "198.19.255.255", "198.51.100.7", "203.0.113.9", "224.0.0.1", "255.255.255.255"][..],
+                &[
+                    "0.1.2.3",
+                    "10.1.1.1",
+                    "100.64.0.1",
+                    "100.127.255.255",
+                    "127.0.0.1",
+                    "169.254.169.254",
+                    "172.31.255.255",
+                    "192.0.0.1",
+                    "192.0.2.1",
+                    "192.168.1.1",
+                    "198.18.0.1",
+                    "198.19.255.255",
+                    "198.51.100.7",
+                    "203.0.113.9",
+                    "224.0.0.1",
+                    "255.255.255.255",
+                ][..],
             ),
-            (
-                ObservableType::Ipv6,
-                &["::", "::1", "::ffff:10.0.0.1", "100::1", "2001:2::1", "2001:db8::1", "3fff:fff::1", "fd00::1", "fe80::1", "ff02::1"][..],
-            ),
+            (ObservableType::Ipv6, &["::", "::1", "::ffff:10.0.0.1", "100::1", "2001:2::1", "2001:db8::1", "3fff:fff::1", "fd00::1", "fe80::1", "ff02::1"][..]),
             (ObservableType::Cidr, &["10.0.0.0/8", "10.2.0.0/16", "0.0.0.0/0", "192.0.0.0/8", "2001:db8:1::/48", "::/0"][..]),
             (ObservableType::Domain, &["example.com", "www.example.org", "example", "a.test", "localhost", "printer.local", "x.invalid", "nas.home.arpa"][..]),
-            (ObservableType::Url, &["http://127.0.0.1/x", "http://user@example.com:80/", "http://[::1]/", "http://localhost:8000/", "http://example.net./"][..]),
+            (
+                ObservableType::Url,
+                &["http://127.0.0.1/x", "http://user@example.com:80/", "http://[::1]/", "http://localhost:8000/", "http://example.net./"][..],
+            ),
             (ObservableType::Email, &["a@example.com", "a@[10.0.0.1]"][..]),
             (ObservableType::Asn, &["0", "64500", "65000", "65540", "4294967295"][..]),
         ] {

@@ -235,12 +235,8 @@ fn encode_columns(events: &[&Event]) -> Encoded {
             let values = if observable.role == Role::Attacker { &mut open } else { &mut sealed };
             let as_text = values.push(observable);
             child_kind.push(u64::from(observable.kind.number()));
-            child_words.push(
-                u64::from(observable.role.number())
-                    | u64::from(observable.detect) << 2
-                    | u64::from(observable.reserved) << 3
-                    | u64::from(as_text) << 4,
-            );
+            child_words
+                .push(u64::from(observable.role.number()) | u64::from(observable.detect) << 2 | u64::from(observable.reserved) << 3 | u64::from(as_text) << 4);
         }
         ids.push(event.id.as_deref());
         if any_details {
@@ -303,8 +299,7 @@ fn encode_columns(events: &[&Event]) -> Encoded {
         for (column_id, values) in RARE_IDS.into_iter().zip(&rare) {
             push_ints(&mut body, column_id, values, &mut scratch);
         }
-        let has_target: Vec<u64> =
-            events.iter().map(|event| u64::from(event.details.as_deref().is_some_and(|details| details.target.is_some()))).collect();
+        let has_target: Vec<u64> = events.iter().map(|event| u64::from(event.details.as_deref().is_some_and(|details| details.target.is_some()))).collect();
         push_ints(&mut body, id::HAS_TARGET, &has_target, &mut scratch);
     }
 
@@ -323,18 +318,8 @@ fn encode_columns(events: &[&Event]) -> Encoded {
     Encoded { events: rows as u32, zone, body, vault }
 }
 
-const RARE_IDS: [u8; 10] = [
-    id::LAST_TIME,
-    id::VALID_UNTIL,
-    id::AUDIENCE,
-    id::TECHNIQUE,
-    id::CVE,
-    id::DST_PORT,
-    id::PROTOCOL,
-    id::TARGET_ASN,
-    id::TARGET_SECTOR,
-    id::SOURCE_ASN,
-];
+const RARE_IDS: [u8; 10] =
+    [id::LAST_TIME, id::VALID_UNTIL, id::AUDIENCE, id::TECHNIQUE, id::CVE, id::DST_PORT, id::PROTOCOL, id::TARGET_ASN, id::TARGET_SECTOR, id::SOURCE_ASN];
 
 /// The largest unit that every time is a multiple of: senders give seconds or milliseconds, seldom microseconds.
 fn time_unit(times: &[u64]) -> u64 {
@@ -451,11 +436,11 @@ impl<'a> Body<'a> {
         let child_words = self.ints(id::CHILD_WORDS)?;
         let open = ValueReader::open(&self.container, [id::FOUR, id::BINARY, id::TEXT, id::TEXT_LENGTH])?;
         let sealed = ValueReader::open(&vault, [vault_id::FOUR, vault_id::BINARY, vault_id::TEXT, vault_id::TEXT_LENGTH])?;
-        let erased: Vec<u32> =
-            vault.column(vault_id::ERASED)?.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
+        let erased: Vec<u32> = vault.column(vault_id::ERASED)?.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
         let places = places(self.rows, &children, &child_kind, &child_words)?;
         let texts = |column_id| TextReader::open(&vault, column_id, self.rows);
-        let [last_time, valid_until, audience, technique, cve, dst_port, protocol, target_asn, target_sector, source_asn] = RARE_IDS.map(|column_id| self.ints(column_id));
+        let [last_time, valid_until, audience, technique, cve, dst_port, protocol, target_asn, target_sector, source_asn] =
+            RARE_IDS.map(|column_id| self.ints(column_id));
         Some(EventReader {
             scan: self.scan()?,
             dictionary: self.dictionary()?,

@@ -79,11 +79,6 @@ impl<'a> Ints<'a> {
         };
         self.base.wrapping_add(offset)
     }
-
-    /// The value that every row has, where all have the same.
-    pub fn constant_value(&self) -> Option<u64> {
-        (self.width == 0).then_some(self.base)
-    }
 }
 
 #[cfg(test)]

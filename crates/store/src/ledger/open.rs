@@ -31,12 +31,8 @@ impl Ledger {
             segments.push(Arc::new(segment));
         }
         sync_folder(folder)?;
-        let ledger = Self {
-            folder: folder.to_owned(),
-            segments: RwLock::new(segments),
-            places: RwLock::new(places),
-            damage: RwLock::new(report.damage.clone()),
-        };
+        let ledger =
+            Self { folder: folder.to_owned(), segments: RwLock::new(segments), places: RwLock::new(places), damage: RwLock::new(report.damage.clone()) };
         Ok((Arc::new(ledger), report))
     }
 }
@@ -46,11 +42,7 @@ fn segment_paths(folder: &Path) -> Result<Vec<(u32, PathBuf)>, LedgerError> {
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(|source| LedgerError::io(folder, source))?.path();
-        let number = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .and_then(|name| name.strip_suffix(".seg"))
-            .and_then(|stem| stem.parse().ok());
+        let number = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".seg")).and_then(|stem| stem.parse().ok());
         if let Some(number) = number {
             paths.push((number, path));
         }

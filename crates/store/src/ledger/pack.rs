@@ -150,7 +150,8 @@ mod tests {
             ] {
                 let mut out = Vec::new();
                 prop_assert!(pack(kind, &value, &mut out));
-                prop_assert_eq!(unpack(kind, &out).as_str(), value);
+                let text = unpack(kind, &out);
+                prop_assert_eq!(text.as_str(), value);
             }
         }
     }

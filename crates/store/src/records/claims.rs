@@ -122,10 +122,7 @@ impl Records {
         let claims: Vec<Claim> = super::all(writer.connection()).await?;
         let mut erased = 0;
         for claim in claims.iter().filter(|claim| claim.kind == kind && claim.value.as_deref() == Some(value)) {
-            sqlx::query("UPDATE record SET erasable = NULL WHERE id = $1")
-                .bind(claim.id.to_string())
-                .execute(writer.connection())
-                .await?;
+            sqlx::query("UPDATE record SET erasable = NULL WHERE id = $1").bind(claim.id.to_string()).execute(writer.connection()).await?;
             erased += 1;
         }
         writer.commit().await?;

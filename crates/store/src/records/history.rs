@@ -138,8 +138,7 @@ impl Records {
 
 /// The chain's end as of the transaction.
 pub(super) async fn head(connection: &mut SqliteConnection) -> Result<Head, RecordsError> {
-    let row: Option<(i64, String)> =
-        sqlx::query_as("SELECT position, hash FROM history ORDER BY position DESC LIMIT 1").fetch_optional(connection).await?;
+    let row: Option<(i64, String)> = sqlx::query_as("SELECT position, hash FROM history ORDER BY position DESC LIMIT 1").fetch_optional(connection).await?;
     Ok(row.map_or_else(|| Head { position: 0, hash: String::new() }, |(position, hash)| Head { position, hash }))
 }
 

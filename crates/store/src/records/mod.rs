@@ -164,11 +164,7 @@ impl Records {
             .connect_with(options.clone())
             .await?;
         schema::prepare(&writes).await?;
-        let reads = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .max_lifetime(None)
-            .connect_with(options.clone().pragma("query_only", "ON"))
-            .await?;
+        let reads = SqlitePoolOptions::new().max_connections(READERS).max_lifetime(None).connect_with(options.clone().pragma("query_only", "ON")).await?;
         Ok(Self { options, writes, reads })
     }
 
@@ -262,26 +258,18 @@ impl Records {
 }
 
 async fn get<R: Record>(connection: &mut SqliteConnection, id: &str) -> Result<Option<R>, RecordsError> {
-    let row: Option<RecordRow> = sqlx::query_as(concat!(columns!(), "WHERE kind = $1 AND id = $2"))
-        .bind(R::KIND)
-        .bind(id)
-        .fetch_optional(connection)
-        .await?;
+    let row: Option<RecordRow> = sqlx::query_as(concat!(columns!(), "WHERE kind = $1 AND id = $2")).bind(R::KIND).bind(id).fetch_optional(connection).await?;
     row.map(read_row).transpose()
 }
 
 async fn all<R: Record>(connection: &mut SqliteConnection) -> Result<Vec<R>, RecordsError> {
-    let rows: Vec<RecordRow> =
-        sqlx::query_as(concat!(columns!(), "WHERE kind = $1 ORDER BY id")).bind(R::KIND).fetch_all(connection).await?;
+    let rows: Vec<RecordRow> = sqlx::query_as(concat!(columns!(), "WHERE kind = $1 ORDER BY id")).bind(R::KIND).fetch_all(connection).await?;
     rows.into_iter().map(read_row).collect()
 }
 
 async fn owned<R: Record>(connection: &mut SqliteConnection, owner: &str) -> Result<Vec<R>, RecordsError> {
-    let rows: Vec<RecordRow> = sqlx::query_as(concat!(columns!(), "WHERE kind = $1 AND owner = $2 ORDER BY id"))
-        .bind(R::KIND)
-        .bind(owner)
-        .fetch_all(connection)
-        .await?;
+    let rows: Vec<RecordRow> =
+        sqlx::query_as(concat!(columns!(), "WHERE kind = $1 AND owner = $2 ORDER BY id")).bind(R::KIND).bind(owner).fetch_all(connection).await?;
     rows.into_iter().map(read_row).collect()
 }
 

@@ -24,10 +24,8 @@ pub struct OutboxRow {
 impl Records {
     /// The oldest entries that are not done, up to `limit`, in order.
     pub async fn outbox_pending(&self, limit: u32) -> Result<Vec<OutboxRow>, RecordsError> {
-        let rows: Vec<(i64, String, i64)> = sqlx::query_as("SELECT id, payload, created FROM outbox ORDER BY id LIMIT $1")
-            .bind(i64::from(limit))
-            .fetch_all(&self.reads)
-            .await?;
+        let rows: Vec<(i64, String, i64)> =
+            sqlx::query_as("SELECT id, payload, created FROM outbox ORDER BY id LIMIT $1").bind(i64::from(limit)).fetch_all(&self.reads).await?;
         Ok(rows.into_iter().map(|(id, payload, created)| OutboxRow { id, payload, created: Timestamp::from_micros(created) }).collect())
     }
 
@@ -39,12 +37,7 @@ impl Records {
 }
 
 /// Writes the entries of the change at history position `position`.
-pub(super) async fn put(
-    connection: &mut SqliteConnection,
-    position: i64,
-    control: &[serde_json::Value],
-    at: Timestamp,
-) -> Result<(), RecordsError> {
+pub(super) async fn put(connection: &mut SqliteConnection, position: i64, control: &[serde_json::Value], at: Timestamp) -> Result<(), RecordsError> {
     if i64::try_from(control.len()).unwrap_or(i64::MAX) > OUTBOX_PER_CHANGE {
         return Err(RecordsError::TooManyEntries { found: control.len(), limit: OUTBOX_PER_CHANGE });
     }

@@ -61,9 +61,7 @@ const TABLES: [&str; 7] = [
 /// Makes the tables in an empty file; refuses a file of a newer program.
 pub(super) async fn prepare(pool: &SqlitePool) -> Result<(), RecordsError> {
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let known: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'")
-        .fetch_one(&mut *tx)
-        .await?;
+    let known: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'").fetch_one(&mut *tx).await?;
     if known == 0 {
         for statement in TABLES {
             sqlx::query(statement).execute(&mut *tx).await?;

@@ -50,8 +50,7 @@ impl Writer {
 
     /// The next number of a kind that counts: one more than the largest given, 1 at first.
     pub async fn next_number<R: Record>(&mut self) -> Result<u32, RecordsError> {
-        let largest: Option<i64> =
-            sqlx::query_scalar("SELECT MAX(number) FROM record WHERE kind = $1").bind(R::KIND).fetch_one(&mut *self.tx).await?;
+        let largest: Option<i64> = sqlx::query_scalar("SELECT MAX(number) FROM record WHERE kind = $1").bind(R::KIND).fetch_one(&mut *self.tx).await?;
         Ok(largest.and_then(|number| u32::try_from(number).ok()).map_or(1, |number| number.saturating_add(1)))
     }
 
@@ -96,13 +95,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`RecordsError::Stale`] where it has another version by now; [`RecordsError::Missing`] where there is none.
-    pub async fn update<R: Record>(
-        &mut self,
-        record: &R,
-        expected: u64,
-        change: &Change<'_>,
-        control: &[serde_json::Value],
-    ) -> Result<u64, RecordsError> {
+    pub async fn update<R: Record>(&mut self, record: &R, expected: u64, change: &Change<'_>, control: &[serde_json::Value]) -> Result<u64, RecordsError> {
         let id = record.id();
         let content = content_of(record, &id)?;
         let version = i64::try_from(expected).unwrap_or(i64::MAX - 1);
@@ -140,11 +133,8 @@ impl Writer {
     }
 
     async fn why_not_written<R: Record>(&mut self, id: String, given: u64) -> Result<RecordsError, RecordsError> {
-        let current: Option<i64> = sqlx::query_scalar("SELECT version FROM record WHERE kind = $1 AND id = $2")
-            .bind(R::KIND)
-            .bind(&id)
-            .fetch_optional(&mut *self.tx)
-            .await?;
+        let current: Option<i64> =
+            sqlx::query_scalar("SELECT version FROM record WHERE kind = $1 AND id = $2").bind(R::KIND).bind(&id).fetch_optional(&mut *self.tx).await?;
         Ok(match current {
             Some(current) => RecordsError::Stale { id, given, current: u64::try_from(current).unwrap_or_default() },
             None => RecordsError::Missing { id },

@@ -35,11 +35,7 @@ impl Record for Mark {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let mut reader = crate::codec::Reader::new(bytes);
-        Some(Self {
-            key: u128::from_be_bytes(reader.array()?),
-            received: Timestamp::from_micros(i64::from_le_bytes(reader.array()?)),
-            taken: reader.u64()?,
-        })
+        Some(Self { key: u128::from_be_bytes(reader.array()?), received: Timestamp::from_micros(i64::from_le_bytes(reader.array()?)), taken: reader.u64()? })
     }
 }
 

@@ -32,13 +32,7 @@ pub async fn show(State(state): State<AppState>, Caller(actor): Caller, uri: Uri
 }
 
 /// `POST /api/v1/observables/{type}/{value}/sightings`
-pub async fn sight(
-    State(state): State<AppState>,
-    Caller(actor): Caller,
-    uri: Uri,
-    At((kind, rest)): At<(String, String)>,
-    payload: Payload,
-) -> Reply {
+pub async fn sight(State(state): State<AppState>, Caller(actor): Caller, uri: Uri, At((kind, rest)): At<(String, String)>, payload: Payload) -> Reply {
     let value = rest.strip_suffix(SIGHTINGS).filter(|_| uri.path().ends_with(SIGHTINGS));
     let value = value.ok_or_else(|| Problem::method_not_allowed(Some("GET,HEAD")))?.to_owned();
     let kind = observable_type(&kind)?;

@@ -114,11 +114,7 @@ fn organisation_patch(mut body: Fields) -> Result<OrganisationPatch, Problem> {
 }
 
 /// A field that `null` clears.
-fn optional<T>(
-    body: &mut Fields,
-    name: &str,
-    read: impl FnOnce(&mut Fields, &str) -> Result<Option<T>, Problem>,
-) -> Result<Patch<T>, Problem> {
+fn optional<T>(body: &mut Fields, name: &str, read: impl FnOnce(&mut Fields, &str) -> Result<Option<T>, Problem>) -> Result<Patch<T>, Problem> {
     if !body.has(name) {
         return Ok(Patch::Keep);
     }

@@ -237,8 +237,7 @@ fn reference(schema: &str) -> Value {
 
 impl Access {
     /// Every role.
-    pub const ALL: Self =
-        Self { coordinator: true, authority: true, member_admin: true, analyst: true, reporter: true, reader: true, auditor: true };
+    pub const ALL: Self = Self { coordinator: true, authority: true, member_admin: true, analyst: true, reporter: true, reader: true, auditor: true };
 
     fn roles(self) -> Value {
         let table = [

@@ -56,7 +56,10 @@ fn query(route: &Route, name: &str) -> Option<(&'static str, Value)> {
         "type" => ("Has an observable of one of these types", list(schemas::observable_types())),
         "sector" => ("One of these sectors", list(json!({ "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$" }))),
         "within" => ("Has an address or range inside this address or range", json!({ "type": "string", "examples": ["192.0.2.0/24"], "maxLength": 64 })),
-        "domain" => ("Has a domain, or a host of a URL or mail address, equal to this or below it", json!({ "type": "string", "examples": ["example.kr"], "maxLength": 253 })),
+        "domain" => (
+            "Has a domain, or a host of a URL or mail address, equal to this or below it",
+            json!({ "type": "string", "examples": ["example.kr"], "maxLength": 253 }),
+        ),
         "malware" => ("Malware name, ignoring ASCII case", json!({ "type": "string", "minLength": 1, "maxLength": limits::NAME })),
         "mine" => ("Only what the caller's organisation reported", flag()),
         "limit" => ("Entries of a page", json!({ "type": "integer", "minimum": 1, "maximum": limits::PAGE_MAX, "default": limits::PAGE_DEFAULT })),
@@ -73,10 +76,9 @@ fn query(route: &Route, name: &str) -> Option<(&'static str, Value)> {
 
 fn header(name: &str) -> Option<(&'static str, Value)> {
     Some(match name {
-        "Idempotency-Key" => (
-            "A request with the same key takes up where the first one ended instead of doubling it",
-            json!({ "type": "string", "pattern": "^[!-~]{1,255}$" }),
-        ),
+        "Idempotency-Key" => {
+            ("A request with the same key takes up where the first one ended instead of doubling it", json!({ "type": "string", "pattern": "^[!-~]{1,255}$" }))
+        }
         "Last-Event-ID" => ("Sequence number of the last event received; the stream goes on after it", schemas::seq()),
         _ => return None,
     })

@@ -5,8 +5,7 @@ use crate::{reply, stream};
 
 const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
-const NOBODY: Access =
-    Access { coordinator: false, authority: false, member_admin: false, analyst: false, reporter: false, reader: false, auditor: false };
+const NOBODY: Access = Access { coordinator: false, authority: false, member_admin: false, analyst: false, reporter: false, reader: false, auditor: false };
 
 /// Roles that read events.
 const READS: Access = Access { reporter: false, auditor: false, ..Access::ALL };
@@ -108,14 +107,7 @@ pub const ROUTES: &[Route] = &[
         problems: &[409, 429, 507],
         ..SUBMIT
     },
-    Route {
-        path: "/api/v1/receipts/{receipt}",
-        id: "showReceipt",
-        summary: "What became of a batch",
-        access: RECEIVES,
-        schema: "Receipt",
-        ..EVENTS
-    },
+    Route { path: "/api/v1/receipts/{receipt}", id: "showReceipt", summary: "What became of a batch", access: RECEIVES, schema: "Receipt", ..EVENTS },
     Route {
         path: "/api/v1/stream",
         id: "followEvents",

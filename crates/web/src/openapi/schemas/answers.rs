@@ -9,7 +9,10 @@ use serde_json::{Map, Value, json};
 pub fn all() -> Vec<Named> {
     vec![
         ("Problem", problem()),
-        ("FieldError", open(&["reason"], json!({ "pointer": { "type": "string" }, "line": { "type": "integer", "minimum": 1 }, "reason": { "type": "string" } }))),
+        (
+            "FieldError",
+            open(&["reason"], json!({ "pointer": { "type": "string" }, "line": { "type": "integer", "minimum": 1 }, "reason": { "type": "string" } })),
+        ),
         ("Outcome", outcome()),
         ("Event", event()),
         ("EventObservable", event_observable()),
@@ -112,8 +115,22 @@ fn observable() -> Value {
     let texts = || array(json!({ "type": "string" }));
     open(
         &[
-            "type", "value", "state", "first_seen", "last_seen", "events", "count", "reporters", "sectors", "categories", "malware",
-            "confidence", "tlp", "pap", "warning_lists", "related",
+            "type",
+            "value",
+            "state",
+            "first_seen",
+            "last_seen",
+            "events",
+            "count",
+            "reporters",
+            "sectors",
+            "categories",
+            "malware",
+            "confidence",
+            "tlp",
+            "pap",
+            "warning_lists",
+            "related",
         ],
         json!({
             "type": observable_types(),

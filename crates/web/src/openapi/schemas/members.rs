@@ -32,7 +32,22 @@ pub fn all() -> Vec<Named> {
 
 fn organisation() -> Value {
     open(
-        &["id", "name", "kind", "constituency", "sector", "country", "groups", "standing", "default_tlp", "default_pap", "named", "version", "created", "updated"],
+        &[
+            "id",
+            "name",
+            "kind",
+            "constituency",
+            "sector",
+            "country",
+            "groups",
+            "standing",
+            "default_tlp",
+            "default_pap",
+            "named",
+            "version",
+            "created",
+            "updated",
+        ],
         json!({
             "id": id("org"),
             "name": { "type": "string" },

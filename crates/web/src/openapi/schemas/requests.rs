@@ -1,6 +1,9 @@
 //! What requests hold.
 
-use super::{Named, array, categories, count, id, observable_types, open, optional, origins, percent, reference, roles_of_observables, seq, strict, text, time, tlp, words};
+use super::{
+    Named, array, categories, count, id, observable_types, open, optional, origins, percent, reference, roles_of_observables, seq, strict, text, time, tlp,
+    words,
+};
 use crate::limits;
 use model::event::{Notify, Severity};
 use model::marking::Pap;
@@ -14,10 +17,7 @@ pub fn all() -> Vec<Named> {
         ("NewObservable", new_observable()),
         ("Withdrawal", withdrawal()),
         ("Filter", filter()),
-        (
-            "Lookup",
-            strict(&["values"], json!({ "values": { "type": "array", "items": { "type": "string" }, "maxItems": limits::LOOKUP_VALUES } })),
-        ),
+        ("Lookup", strict(&["values"], json!({ "values": { "type": "array", "items": { "type": "string" }, "maxItems": limits::LOOKUP_VALUES } }))),
         (
             "NewSighting",
             strict(

@@ -1,0 +1,173 @@
+//! Operations on a data folder: backup, restore, verify, rebuild.
+//!
+//! Invariant: a backup can be taken while a hub runs on the folder; the others need it for themselves and say so.
+//! Not here: retention of backups. A backup holds personal data; it is destroyed by destroying its medium or its key.
+
+use crate::days::ZoneDays;
+use crate::hub::{lock, realm_secret, realm_zone, store_options};
+use crate::{HubError, clock::Clock};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use store::records::Records;
+use store::views::{Days, Keys};
+use store::{Options, Store};
+
+/// Files of a realm beside ledger, views and records.
+const SMALL_FILES: [&str; 3] = ["observable.key", "coordinator.key", "zone"];
+/// The file that says that a folder is a whole backup.
+const COMPLETE: &str = "BACKUP";
+
+/// What a backup copied.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BackupReport {
+    /// Files.
+    pub files: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What `rebuild` did.
+#[derive(Debug, Clone, Copy)]
+pub struct RebuildReport {
+    /// Events that count.
+    pub events: u64,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+}
+
+pub use store::Report as VerifyReport;
+
+/// Copies ledger, records and keys of the realm in `data` to the new folder `to`. Views are not copied; they are made anew.
+///
+/// # Errors
+/// [`HubError`] where a file cannot be read or written, or `to` is not empty.
+pub fn backup(data: &Path, to: &Path) -> Result<BackupReport, HubError> {
+    if to.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(invalid("backup folder", "must be empty or new"));
+    }
+    let mut report = BackupReport::default();
+    let ledger = data.join("ledger");
+    std::fs::create_dir_all(to.join("ledger")).map_err(internal)?;
+    // The ledger first: it only grows, and an unfinished frame at its end is cut when the copy is opened. What the records owe to the
+    // ledger is then either in the copied outbox or said again on opening.
+    let mut segments: Vec<_> = ledger.read_dir().map_err(internal)?.flatten().map(|entry| entry.path()).collect();
+    segments.sort();
+    for segment in segments.iter().filter(|path| path.extension().is_some_and(|ending| ending == "seg")) {
+        copy(segment, &to.join("ledger").join(segment.file_name().unwrap_or_default()), &mut report)?;
+    }
+    for name in SMALL_FILES {
+        if data.join(name).exists() {
+            copy(&data.join(name), &to.join(name), &mut report)?;
+        }
+    }
+    block_on(async {
+        let records = Records::open(&data.join("records.sqlite")).await?;
+        records.backup_to(&to.join("records.sqlite")).await?;
+        records.close().await;
+        Ok::<_, HubError>(())
+    })??;
+    report.files += 1;
+    report.bytes += to.join("records.sqlite").metadata().map_err(internal)?.len();
+    std::fs::write(to.join(COMPLETE), "complete\n").map_err(internal)?;
+    Ok(report)
+}
+
+fn copy(from: &Path, to: &Path, report: &mut BackupReport) -> Result<(), HubError> {
+    report.bytes += std::fs::copy(from, to).map_err(internal)?;
+    report.files += 1;
+    std::fs::File::open(to).and_then(|file| file.sync_all()).map_err(internal)
+}
+
+/// Puts the backup in `from` into the new folder `data` and makes the views anew.
+///
+/// # Errors
+/// [`HubError`] where `from` is no whole backup or `data` is not empty.
+pub fn restore(data: &Path, from: &Path) -> Result<(), HubError> {
+    if !from.join(COMPLETE).exists() {
+        return Err(invalid("backup folder", "holds no whole backup"));
+    }
+    if data.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(invalid("data folder", "must be empty or new"));
+    }
+    let mut report = BackupReport::default();
+    std::fs::create_dir_all(data.join("ledger")).map_err(internal)?;
+    for entry in from.join("ledger").read_dir().map_err(internal)?.flatten() {
+        copy(&entry.path(), &data.join("ledger").join(entry.file_name()), &mut report)?;
+    }
+    for name in SMALL_FILES.into_iter().chain(["records.sqlite"]) {
+        if from.join(name).exists() {
+            copy(&from.join(name), &data.join(name), &mut report)?;
+        }
+    }
+    rebuild(data).map(drop)
+}
+
+/// Checks every block and that the views agree with the ledger.
+///
+/// # Errors
+/// [`HubError`] where a hub has the folder open or files cannot be read at all.
+pub fn verify(data: &Path) -> Result<VerifyReport, HubError> {
+    let _lock = lock(data)?;
+    let scratch = data.join("verify.tmp");
+    drop(std::fs::remove_dir_all(&scratch));
+    let options = options(data)?;
+    let report = block_on(async {
+        let mut report = store::verify(&options, &scratch).await.map_err(HubError::from)?;
+        let records = Records::open(&data.join("records.sqlite")).await?;
+        if let Some(broken) = records.verify_history().await? {
+            report.problems.push(format!("records: {broken}"));
+        }
+        records.close().await;
+        Ok::<_, HubError>(report)
+    })?;
+    drop(std::fs::remove_dir_all(&scratch));
+    report
+}
+
+/// Makes every view anew from the ledger.
+///
+/// # Errors
+/// [`HubError`] where a hub has the folder open or files cannot be read.
+pub fn rebuild(data: &Path) -> Result<RebuildReport, HubError> {
+    let _lock = lock(data)?;
+    let views = data.join("views");
+    if views.exists() {
+        std::fs::remove_dir_all(&views).map_err(internal)?;
+    }
+    let options = options(data)?;
+    let started = Instant::now();
+    block_on(async {
+        let opened = tokio::task::spawn_blocking(move || Store::open(&options)).await.map_err(|error| HubError::Internal(Box::new(error)))?;
+        let (store, _) = opened.map_err(HubError::from)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let events = store.views.events.load(std::sync::atomic::Ordering::Relaxed);
+        store.checkpoint().await;
+        store.close().await;
+        Ok(RebuildReport { events, seconds })
+    })?
+}
+
+fn options(data: &Path) -> Result<Options, HubError> {
+    let zone = realm_zone(data, "Asia/Seoul")?;
+    let days: Arc<dyn Fn() -> Box<dyn Days + Send> + Send + Sync> = Arc::new(move || Box::new(ZoneDays::new(zone.clone())));
+    let keys = Keys::new(realm_secret(data).map_err(internal)?);
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    Ok(store_options(data, DEFAULT_MEMORY, &keys, &days, Clock::system(), threads))
+}
+
+/// Bytes that the views may take in memory.
+pub const DEFAULT_MEMORY: u64 = 2 << 30;
+
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, HubError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(internal)?;
+    Ok(runtime.block_on(work))
+}
+
+fn internal(error: std::io::Error) -> HubError {
+    HubError::Internal(Box::new(error))
+}
+
+fn invalid(pointer: &str, reason: &str) -> HubError {
+    HubError::Invalid { pointer: pointer.to_owned(), reason: reason.to_owned() }
+}

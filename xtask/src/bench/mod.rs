@@ -1,0 +1,133 @@
+//! Benchmarks: a hub of its own for each, fed over HTTP from this process, on the same machine.
+//!
+//! Flow: [`run`] builds the release → each bench starts a hub on a fresh folder → rows of figures, goals and their ratios.
+//! Invariant: the load is the same for the same arguments (`load`); acknowledged means durable and applied, so that is what is timed.
+//! Not here: events and the HTTP client (`load`), starting and killing hubs (`process`).
+
+mod bulk;
+mod bulk_lookup;
+mod feed;
+mod lookup;
+mod process;
+mod rebuild;
+mod restart;
+mod search;
+mod size;
+mod small;
+mod stream;
+
+use clap::{Args, ValueEnum};
+
+/// Which to run, and how much.
+#[derive(Debug, Clone, Args)]
+pub struct Arguments {
+    /// One benchmark; default: all.
+    #[arg(value_enum)]
+    name: Option<Name>,
+    /// Events to fill a hub with.
+    #[arg(long, default_value_t = 4_000_000)]
+    events: u64,
+    /// Events a request.
+    #[arg(long, default_value_t = 20_000)]
+    batch: u64,
+    /// Connections that send.
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    /// Memory for the hub's views.
+    #[arg(long, default_value = "2 GiB")]
+    memory: String,
+    /// Seconds of a paced run.
+    #[arg(long, default_value_t = 15)]
+    seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// Events a second in large requests.
+    Bulk,
+    /// 64 senders of 100 events a request.
+    Small,
+    /// One value, idle and under load.
+    Lookup,
+    /// 10,000 values at once.
+    BulkLookup,
+    /// Every filter over the last week.
+    Search,
+    /// 100 subscribers at 10,000 events a second.
+    Stream,
+    /// From kill -9 under load to ready.
+    Restart,
+    /// All views anew from the ledger.
+    Rebuild,
+    /// Disk and memory.
+    Size,
+}
+
+/// Runs one benchmark or all.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    process::build()?;
+    println!("| bench | figure | measured | goal | ratio |");
+    println!("|---|---|---|---|---|");
+    let names = arguments.name.map_or_else(|| Name::value_variants().to_vec(), |name| vec![name]);
+    for name in names {
+        match name {
+            Name::Bulk => bulk::run(arguments)?,
+            Name::Small => small::run(arguments)?,
+            Name::Lookup => lookup::run(arguments)?,
+            Name::BulkLookup => bulk_lookup::run(arguments)?,
+            Name::Search => search::run(arguments)?,
+            Name::Stream => stream::run(arguments)?,
+            Name::Restart => restart::run(arguments)?,
+            Name::Rebuild => rebuild::run(arguments)?,
+            Name::Size => size::run(arguments)?,
+        }
+    }
+    Ok(())
+}
+
+/// What a figure is held against. The ratio is above 1 where the goal is met.
+#[derive(Debug, Clone, Copy)]
+enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+    None,
+}
+
+/// Prints one row.
+fn row(bench: &str, figure: &str, measured: f64, unit: &str, goal: Goal) {
+    let (words, ratio) = match goal {
+        Goal::AtLeast(least) => (format!("≥ {} {unit}", grouped(least)), format!("{:.2}", measured / least)),
+        Goal::AtMost(most) => (format!("≤ {} {unit}", grouped(most)), format!("{:.2}", most / measured.max(f64::MIN_POSITIVE))),
+        Goal::None => (String::new(), String::new()),
+    };
+    println!("| {bench} | {figure} | {} {unit} | {words} | {ratio} |", grouped(measured));
+}
+
+/// A number with commas, whole from 100 on.
+fn grouped(number: f64) -> String {
+    if number < 100.0 {
+        return format!("{number:.2}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    let digits = format!("{number:.0}");
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_commas() {
+        assert_eq!(grouped(1_234_567.4), "1,234,567");
+        assert_eq!(grouped(100.0), "100");
+        assert_eq!(grouped(0.5), "0.5");
+        assert_eq!(grouped(30.0), "30");
+    }
+}
