@@ -26,9 +26,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let stop = AtomicBool::new(false);
     let (mut busy, report) = std::thread::scope(|scope| {
         let more = Load { first: arguments.events, events: arguments.events * 3, ..load };
-        let feeding = scope.spawn(|| feed_until(&hub, generator, more, &stop));
+        let (hub, stop) = (&hub, &stop);
+        let feeding = scope.spawn(move || feed_until(hub, generator, more, stop));
         std::thread::sleep(WARM_UP);
-        let busy = ask(&hub, generator, arguments);
+        let busy = ask(hub, generator, arguments);
         stop.store(true, Ordering::Relaxed);
         let Ok(report) = feeding.join() else { bail!("the load broke") };
         Ok((busy?, report?))
