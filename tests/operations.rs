@@ -20,7 +20,7 @@ fn batch(from: u32) -> Vec<Value> {
     (from..from + 200)
         .map(|number| {
             json!({
-                "time": ago(600), "category": ["scanner", "phishing", "data-leak"][number as usize % 3], "tlp": ["clear", "green", "amber"][number as usize % 3],
+                "time": ago(600), "category": (["scanner", "phishing", "data-leak"][number as usize % 3]), "tlp": (["clear", "green", "amber"][number as usize % 3]),
                 "observables": [format!("h{}.net", number % 37), format!("185.90.{}.7", number % 50)], "malware": format!("M{}", number % 5),
                 "id": format!("o-{number}"), "named": number % 4 == 0
             })
