@@ -241,7 +241,7 @@ fn body(method: &str, path: &str, caller: &Caller) -> Option<Value> {
         "/api/v1/organisations/{}/keys/{}/revoke" => json!({ "reason": "test" }),
         "/api/v1/organisations/{}/standing" => json!({ "standing": "full", "reason": "test" }),
         "/api/v1/organisations/{}/networks" => json!({ "kind": "cidr", "value": "198.51.100.0/24" }),
-        "/api/v1/organisations/{}/networks/{}/steps" => json!({ "step": "approve", "reason": "test" }),
+        "/api/v1/organisations/{}/networks/{}/steps" => json!({ "step": "remove", "reason": "test" }),
         "/api/v1/claims/{}/steps" => json!({ "step": "uphold", "reason": "test" }),
         "/api/v1/erasures" => json!({ "type": "email", "value": "nobody@nowhere.kr", "basis": "PIPA article 36" }),
         "/api/v1/erasures/{}/steps" => json!({ "step": "confirm" }),

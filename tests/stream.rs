@@ -51,7 +51,7 @@ fn a_stream_resumes_across_a_restart_of_the_hub() {
     let mut received = Vec::new();
     for _ in 0..3 {
         sender.events(&batch());
-        by_http(&reader, &mut received, 3);
+        by_http(&reader, &mut received, 2);
         sender.events(&batch());
         hub.kill();
         hub.restart();

@@ -107,8 +107,9 @@ pub struct ObservableAnswer {
     /// In a private, documentation or example range.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reserved: bool,
-    /// Values seen in the same events, up to 20.
-    pub related: Vec<Related>,
+    /// Values seen in the same events, up to 20; left out of bulk look-ups of more than 100 values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub related: Option<Vec<Related>>,
     /// Set where the row limit was reached: counts are at least these.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub at_least: bool,

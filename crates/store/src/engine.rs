@@ -148,8 +148,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where files cannot be read or are of a later release.
     pub fn open(options: &Options) -> Result<(Arc<Self>, OpenReport), StoreError> {
-        let (ledger, report) = Ledger::open(&options.folder.join("ledger"))?;
         let views_folder = options.views_folder.clone().unwrap_or_else(|| options.folder.join("views"));
+        let (ledger, report) = Ledger::open(&options.folder.join("ledger"), checkpoint::position(&options.folder.join("views")))?;
         std::fs::create_dir_all(&views_folder)?;
         let (views, seen) = open_views(options, &ledger, &views_folder);
         let views = Arc::new(views);
@@ -175,6 +175,7 @@ impl Store {
         let merge = maintenance.clone();
         let mut threads = vec![spawn("views-flush", move || keep.flush_all(&flush_jobs))?, spawn("views-merge", move || merge.merge_all())?];
         applying.replay_tail(&apply_jobs)?;
+        live.moved_to(views.position());
         applying.publish = true;
         threads.push(spawn("views-apply", move || applying.run(&apply_jobs))?);
         let (writer, writer_jobs) = mpsc::channel(WRITER_QUEUE);

@@ -36,6 +36,11 @@ impl Live {
         Self { frames: RwLock::default(), position: watch::Sender::new(position), followers: AtomicUsize::new(0) }
     }
 
+    /// Tells everyone who waits how far the views are.
+    pub(crate) fn moved_to(&self, position: Seq) {
+        self.position.send_replace(position);
+    }
+
     /// Adds a frame and tells everyone who waits.
     pub(crate) fn publish(&self, frame: LiveFrame) {
         let end = frame.header.end();
@@ -53,7 +58,7 @@ impl Live {
             frames.0.clear();
             frames.1 = 0;
         }
-        self.position.send_replace(end);
+        self.moved_to(end);
     }
 
     /// Begins to follow; frames are kept from now on. Drop the guard to stop.

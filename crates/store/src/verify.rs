@@ -5,6 +5,7 @@
 
 use crate::ledger::{Body, Kind, Ledger, columns};
 use crate::views::strings::Class;
+use crate::views::checkpoint;
 use crate::views::tallies::Tally;
 use crate::views::{Row, Views};
 use crate::{Options, Store, StoreError};
@@ -32,7 +33,7 @@ pub struct Report {
 /// [`StoreError`] where files cannot be read at all.
 pub async fn verify(options: &Options, scratch: &Path) -> Result<Report, StoreError> {
     let mut report = Report::default();
-    check_ledger(&options.folder.join("ledger"), &mut report)?;
+    check_ledger(&options.folder, &mut report)?;
     if !report.problems.is_empty() {
         return Ok(report);
     }
@@ -51,7 +52,7 @@ async fn open(options: Options) -> Result<std::sync::Arc<Store>, StoreError> {
 }
 
 fn check_ledger(folder: &Path, report: &mut Report) -> Result<(), StoreError> {
-    let (ledger, opened) = Ledger::open(folder)?;
+    let (ledger, opened) = Ledger::open(&folder.join("ledger"), checkpoint::position(&folder.join("views")))?;
     if let Some(damage) = opened.damage {
         report.problems.push(format!("the ledger is damaged in {damage}"));
     }

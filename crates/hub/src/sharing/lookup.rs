@@ -22,6 +22,8 @@ pub const MAX_VALUES: usize = 10_000;
 const MAX_ROWS: usize = 4_096;
 /// Values seen in the same events that an answer names at the most.
 const MAX_RELATED: usize = 20;
+/// Values of a bulk look-up up to which their related values are named too; each may cost the reading of blocks.
+pub const MAX_VALUES_WITH_RELATED: usize = 100;
 /// Events read to find them.
 const MAX_RELATED_EVENTS: usize = 8;
 
@@ -43,7 +45,7 @@ impl Hub {
         self.answer(actor, kind, &value, &mut Memory::default(), true)?.ok_or(HubError::NotFound)
     }
 
-    /// What the hub knows of up to 10,000 values, in their order. `related` is left empty here.
+    /// What the hub knows of up to 10,000 values, in their order. `related` is there for up to [`MAX_VALUES_WITH_RELATED`] of them.
     ///
     /// # Errors
     /// [`HubError::TooLarge`] for more values.
@@ -56,7 +58,7 @@ impl Hub {
         values
             .iter()
             .map(|text| match detect(text) {
-                Some((kind, value)) => self.answer(actor, kind, &value, &mut memory, false),
+                Some((kind, value)) => self.answer(actor, kind, &value, &mut memory, values.len() <= MAX_VALUES_WITH_RELATED),
                 None => Ok(None),
             })
             .collect()
@@ -86,7 +88,7 @@ impl Hub {
         answer.reserved = is_reserved(kind, value);
         answer.protected = self.is_protected(actor, kind, value);
         if related {
-            answer.related = self.related(&view, &rows, memory, kind, value);
+            answer.related = Some(self.related(&view, &rows, memory, kind, value));
         }
         Ok(Some(answer))
     }
@@ -188,7 +190,7 @@ impl Fold {
                 warning_lists: Vec::new(),
                 protected: false,
                 reserved: false,
-                related: Vec::new(),
+                related: None,
                 at_least: false,
             },
             reporters: HashSet::new(),

@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Ledger {
-    /// Opens the ledger in `folder`, making the folder where it is missing.
+    /// Opens the ledger in `folder`, making the folder where it is missing. What lies before `acknowledged` is never cut.
     ///
     /// # Errors
     /// [`LedgerError`] for files that cannot be read or are of a later release. Damage is no error: see [`OpenReport::damage`].
-    pub fn open(folder: &Path) -> Result<(Arc<Self>, OpenReport), LedgerError> {
+    pub fn open(folder: &Path, acknowledged: Seq) -> Result<(Arc<Self>, OpenReport), LedgerError> {
         std::fs::create_dir_all(folder).map_err(|source| LedgerError::io(folder, source))?;
         let paths = segment_paths(folder)?;
         let mut report = OpenReport::default();
@@ -27,7 +27,7 @@ impl Ledger {
         for (index, (number, path)) in paths.into_iter().enumerate() {
             let file = File::options().read(true).write(true).open(&path).or_else(|_| File::open(&path)).map_err(|source| LedgerError::io(&path, source))?;
             let segment = Segment { number, path, file };
-            walk(&segment, index as u32, index == last, &mut places, &mut report)?;
+            walk(&segment, index as u32, (index == last).then_some(acknowledged), &mut places, &mut report)?;
             segments.push(Arc::new(segment));
         }
         sync_folder(folder)?;
@@ -51,8 +51,10 @@ fn segment_paths(folder: &Path) -> Result<Vec<(u32, PathBuf)>, LedgerError> {
     Ok(paths)
 }
 
-/// Adds the places of a segment's frames.
-fn walk(segment: &Segment, index: u32, is_last: bool, places: &mut Vec<Place>, report: &mut OpenReport) -> Result<(), LedgerError> {
+/// Adds the places of a segment's frames. The last segment is told up to where everything was acknowledged.
+fn walk(segment: &Segment, index: u32, last: Option<Seq>, places: &mut Vec<Place>, report: &mut OpenReport) -> Result<(), LedgerError> {
+    let is_last = last.is_some();
+    let may_cut = |places: &[Place]| last.is_some_and(|acknowledged| places.last().map_or(Seq(0), |place| place.header.end()) >= acknowledged);
     let io = |source| LedgerError::io(&segment.path, source);
     let length = segment.file.metadata().map_err(io)?.len();
     let mut magic = [0; 8];
@@ -87,14 +89,14 @@ fn walk(segment: &Segment, index: u32, is_last: bool, places: &mut Vec<Place>, r
                 let next_seq = places.last().map_or(Seq(0), |place| place.header.end());
                 match next_frame_after(segment, offset, length, next_seq)? {
                     // A later frame of the same sync means that the sync never finished.
-                    Some((_, header)) if is_last && header.group_seq <= next_seq.max(header_seq_floor(next_seq)) => {
+                    Some((_, header)) if may_cut(places) && is_of_sync_begun_at(&header, next_seq) => {
                         return cut(segment, offset, length, report);
                     }
                     Some((at, _)) => {
                         note_damage(report, segment, offset);
                         offset = at;
                     }
-                    None if is_last => return cut(segment, offset, length, report),
+                    None if may_cut(places) => return cut(segment, offset, length, report),
                     None => {
                         note_damage(report, segment, offset);
                         return Ok(());
@@ -106,9 +108,11 @@ fn walk(segment: &Segment, index: u32, is_last: bool, places: &mut Vec<Place>, r
     Ok(())
 }
 
-/// The largest sequence number that the frame at the damaged place can have begun with: the next block's first.
-fn header_seq_floor(next: Seq) -> Seq {
-    if next.position() == 0 { next } else { Seq::new(next.block() + 1, 0) }
+/// Whether a frame was written in the sync whose first unfinished frame would have had `next` as its sequence number, or the next
+/// block's first.
+fn is_of_sync_begun_at(header: &Header, next: Seq) -> bool {
+    let next_block = Seq::new(next.block() + 1, 0);
+    header.group_seq < next || (header.group_seq < header.first_seq && (header.group_seq == next || header.group_seq == next_block))
 }
 
 fn cut(segment: &Segment, offset: u64, length: u64, report: &mut OpenReport) -> Result<(), LedgerError> {

@@ -134,6 +134,12 @@ fn remove_unnamed(folder: &Path, manifest: &Manifest) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The position of the last checkpoint: what lies before it was durable and acknowledged. Zero where there is none.
+pub fn position(folder: &Path) -> Seq {
+    let manifest = std::fs::read(folder.join("CHECKPOINT")).ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+    manifest.map_or(Seq(0), |manifest| manifest.position)
+}
+
 /// Opens the views of the last checkpoint; `None` where there is none that can be used.
 pub fn open(folder: &Path, keys: &Keys, recent_rows: usize, chain_at: impl Fn(Seq) -> Option<[u8; 32]>) -> Option<(Views, Seen, Manifest)> {
     let manifest: Manifest = serde_json::from_slice(&std::fs::read(folder.join("CHECKPOINT")).ok()?).ok()?;

@@ -130,7 +130,6 @@ fn observable() -> Value {
             "tlp",
             "pap",
             "warning_lists",
-            "related",
         ],
         json!({
             "type": observable_types(),
