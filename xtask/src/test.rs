@@ -112,8 +112,14 @@ impl Server {
         let stdout = child.stdout.take();
         // From here on the child ends with this value, whatever happens.
         let mut server = Self { child, url: String::new(), key: String::new(), data };
-        BufReader::new(stdout.context("its output")?).read_line(&mut line).context("reading its address")?;
-        server.url = line.trim().strip_prefix("listening on ").with_context(|| format!("serve said {line:?}, not where it listens"))?.to_owned();
+        let mut output = BufReader::new(stdout.context("its output")?);
+        while server.url.is_empty() {
+            line.clear();
+            if output.read_line(&mut line).context("reading its address")? == 0 {
+                bail!("serve ended without saying where it listens");
+            }
+            line.trim().strip_prefix("listening on ").unwrap_or_default().clone_into(&mut server.url);
+        }
         server.wait()?;
         let key = server.data.path().join("data/coordinator.key");
         let secret = std::fs::read_to_string(&key).with_context(|| key.display().to_string())?;

@@ -133,6 +133,7 @@ impl Hub {
         });
         hub.drain_outbox().await?;
         hub.reconcile_disputes().await?;
+        hub.resume_erasures().await?;
         hub.start_tasks();
         Ok(hub)
     }

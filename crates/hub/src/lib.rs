@@ -9,6 +9,7 @@ pub mod answers;
 pub mod clock;
 mod days;
 pub mod directory;
+pub mod erasures;
 pub mod error;
 mod hub;
 pub mod intake;

@@ -75,6 +75,9 @@ prefixed_id!(
 prefixed_id!(
     /// A registered network, domain or AS number.
     NetworkId, "net");
+prefixed_id!(
+    /// The destruction of a value, asked for by one person and confirmed by another.
+    ErasureId, "ers");
 
 /// An organisation's small number: given in order of creation, never reused, and kept in ledger blocks instead of the id.
 /// Number 0 is the hub itself.

@@ -8,7 +8,8 @@ use model::{Event, Origin, Role};
 /// Removes hidden parts in place. Returns false where nothing that may be shown is left; the event must then be treated as hidden.
 pub fn redact(event: &mut Event, sight: Sight) -> bool {
     match sight {
-        Sight::Own => return true,
+        // Erasure can take an event's last value, its reporter's too.
+        Sight::Own => return !event.observables.is_empty(),
         Sight::Hidden | Sight::OwnFinding => return false,
         Sight::Whole => {
             if event.origin == Origin::Honeypot {

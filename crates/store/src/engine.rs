@@ -4,7 +4,7 @@
 //! Invariant: an answer of success is given after the sync and after every view has taken the events in.
 //! Not here: parsing (`hub::intake`), policy.
 
-use crate::ledger::{Content, Control, Encoded, Kind, Ledger, LedgerError, OpenReport, Pending, Place, Submission, Writer, encode};
+use crate::ledger::{Content, Control, Encoded, Kind, Ledger, LedgerError, OpenReport, Pending, Place, Submission, Victim, Writer, encode, rewrite};
 use crate::live::{Live, LiveFrame};
 use crate::maintenance::{Flush, Maintenance};
 use crate::recompute;
@@ -109,16 +109,39 @@ enum Job {
     Batch(Batch),
     Control(Control, oneshot::Sender<Result<Seq, StoreError>>),
     Amend(Control, Batch),
+    Erase(Erasing),
     Stop,
+}
+
+/// A value being destroyed, with the closed segments done.
+struct Erasing {
+    victim: Arc<Victim>,
+    /// The first segment that is not done.
+    from: u32,
+    entries: u64,
+    erasure: String,
+    basis: String,
+    counted: oneshot::Sender<u64>,
+    reply: oneshot::Sender<Result<Seq, StoreError>>,
 }
 
 pub(crate) enum ApplyJob {
     Frame { place: Place, parts: Vec<Part>, replies: Replies },
     Control { place: Place, control: Control, reply: Option<oneshot::Sender<Result<Seq, StoreError>>> },
     SeenInstalled(Vec<Arc<Run>>, bool),
-    Recomputed { rows: HashMap<u128, Vec<Row>>, keys: HashSet<u128>, up_to: usize, done: Option<(Seq, oneshot::Sender<Result<Seq, StoreError>>)> },
+    Recomputed(Anew, HashMap<u128, Vec<Row>>),
     Checkpoint(oneshot::Sender<()>),
     Stop,
+}
+
+/// Aggregates being made anew.
+pub(crate) struct Anew {
+    /// Number of the job: of two about the same key the later one counts.
+    number: u64,
+    keys: HashSet<u128>,
+    /// Frames that were read in the background.
+    up_to: usize,
+    done: Option<(Seq, oneshot::Sender<Result<Seq, StoreError>>)>,
 }
 
 /// An open store.
@@ -170,6 +193,8 @@ impl Store {
             newest: Timestamp::MIN,
             stalled: stalled.clone(),
             publish: false,
+            next_anew: 0,
+            anew: HashMap::new(),
         };
         let keep = maintenance.clone();
         let merge = maintenance.clone();
@@ -212,6 +237,26 @@ impl Store {
     /// [`StoreError::Stopped`] while stopping; the batch's own channel has the rest.
     pub async fn amend(&self, control: Control, batch: Batch) -> Result<(), StoreError> {
         self.writer.send(Job::Amend(control, batch)).await.map_err(|_| StoreError::Stopped)
+    }
+
+    /// Destroys a value wherever it plays another part than the attacker's, and every text that holds it, in every file but the records.
+    /// Gives the number of entries destroyed. `erasure` and `basis` go into the ledger and must not hold the value. Not for two callers
+    /// at once.
+    ///
+    /// # Errors
+    /// [`StoreError`]; part of it may be done then, and asking again does the rest.
+    pub async fn erase(&self, victim: Victim, erasure: String, basis: String) -> Result<u64, StoreError> {
+        let victim = Arc::new(victim);
+        // Closed segments are rewritten here, so that the writer stands still for the open one alone.
+        let from = self.ledger.segment_count().saturating_sub(1);
+        let (ledger, gone) = (self.ledger.clone(), victim.clone());
+        let closed = tokio::task::spawn_blocking(move || rewrite::erase(&ledger, 0..from, &gone)).await.map_err(|_| StoreError::Stopped)?;
+        let entries = closed.map_err(|error| refusal(&error))?;
+        let (counted, count) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
+        self.writer.send(Job::Erase(Erasing { victim, from, entries, erasure, basis, counted, reply })).await.map_err(|_| StoreError::Stopped)?;
+        answer.await.map_err(|_| StoreError::Stopped)??;
+        count.await.map_err(|_| StoreError::Stopped)
     }
 
     /// Writes the recent part and a checkpoint.
@@ -275,16 +320,36 @@ impl Writing {
             let mut group = Group::default();
             let mut next = Some(first);
             while let Some(job) = next {
-                if matches!(job, Job::Stop) {
-                    open = false;
-                } else {
-                    group.add(job);
+                match job {
+                    Job::Stop => open = false,
+                    Job::Erase(erasing) => {
+                        // What came before is written first: the segment it goes to is rewritten too.
+                        self.write(std::mem::take(&mut group));
+                        self.erase(erasing, &mut group);
+                    }
+                    job => group.add(job),
                 }
                 next = if group.is_full() { None } else { jobs.try_recv().ok() };
             }
             self.write(group);
         }
         drop(self.apply.send(ApplyJob::Stop));
+    }
+
+    fn erase(&mut self, erasing: Erasing, group: &mut Group) {
+        let Erasing { victim, from, entries, erasure, basis, counted, reply } = erasing;
+        match self.writer.erase(from, &victim) {
+            Ok(more) => {
+                let entries = entries + more;
+                // Nobody may wait any more.
+                let _ = counted.send(entries);
+                group.add_control(Control::Erase { erasure, key: format!("{:032x}", victim.key()), basis, entries }, Some(reply));
+            }
+            Err(error) => {
+                tracing::error!(%error, "the ledger refused an erasure");
+                drop(reply.send(Err(refusal(&error))));
+            }
+        }
     }
 
     fn write(&mut self, mut group: Group) {
@@ -306,18 +371,22 @@ impl Writing {
             }
             Err(error) => {
                 tracing::error!(%error, "the ledger refused a write");
-                let refusal = || match &error {
-                    LedgerError::DiskFull => StoreError::DiskFull,
-                    _ => StoreError::ReadOnly,
-                };
+                let refused = || refusal(&error);
                 for planned in group.planned {
                     match planned {
-                        Planned::Events { replies, .. } => replies.into_iter().for_each(|(_, reply)| drop(reply.send(Err(refusal())))),
-                        Planned::Control { reply, .. } => drop(reply.map(|reply| reply.send(Err(refusal())))),
+                        Planned::Events { replies, .. } => replies.into_iter().for_each(|(_, reply)| drop(reply.send(Err(refused())))),
+                        Planned::Control { reply, .. } => drop(reply.map(|reply| reply.send(Err(refused())))),
                     }
                 }
             }
         }
+    }
+}
+
+fn refusal(error: &LedgerError) -> StoreError {
+    match error {
+        LedgerError::DiskFull => StoreError::DiskFull,
+        _ => StoreError::ReadOnly,
     }
 }
 
@@ -345,7 +414,8 @@ impl Group {
                 self.add_control(control, None);
                 self.add_batch(batch);
             }
-            Job::Stop => {}
+            // The writer does these itself.
+            Job::Erase(_) | Job::Stop => {}
         }
     }
 
@@ -406,6 +476,9 @@ struct Applying {
     newest: Timestamp,
     stalled: Arc<AtomicBool>,
     publish: bool,
+    /// Number of the next job that makes aggregates anew, and of the latest one of each key.
+    next_anew: u64,
+    anew: HashMap<u128, u64>,
 }
 
 impl Applying {
@@ -425,7 +498,7 @@ impl Applying {
             ApplyJob::Frame { place, parts, replies } => self.frame(&place, parts, replies),
             ApplyJob::Control { place, control, reply } => self.control(&place, &control, reply),
             ApplyJob::SeenInstalled(runs, frozen_written) => self.applier.seen.install(runs, frozen_written),
-            ApplyJob::Recomputed { rows, keys, up_to, done } => self.recomputed(rows, &keys, up_to, done),
+            ApplyJob::Recomputed(anew, rows) => self.recomputed(anew, rows),
             ApplyJob::Checkpoint(reply) => {
                 self.freeze();
                 // Nobody may wait any more.
@@ -475,7 +548,14 @@ impl Applying {
                     }
                 }
             }
-            Control::Erase { .. } | Control::Record { .. } => {}
+            Control::Erase { key, .. } => {
+                // The frames kept for followers hold what the ledger no longer has.
+                self.live.forget();
+                if let Ok(key) = u128::from_str_radix(key, 16) {
+                    self.make_anew(std::iter::once(key).collect(), &mut done);
+                }
+            }
+            Control::Record { .. } => {}
         }
         self.moved_to(place);
         if let Some((seq, reply)) = done {
@@ -503,22 +583,30 @@ impl Applying {
                 }
             }
         }
-        if keys.is_empty() {
-            return;
+        if !keys.is_empty() {
+            self.make_anew(keys, done);
         }
+    }
+
+    /// Makes the aggregates of these keys anew from the ledger; until then they are left out of answers.
+    fn make_anew(&mut self, keys: HashSet<u128>, done: &mut Option<(Seq, oneshot::Sender<Result<Seq, StoreError>>)>) {
+        let views = self.applier.views.clone();
         views.observables.withhold(keys.iter().copied());
+        let number = self.next_anew;
+        self.next_anew += 1;
+        self.anew.extend(keys.iter().map(|&key| (key, number)));
         let up_to = self.ledger.index_of(views.position());
         let places = self.ledger.places(0..up_to);
         let (ledger, jobs, make_days) = (self.ledger.clone(), self.jobs.clone(), self.options.days.clone());
-        let done = done.take();
+        let anew = Anew { number, keys, up_to, done: done.take() };
         let work = move || {
-            let mut rows = recompute::rows_of(&views, &ledger, &places, &keys, make_days().as_mut());
+            let mut rows = recompute::rows_of(&views, &ledger, &places, &anew.keys, make_days().as_mut());
             while let Err(error) = &rows {
                 tracing::error!(%error, "aggregates cannot be made anew, trying again");
                 std::thread::sleep(Duration::from_secs(5));
-                rows = recompute::rows_of(&views, &ledger, &places, &keys, make_days().as_mut());
+                rows = recompute::rows_of(&views, &ledger, &places, &anew.keys, make_days().as_mut());
             }
-            drop(jobs.send(ApplyJob::Recomputed { rows: rows.unwrap_or_default(), keys, up_to, done }));
+            drop(jobs.send(ApplyJob::Recomputed(anew, rows.unwrap_or_default())));
         };
         if !self.publish {
             // During replay the apply thread is this one; the job waits in its queue until then.
@@ -546,17 +634,14 @@ impl Applying {
         }
     }
 
-    fn recomputed(
-        &mut self,
-        mut rows: HashMap<u128, Vec<Row>>,
-        keys: &HashSet<u128>,
-        up_to: usize,
-        done: Option<(Seq, oneshot::Sender<Result<Seq, StoreError>>)>,
-    ) {
+    fn recomputed(&mut self, anew: Anew, mut rows: HashMap<u128, Vec<Row>>) {
+        let Anew { number, mut keys, up_to, done } = anew;
+        // A later job about the same key knows of more withdrawals and erasures than this one.
+        keys.retain(|key| self.anew.get(key) == Some(&number));
         let views = &self.applier.views;
         // What came while the rows were being made is read now, so that nothing falls between.
         let since = self.ledger.places(up_to..self.ledger.index_of(views.position()));
-        match recompute::rows_of(views, &self.ledger, &since, keys, (self.options.days)().as_mut()) {
+        match recompute::rows_of(views, &self.ledger, &since, &keys, (self.options.days)().as_mut()) {
             Ok(newer) => {
                 for (key, newer) in newer {
                     let mine = rows.entry(key).or_default();
@@ -567,8 +652,9 @@ impl Applying {
                         }
                     }
                 }
-                for &key in keys {
+                for &key in &keys {
                     views.observables.replace(key, rows.get(&key).map_or(&[], Vec::as_slice));
+                    self.anew.remove(&key);
                 }
             }
             Err(error) => tracing::error!(%error, "aggregates cannot be made anew; their values stay out of answers until the next start"),

@@ -54,11 +54,16 @@ impl Live {
                 }
             }
         } else {
-            let mut frames = self.frames.write();
-            frames.0.clear();
-            frames.1 = 0;
+            self.forget();
         }
         self.moved_to(end);
+    }
+
+    /// Lets go of every frame: followers read the ledger instead.
+    pub(crate) fn forget(&self) {
+        let mut frames = self.frames.write();
+        frames.0.clear();
+        frames.1 = 0;
     }
 
     /// Begins to follow; frames are kept from now on. Drop the guard to stop.

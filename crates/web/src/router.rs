@@ -3,7 +3,7 @@
 //! Flow: a request passes, from the outside in, [`observe`] → [`headers`] → compression → [`auth::gate`] → [`guard`] → one row of [`rows`].
 //! Invariant: these rows and [`crate::openapi::ROUTES`] name the same routes; a test compares them.
 
-use crate::api::{claims, events, keys, networks, observables, organisations, receipts, status, stream, submissions};
+use crate::api::{claims, erasures, events, keys, networks, observables, organisations, receipts, status, stream, submissions};
 use crate::problem::Problem;
 use crate::{AppState, auth, guard, headers, limits, metrics, observe, pages};
 use axum::Router;
@@ -61,6 +61,10 @@ fn rows() -> Vec<Row> {
         post("/api/v1/observables/{type}/{value}/sightings", observables::sight),
         get("/api/v1/claims", claims::list),
         post("/api/v1/claims/{claim}/steps", claims::step),
+        get("/api/v1/erasures", erasures::list),
+        post("/api/v1/erasures", erasures::request),
+        get("/api/v1/erasures/{erasure}", erasures::show),
+        post("/api/v1/erasures/{erasure}/steps", erasures::step),
         // Members.
         get("/api/v1/organisations", organisations::list),
         post("/api/v1/organisations", organisations::add),

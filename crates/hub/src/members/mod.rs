@@ -110,12 +110,12 @@ fn is_hub(organisation: &Organisation) -> bool {
     organisation.number == OrgNo::HUB
 }
 
-fn invalid(pointer: &str, reason: impl Into<String>) -> HubError {
+pub(crate) fn invalid(pointer: &str, reason: impl Into<String>) -> HubError {
     HubError::Invalid { pointer: pointer.to_owned(), reason: reason.into() }
 }
 
 /// A reason or note without outer blanks.
-fn reason_text<'a>(pointer: &str, text: &'a str, required: bool) -> Result<&'a str, HubError> {
+pub(crate) fn reason_text<'a>(pointer: &str, text: &'a str, required: bool) -> Result<&'a str, HubError> {
     let text = text.trim();
     if required && text.is_empty() {
         return Err(invalid(pointer, "a reason is needed"));
@@ -131,7 +131,7 @@ fn taken(error: RecordsError, pointer: &str, reason: &str) -> HubError {
     if matches!(error, RecordsError::Taken) { invalid(pointer, reason) } else { error.into() }
 }
 
-fn illegal(step: &str, legal: &str) -> HubError {
+pub(crate) fn illegal(step: &str, legal: &str) -> HubError {
     HubError::IllegalStep { step: step.to_owned(), legal: legal.to_owned() }
 }
 

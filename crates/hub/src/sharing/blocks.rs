@@ -26,12 +26,19 @@ pub(crate) struct Found {
 #[derive(Debug)]
 pub(crate) struct Blocks {
     store: Arc<Store>,
-    kept: Mutex<VecDeque<Arc<Frame>>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    frames: VecDeque<Arc<Frame>>,
+    /// How often everything was forgotten: a frame read before is not kept after.
+    forgotten: u64,
 }
 
 impl Blocks {
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store, kept: Mutex::new(VecDeque::new()) }
+        Self { store, kept: Mutex::default() }
     }
 
     /// The event at `seq`, where it is applied and still counts.
@@ -58,22 +65,30 @@ impl Blocks {
     /// The frame that holds `seq`.
     pub(crate) fn frame(&self, seq: Seq) -> Option<Arc<Frame>> {
         let holds = |frame: &Frame| frame.header.first_seq <= seq && seq < frame.header.end();
-        if let Some(frame) = self.kept.lock().iter().find(|frame| holds(frame)) {
-            return Some(frame.clone());
-        }
+        let forgotten = {
+            let kept = self.kept.lock();
+            if let Some(frame) = kept.frames.iter().find(|frame| holds(frame)) {
+                return Some(frame.clone());
+            }
+            kept.forgotten
+        };
         let place = self.store.ledger.place(self.store.ledger.index_of(seq))?;
         if place.header.first_seq > seq {
             return None;
         }
         let frame = Arc::new(self.store.ledger.read(&place).inspect_err(|error| tracing::error!(%error, "a block cannot be read")).ok()?);
         let mut kept = self.kept.lock();
-        kept.push_front(frame.clone());
-        kept.truncate(KEPT);
+        if kept.forgotten == forgotten {
+            kept.frames.push_front(frame.clone());
+            kept.frames.truncate(KEPT);
+        }
         Some(frame)
     }
 
     /// Forgets every frame, after a segment was rewritten.
     pub(crate) fn forget(&self) {
-        self.kept.lock().clear();
+        let mut kept = self.kept.lock();
+        kept.frames.clear();
+        kept.forgotten += 1;
     }
 }

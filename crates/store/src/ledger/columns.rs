@@ -3,7 +3,11 @@
 //! Flow: [`encode`] when a batch is written; [`Body`] to read one column, a few, or whole events.
 //! Invariant: the body holds no victim's value, no far side of a flow and no free text; destroying an entry of the vault page leaves
 //! nothing of it in the body. A column in which every row has its default is left out.
-//! Not here: who sent the events and where they stand in the ledger (`frame`, `submission`).
+//! Not here: who sent the events and where they stand in the ledger (`frame`, `submission`), erasure (`erasing`).
+
+mod erasing;
+
+pub use erasing::{Victim, Without, without};
 
 use super::container::{self, Container};
 use super::ints::{self, Ints};
@@ -53,7 +57,10 @@ mod vault_id {
     pub const BINARY: u8 = 2;
     pub const TEXT: u8 = 3;
     pub const TEXT_LENGTH: u8 = 4;
+    /// Erased values: index among the block's values and key, see [`super::Erased`].
     pub const ERASED: u8 = 5;
+    /// Erased ids: row and key.
+    pub const ERASED_ID: u8 = 6;
     /// Each free text has its bytes here and its lengths at the next number.
     pub const ID: u8 = 10;
     pub const NOTE: u8 = 12;
@@ -62,6 +69,9 @@ mod vault_id {
     pub const DST_IP: u8 = 18;
     pub const TARGET_IP: u8 = 20;
 }
+
+/// The texts of a row that are in the vault page, in the order of [`encode_columns`] and `erasing`.
+const TEXT_IDS: [u8; 6] = [vault_id::ID, vault_id::NOTE, vault_id::EXTRA, vault_id::ORIGINAL, vault_id::DST_IP, vault_id::TARGET_IP];
 
 /// Between the entries of a joined list; cannot occur in them, control characters are refused at the edge.
 const JOIN: &str = "\u{1f}";
@@ -303,19 +313,18 @@ fn encode_columns(events: &[&Event]) -> Encoded {
         push_ints(&mut body, id::HAS_TARGET, &has_target, &mut scratch);
     }
 
-    let mut vault = Vec::new();
-    sealed.write(&mut vault, [vault_id::FOUR, vault_id::BINARY, vault_id::TEXT, vault_id::TEXT_LENGTH], &mut scratch);
-    for (column_id, texts) in [
-        (vault_id::ID, &ids),
-        (vault_id::NOTE, &notes),
-        (vault_id::EXTRA, &extras),
-        (vault_id::ORIGINAL, &originals),
-        (vault_id::DST_IP, &far_sides),
-        (vault_id::TARGET_IP, &targets),
-    ] {
-        texts.write(&mut vault, column_id, &mut scratch);
-    }
+    let vault = write_page(&sealed, &[ids, notes, extras, originals, far_sides, targets], &mut scratch);
     Encoded { events: rows as u32, zone, body, vault }
+}
+
+/// A vault page of sealed values and of the texts named by [`TEXT_IDS`].
+fn write_page(sealed: &Values, texts: &[Texts; 6], scratch: &mut Vec<u8>) -> Vec<u8> {
+    let mut page = Vec::new();
+    sealed.write(&mut page, [vault_id::FOUR, vault_id::BINARY, vault_id::TEXT, vault_id::TEXT_LENGTH], scratch);
+    for (column_id, texts) in TEXT_IDS.into_iter().zip(texts) {
+        texts.write(&mut page, column_id, scratch);
+    }
+    page
 }
 
 const RARE_IDS: [u8; 10] =
@@ -434,10 +443,10 @@ impl<'a> Body<'a> {
         let children = self.ints(id::CHILDREN)?;
         let child_kind = self.ints(id::CHILD_KIND)?;
         let child_words = self.ints(id::CHILD_WORDS)?;
-        let open = ValueReader::open(&self.container, [id::FOUR, id::BINARY, id::TEXT, id::TEXT_LENGTH])?;
-        let sealed = ValueReader::open(&vault, [vault_id::FOUR, vault_id::BINARY, vault_id::TEXT, vault_id::TEXT_LENGTH])?;
-        let erased: Vec<u32> = vault.column(vault_id::ERASED)?.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
         let places = places(self.rows, &children, &child_kind, &child_words)?;
+        let [open_texts, sealed_texts] = places.texts;
+        let open = ValueReader::open(&self.container, [id::FOUR, id::BINARY, id::TEXT, id::TEXT_LENGTH], open_texts)?;
+        let sealed = ValueReader::open(&vault, [vault_id::FOUR, vault_id::BINARY, vault_id::TEXT, vault_id::TEXT_LENGTH], sealed_texts)?;
         let texts = |column_id| TextReader::open(&vault, column_id, self.rows);
         let [last_time, valid_until, audience, technique, cve, dst_port, protocol, target_asn, target_sector, source_asn] =
             RARE_IDS.map(|column_id| self.ints(column_id));
@@ -452,7 +461,8 @@ impl<'a> Body<'a> {
             child_words,
             open,
             sealed,
-            erased,
+            erased: read_erased(&vault.column(vault_id::ERASED)?),
+            erased_ids: read_erased(&vault.column(vault_id::ERASED_ID)?),
             places,
             ids: texts(vault_id::ID)?,
             notes: texts(vault_id::NOTE)?,
@@ -543,6 +553,8 @@ struct Places {
     /// First child of each event, and one past the last.
     starts: Vec<u32>,
     children: Vec<Place>,
+    /// Values kept as text, of attackers and of all others.
+    texts: [u32; 2],
 }
 
 fn places(rows: usize, children: &Ints<'_>, child_kind: &Ints<'_>, child_words: &Ints<'_>) -> Option<Places> {
@@ -565,7 +577,7 @@ fn places(rows: usize, children: &Ints<'_>, child_kind: &Ints<'_>, child_words: 
         let counters = if words & 3 == 0 { &mut next[0] } else { &mut next[1] };
         list.push(Place { index: counters.take(child_stream(kind, words)) });
     }
-    Some(Places { starts, children: list })
+    Some(Places { starts, children: list, texts: next.map(|counters| counters.text) })
 }
 
 fn child_stream(kind: ObservableType, words: u64) -> Stream {
@@ -601,16 +613,14 @@ struct ValueReader<'a> {
 }
 
 impl<'a> ValueReader<'a> {
-    fn open(container: &Container<'a>, ids: [u8; 4]) -> Option<Self> {
+    fn open(container: &Container<'a>, ids: [u8; 4], texts: u32) -> Option<Self> {
         let text = container.column(ids[2])?;
         let lengths = container.column(ids[3])?;
         let mut text_ends = Vec::new();
         if !lengths.is_empty() {
-            let rows = text.len().max(1);
             let lengths = Ints::read(lengths)?;
             let mut end = 0_u64;
-            // Lengths sum up to the text's length, so the walk ends there.
-            for row in 0..rows {
+            for row in 0..texts as usize {
                 end += lengths.get(row);
                 if end > text.len() as u64 {
                     break;
@@ -670,6 +680,60 @@ impl<'a> TextReader<'a> {
     }
 }
 
+/// What an erasure leaves of a value or an id in the vault page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Erased {
+    /// Index of the value among the block's, or row of the id.
+    place: u32,
+    /// Key by which the event merges; 0 for a value by which it does not.
+    ///
+    /// It may stay: without it a list sent again would count twice after a rebuild, and it is a keyed hash that nobody without the
+    /// realm's secret can try a guess against. Where merging does not need it, it is not kept.
+    key: u128,
+}
+
+/// Bytes of one [`Erased`] in its column.
+const ERASED_BYTES: usize = 20;
+
+fn read_erased(bytes: &[u8]) -> Vec<Erased> {
+    let read = |entry: &[u8]| {
+        let (place, key) = entry.split_at_checked(4)?;
+        Some(Erased { place: u32::from_le_bytes(place.try_into().ok()?), key: u128::from_le_bytes(key.try_into().ok()?) })
+    };
+    bytes.chunks_exact(ERASED_BYTES).filter_map(read).collect()
+}
+
+/// What erasures left of a batch's events, so that replay counts and merges them as if nothing were missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tombstones {
+    /// Of values, in order of row and position.
+    pub values: Vec<Tombstone>,
+    /// Of ids: row in the batch and key, in order.
+    pub ids: Vec<(u32, u128)>,
+}
+
+/// What an erasure left of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tombstone {
+    /// Row of the event in the batch.
+    pub row: u32,
+    /// Place among the event's values.
+    pub position: u32,
+    /// Type of the value.
+    pub kind: ObservableType,
+    /// Its key, where the event merges by it; else 0.
+    pub key: u128,
+}
+
+impl Tombstones {
+    /// The tombstones of one event's values.
+    pub fn of(&self, row: u32) -> &[Tombstone] {
+        let start = self.values.partition_point(|tombstone| tombstone.row < row);
+        let end = self.values.partition_point(|tombstone| tombstone.row <= row);
+        self.values.get(start..end).unwrap_or(&[])
+    }
+}
+
 /// Reads whole events.
 #[derive(Debug)]
 pub struct EventReader<'a> {
@@ -685,7 +749,10 @@ pub struct EventReader<'a> {
     child_words: Ints<'a>,
     open: ValueReader<'a>,
     sealed: ValueReader<'a>,
-    erased: Vec<u32>,
+    /// Of values, in order.
+    erased: Vec<Erased>,
+    /// Of ids, in order.
+    erased_ids: Vec<Erased>,
     places: Places,
     ids: TextReader<'a>,
     notes: TextReader<'a>,
@@ -754,12 +821,36 @@ impl EventReader<'_> {
         start..self.places.starts.get(row + 1).copied().unwrap_or(0).max(start as u32) as usize
     }
 
+    fn erased_at(&self, child: usize) -> Option<&Erased> {
+        self.erased.binary_search_by_key(&(child as u32), |erased| erased.place).ok().and_then(|at| self.erased.get(at))
+    }
+
+    /// What erasures left of the events in these rows; rows of the answer are counted from the first.
+    pub fn tombstones(&self, rows: std::ops::Range<usize>) -> Tombstones {
+        let mut tombstones = Tombstones::default();
+        if self.erased.is_empty() && self.erased_ids.is_empty() {
+            return tombstones;
+        }
+        for row in rows.clone() {
+            let number = (row - rows.start) as u32;
+            for (position, child) in self.children(row).enumerate() {
+                if let (Some(erased), Some(kind)) = (self.erased_at(child), ObservableType::from_number(self.child_kind.get(child) as u8)) {
+                    tombstones.values.push(Tombstone { row: number, position: position as u32, kind, key: erased.key });
+                }
+            }
+            if let Ok(at) = self.erased_ids.binary_search_by_key(&(row as u32), |erased| erased.place) {
+                tombstones.ids.extend(self.erased_ids.get(at).map(|erased| (number, erased.key)));
+            }
+        }
+        tombstones
+    }
+
     /// One event; `None` where a word is out of range.
     pub fn event(&self, row: usize) -> Option<Event> {
         let words = self.scan.words(row)?;
         let mut observables: SmallVec<[Observable; 1]> = SmallVec::new();
         for child in self.children(row) {
-            if !self.erased.is_empty() && self.erased.binary_search(&(child as u32)).is_ok() {
+            if self.erased_at(child).is_some() {
                 continue;
             }
             let child_words = self.child_words.get(child);

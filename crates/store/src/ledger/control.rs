@@ -36,6 +36,8 @@ pub enum Control {
     Erase {
         /// Id of the erasure's record.
         erasure: String,
+        /// Key of the value, hexadecimal.
+        key: String,
         /// Legal basis.
         basis: String,
         /// Vault entries destroyed.

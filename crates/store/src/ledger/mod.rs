@@ -12,10 +12,11 @@ pub mod frame;
 mod ints;
 mod open;
 mod pack;
+pub(crate) mod rewrite;
 mod writer;
 pub mod zone;
 
-pub use columns::{Body, Encoded, EventReader, encode};
+pub use columns::{Body, Encoded, EventReader, Victim, encode};
 pub use control::Control;
 pub use frame::{Frame, Header, Kind, Submission};
 pub use writer::{Content, Pending, Writer};
@@ -156,7 +157,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] where the file cannot be read or is shorter than it was.
     pub fn read(&self, place: &Place) -> Result<Frame, LedgerError> {
-        let (segment, content) = self.content(place)?;
+        let (segment, place, content) = self.content(place)?;
         Frame::trusting(place.header, content).ok_or(LedgerError::Damaged { path: segment.path.clone(), offset: place.offset })
     }
 
@@ -165,39 +166,59 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::read`], and [`LedgerError::Damaged`] where a checksum does not fit.
     pub fn read_checked(&self, place: &Place) -> Result<Frame, LedgerError> {
-        let (segment, content) = self.content(place)?;
+        let (segment, place, content) = self.content(place)?;
         Frame::new(place.header, content).map_err(|_| LedgerError::Damaged { path: segment.path.clone(), offset: place.offset })
     }
 
-    fn content(&self, place: &Place) -> Result<(Arc<Segment>, Vec<u8>), LedgerError> {
-        let segment = self.segments.read().get(place.segment as usize).cloned().ok_or(LedgerError::ReadOnly)?;
+    fn content(&self, place: &Place) -> Result<(Arc<Segment>, Place, Vec<u8>), LedgerError> {
+        let (segment, place) = self.now_at(place).ok_or(LedgerError::ReadOnly)?;
         let mut content = vec![0; (place.header.length() - HEADER as u64) as usize];
         segment.file.read_exact_at(&mut content, place.offset + HEADER as u64).map_err(|source| LedgerError::io(&segment.path, source))?;
-        Ok((segment, content))
+        Ok((segment, place, content))
+    }
+
+    /// Where a frame lies now, with its file: rewriting may have moved it since the caller looked.
+    fn now_at(&self, place: &Place) -> Option<(Arc<Segment>, Place)> {
+        let segments = self.segments.read();
+        let places = self.places.read();
+        let at = places.partition_point(|other| other.header.first_seq < place.header.first_seq);
+        let now = places.get(at).filter(|other| other.header.first_seq == place.header.first_seq).copied().unwrap_or(*place);
+        segments.get(now.segment as usize).map(|segment| (segment.clone(), now))
+    }
+
+    /// Places of the frames in one segment.
+    fn places_in(&self, segment: u32) -> Vec<Place> {
+        let places = self.places.read();
+        let start = places.partition_point(|place| place.segment < segment);
+        let end = places.partition_point(|place| place.segment <= segment);
+        places.get(start..end).unwrap_or(&[]).to_vec()
     }
 
     /// Replaces a segment's file by a rewritten one with the same frames in the same order, after expiry or erasure.
     ///
     /// # Errors
-    /// [`LedgerError`] where the new file cannot be put in place; the old one then stays.
-    pub fn replace_segment(&self, index: u32, replacement: &Path, places: Vec<Place>) -> Result<(), LedgerError> {
+    /// [`LedgerError`] where the new file cannot be put in place; the old one then stays. Where only the folder cannot be synced the new
+    /// one is in use, but a crash may bring the old one back.
+    fn replace_segment(&self, index: u32, replacement: &Path, file: File, places: &[Place]) -> Result<(), LedgerError> {
         let old = self.segments.read().get(index as usize).cloned().ok_or(LedgerError::ReadOnly)?;
         let io = |source| LedgerError::io(&old.path, source);
+        file.sync_all().map_err(io)?;
         std::fs::rename(replacement, &old.path).map_err(io)?;
-        sync_folder(&self.folder)?;
-        let file = File::options().read(true).write(true).open(&old.path).map_err(io)?;
-        let mut segments = self.segments.write();
-        let mut all = self.places.write();
-        for place in places {
-            let at = all.partition_point(|other| other.header.first_seq < place.header.first_seq);
-            if let Some(slot) = all.get_mut(at) {
-                *slot = place;
+        {
+            // Both at once, for readers must never look into one file with the places of the other.
+            let mut segments = self.segments.write();
+            let mut all = self.places.write();
+            for place in places {
+                let at = all.partition_point(|other| other.header.first_seq < place.header.first_seq);
+                if let Some(slot) = all.get_mut(at) {
+                    *slot = *place;
+                }
+            }
+            if let Some(slot) = segments.get_mut(index as usize) {
+                *slot = Arc::new(Segment { number: old.number, path: old.path.clone(), file });
             }
         }
-        if let Some(slot) = segments.get_mut(index as usize) {
-            *slot = Arc::new(Segment { number: old.number, path: old.path.clone(), file });
-        }
-        Ok(())
+        sync_folder(&self.folder)
     }
 
     /// The ledger's folder.

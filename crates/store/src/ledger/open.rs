@@ -4,6 +4,7 @@
 //! damage, not a torn tail: it is kept, reported, and writes are refused.
 
 use super::frame::{Frame, FrameError, HEADER, Header, MAGIC, MAX_CONTENT};
+use super::rewrite::UNFINISHED;
 use super::{Ledger, LedgerError, OpenReport, Place, SEGMENT_MAGIC, Segment, sync_folder};
 use model::Seq;
 use parking_lot::RwLock;
@@ -42,9 +43,13 @@ fn segment_paths(folder: &Path) -> Result<Vec<(u32, PathBuf)>, LedgerError> {
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(|source| LedgerError::io(folder, source))?.path();
-        let number = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".seg")).and_then(|stem| stem.parse().ok());
-        if let Some(number) = number {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(number) = name.strip_suffix(".seg").and_then(|stem| stem.parse().ok()) {
             paths.push((number, path));
+        } else if name.ends_with(UNFINISHED) {
+            // An erasure was interrupted; it begins anew. No copy may lie here that a later one does not know of; where nothing can be
+            // removed nothing can be erased either.
+            drop(std::fs::remove_file(&path));
         }
     }
     paths.sort_unstable();

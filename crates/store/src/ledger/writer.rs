@@ -4,7 +4,7 @@
 
 use super::frame::{HEADER, Header, Kind, content_hash};
 use super::zone::Zone;
-use super::{Control, Encoded, Ledger, LedgerError, Place, SEGMENT_MAGIC, SEGMENT_SIZE, Segment, Submission, sync_folder};
+use super::{Control, Encoded, Ledger, LedgerError, Place, SEGMENT_MAGIC, SEGMENT_SIZE, Segment, Submission, Victim, rewrite, sync_folder};
 use model::{Seq, Timestamp};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -125,6 +125,30 @@ impl Writer {
         self.last_received = last_received;
         self.ledger.places.write().extend_from_slice(&places);
         Ok(places)
+    }
+
+    /// Destroys a value in the segments from `from` on, the open one included. Gives the number of entries destroyed.
+    ///
+    /// # Errors
+    /// As [`rewrite::erase`].
+    pub fn erase(&mut self, from: u32, victim: &Victim) -> Result<u64, LedgerError> {
+        if self.broken {
+            return Err(LedgerError::ReadOnly);
+        }
+        let erased = rewrite::erase(&self.ledger, from..self.ledger.segment_count(), victim);
+        // The open segment may be another file with another end now.
+        self.segment = self.ledger.segments.read().last().cloned();
+        if let Some(segment) = &self.segment {
+            match segment.file.metadata() {
+                Ok(metadata) => self.offset = metadata.len(),
+                Err(_) => self.broken = true,
+            }
+        }
+        if erased.is_err() && sync_folder(&self.ledger.folder).is_err() {
+            // A crash may bring the old file back, and what is appended to the new one would be lost with it.
+            self.broken = true;
+        }
+        erased
     }
 
     /// The sequence number that the next frame gets at the least.

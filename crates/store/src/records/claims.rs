@@ -119,7 +119,7 @@ impl Records {
     /// Destroys the value and note of every claim about this value, in the file and its log; gives how many there were.
     pub async fn erase_claims(&self, kind: ObservableType, value: &str) -> Result<u64, RecordsError> {
         let mut writer = self.write().await?;
-        let claims: Vec<Claim> = super::all(writer.connection()).await?;
+        let claims: Vec<Claim> = writer.all().await?;
         let mut erased = 0;
         for claim in claims.iter().filter(|claim| claim.kind == kind && claim.value.as_deref() == Some(value)) {
             sqlx::query("UPDATE record SET erasable = NULL WHERE id = $1").bind(claim.id.to_string()).execute(writer.connection()).await?;

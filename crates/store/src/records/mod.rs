@@ -7,6 +7,7 @@
 //! Not here: who may change what (`hub::members`), the ledger that the outbox is carried into.
 
 mod claims;
+mod erasures;
 mod error;
 mod history;
 mod keys;
@@ -19,6 +20,7 @@ mod tests;
 mod writer;
 
 pub use claims::{Claim, ClaimState};
+pub use erasures::{Erasure, ErasureState, Signatory};
 pub use error::RecordsError;
 pub use history::{BreakReason, HistoryBreak, HistoryRow};
 pub use keys::Key;

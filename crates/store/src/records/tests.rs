@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use super::*;
-use model::ids::ClaimId;
+use model::ids::{ClaimId, ErasureId};
 use model::{KeyRole, ObservableType, OrgId, OrgKind, OrgNo, Pap, Standing, Text, Tlp};
 use serde_json::json;
 use uuid::Uuid;
@@ -222,6 +222,41 @@ async fn an_erased_claim_leaves_no_byte_of_its_value_in_any_file() {
     assert_eq!((erased.value, erased.note, erased.state), (None, None, ClaimState::Open));
     assert_eq!(records.verify_history().await.unwrap(), None);
     records.close().await;
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(15).any(|window| window == b"erase-me-wholly"));
+    }
+}
+
+#[tokio::test]
+async fn an_erasure_holds_its_value_only_while_it_is_open() {
+    let (folder, records) = open().await;
+    let first = with_one(&records).await;
+    let asker = Signatory { key: KeyId(Uuid::now_v7()), organisation: first.id };
+    let asked = Erasure {
+        id: ErasureId(Uuid::now_v7()),
+        kind: ObservableType::Domain,
+        value: Some(Text::from("erase-me-wholly.example")),
+        basis: Text::from("a law"),
+        state: ErasureState::Requested,
+        requested_by: asker,
+        confirmed_by: None,
+        confirmed: None,
+        ended: None,
+        reason: None,
+        entries: 0,
+        version: 1,
+        created: Timestamp::from_seconds(12),
+    };
+    let mut writer = records.write().await.unwrap();
+    writer.insert(&asked, &change(12), &[]).await.unwrap();
+    assert_eq!(writer.all::<Erasure>().await.unwrap(), vec![asked.clone()]);
+    let done = Erasure { value: None, state: ErasureState::Done, version: 2, ..asked };
+    writer.update(&done, 1, &change(13), &[]).await.unwrap();
+    writer.commit().await.unwrap();
+    records.checkpoint().await.unwrap();
+    assert_eq!(records.get::<Erasure>(&done.id.to_string()).await.unwrap(), Some(done));
+    assert_eq!(records.verify_history().await.unwrap(), None);
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(15).any(|window| window == b"erase-me-wholly"));

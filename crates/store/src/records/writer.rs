@@ -4,7 +4,7 @@
 //! Invariant: what is read through the writer cannot change before its commit, for there is one writer at a time.
 
 use super::history::{self, Head};
-use super::{Record, RecordsError, get, outbox, owned};
+use super::{Record, RecordsError, all, get, outbox, owned};
 use model::{KeyId, OrgId, Timestamp};
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
@@ -41,6 +41,11 @@ impl Writer {
     /// One record, `None` where there is none of this kind with the id.
     pub async fn get<R: Record>(&mut self, id: &str) -> Result<Option<R>, RecordsError> {
         get(&mut self.tx, id).await
+    }
+
+    /// Every record of a kind, oldest first.
+    pub async fn all<R: Record>(&mut self) -> Result<Vec<R>, RecordsError> {
+        all(&mut self.tx).await
     }
 
     /// The records of a kind that belong to `owner`, oldest first.

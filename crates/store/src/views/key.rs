@@ -38,7 +38,8 @@ impl Keys {
 
     /// Key of a sender's own id.
     pub fn sender_id(&self, org: OrgNo, id: &str) -> u128 {
-        self.hash(Domain::SenderId, org.0.to_le_bytes(), id.as_bytes())
+        // Zero stands for none.
+        self.hash(Domain::SenderId, org.0.to_le_bytes(), id.as_bytes()).max(1)
     }
 
     /// Key of an entry without a time of its own.

@@ -174,9 +174,10 @@ impl Applier {
                 slot.1 += u64::from(event.count);
             }
             while let Some(reference) = references.next_if(|reference| reference.event == row as u32) {
+                let Some(&class) = classes.get(reference.class as usize) else { continue };
                 active.add(&Row {
                     key: reference.key,
-                    class: classes.get(reference.class as usize).copied().unwrap_or(0),
+                    class,
                     events: 1,
                     count: u64::from(event.count),
                     first_time: event.time,
@@ -254,8 +255,9 @@ pub fn replay(frame: &crate::ledger::Frame, keys: &Keys, days: &mut dyn Days) ->
         .into_iter()
         .map(|submission| {
             let rows = submission.start as usize..(submission.start + submission.rows) as usize;
+            let tombstones = reader.tombstones(rows.clone());
             let events = rows.map(|row| reader.event(row)).collect::<Option<Vec<_>>>()?;
-            Some(Part { submission, prepared: prepare(events, submission.org, keys, days) })
+            Some(Part { submission, prepared: prepare::prepare_remains(events, &tombstones, submission.org, keys, days) })
         })
         .collect()
 }

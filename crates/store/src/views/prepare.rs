@@ -6,6 +6,7 @@ use super::key::Keys;
 use super::row;
 use super::strings::Class;
 use super::tallies::TallyKey;
+use crate::ledger::columns::{Tombstone, Tombstones};
 use hashbrown::HashMap;
 use model::{Event, ObservableType, OrgNo, Origin, Text, Timestamp};
 
@@ -20,13 +21,16 @@ pub trait Days {
 pub struct Reference {
     /// Row of the event in the batch.
     pub event: u32,
-    /// Number of the class in [`Prepared::classes`].
+    /// Number of the class in [`Prepared::classes`]; [`NO_CLASS`] for an erased value, which only merging still knows.
     pub class: u32,
     /// Second from which it no longer counts as active.
     pub expires: i64,
     /// Key of the value.
     pub key: u128,
 }
+
+/// Class of a reference that has none.
+pub const NO_CLASS: u32 = u32::MAX;
 
 /// A batch of one sender, ready to be written and applied.
 #[derive(Debug, Default)]
@@ -69,11 +73,16 @@ pub const JOIN: char = '\u{1f}';
 
 /// Prepares a batch of one sender.
 pub fn prepare(events: Vec<Event>, reporter: OrgNo, keys: &Keys, days: &mut dyn Days) -> Prepared {
-    let prepared = summarise(&events, reporter, keys, days);
+    prepare_remains(events, &Tombstones::default(), reporter, keys, days)
+}
+
+/// Prepares a batch read back from the ledger, of which erasures left `tombstones`: it counts and merges as it did when it was whole.
+pub fn prepare_remains(events: Vec<Event>, tombstones: &Tombstones, reporter: OrgNo, keys: &Keys, days: &mut dyn Days) -> Prepared {
+    let prepared = summarise(&events, tombstones, reporter, keys, days);
     Prepared { events, ..prepared }
 }
 
-fn summarise(events: &[Event], reporter: OrgNo, keys: &Keys, days: &mut dyn Days) -> Prepared {
+fn summarise(events: &[Event], tombstones: &Tombstones, reporter: OrgNo, keys: &Keys, days: &mut dyn Days) -> Prepared {
     // Audiences of several ids are joined first, so that the local table can borrow them.
     let joined: Vec<Option<String>> = if events.iter().any(|event| event.audience().len() > 1) {
         events.iter().map(|event| (event.audience().len() > 1).then(|| event.audience().join(&*JOIN.to_string()))).collect()
@@ -88,8 +97,13 @@ fn summarise(events: &[Event], reporter: OrgNo, keys: &Keys, days: &mut dyn Days
     let mut references = Vec::with_capacity(events.len() + events.len() / 8);
     let mut tallies = Vec::with_capacity(events.len());
     let mut ids = Vec::new();
-    if events.iter().any(|event| event.id.is_some()) {
-        ids = events.iter().map(|event| event.id.as_ref().map_or(0, |id| keys.sender_id(reporter, id).max(1))).collect();
+    if !tombstones.ids.is_empty() || events.iter().any(|event| event.id.is_some()) {
+        ids = events.iter().map(|event| event.id.as_ref().map_or(0, |id| keys.sender_id(reporter, id))).collect();
+        for &(row, key) in &tombstones.ids {
+            if let Some(id) = ids.get_mut(row as usize) {
+                *id = key;
+            }
+        }
     }
     for (row, event) in events.iter().enumerate() {
         let sector = strings.number(event.sector.as_deref());
@@ -100,7 +114,17 @@ fn summarise(events: &[Event], reporter: OrgNo, keys: &Keys, days: &mut dyn Days
             _ => strings.number(joined.get(row).and_then(|text| text.as_deref())),
         };
         let valid_until = event.details.as_ref().and_then(|details| details.valid_until);
-        for observable in &event.observables {
+        let gone = tombstones.of(row as u32);
+        let values = event.observables.len() + gone.len();
+        let mut left = event.observables.iter();
+        for position in 0..values {
+            if let Some(tombstone) = gone.iter().find(|tombstone| tombstone.position as usize == position) {
+                if tombstone.key != 0 {
+                    references.push(Reference { event: row as u32, class: NO_CLASS, expires: 0, key: tombstone.key });
+                }
+                continue;
+            }
+            let Some(observable) = left.next() else { break };
             let class = Class {
                 reporter,
                 kind: observable.kind,
@@ -113,7 +137,7 @@ fn summarise(events: &[Event], reporter: OrgNo, keys: &Keys, days: &mut dyn Days
                 honeypot: event.origin == Origin::Honeypot,
                 detect: observable.detect,
                 reserved: observable.reserved,
-                related: event.observables.len() > 1,
+                related: values > 1,
                 withdrawn: false,
                 audience,
                 sector,
@@ -134,7 +158,7 @@ fn summarise(events: &[Event], reporter: OrgNo, keys: &Keys, days: &mut dyn Days
             day: days.day(event.time),
             category: event.category,
             sector,
-            kind: event.observables.first().map_or(ObservableType::Filename, |observable| observable.kind),
+            kind: first_kind(event, gone),
             severity: event.severity,
             tlp: event.tlp,
             reporter,
@@ -145,4 +169,10 @@ fn summarise(events: &[Event], reporter: OrgNo, keys: &Keys, days: &mut dyn Days
         }));
     }
     Prepared { events: Vec::new(), references, classes, strings: strings.list, tallies, tally_keys, ids }
+}
+
+/// Type of the event's first value, erased or not.
+fn first_kind(event: &Event, gone: &[Tombstone]) -> ObservableType {
+    let erased = gone.first().filter(|tombstone| tombstone.position == 0).map(|tombstone| tombstone.kind);
+    erased.or_else(|| event.observables.first().map(|observable| observable.kind)).unwrap_or(ObservableType::Filename)
 }

@@ -3,6 +3,7 @@
 //! Invariant: a handler parses, calls one use case and writes down the answer.
 
 pub mod claims;
+pub mod erasures;
 pub mod events;
 pub mod keys;
 pub mod networks;

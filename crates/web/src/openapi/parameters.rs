@@ -40,6 +40,7 @@ fn path(name: &str) -> Option<Value> {
         "key" => schemas::id("key"),
         "net" => schemas::id("net"),
         "claim" => schemas::id("clm"),
+        "erasure" => schemas::id("ers"),
         "type" => schemas::observable_types(),
         "value" => json!({ "type": "string", "minLength": 1, "maxLength": limits::VALUE }),
         _ => return None,

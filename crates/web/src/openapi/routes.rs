@@ -168,6 +168,43 @@ pub const ROUTES: &[Route] = &[
         problems: &[409, 507],
         ..SAY
     },
+    Route {
+        path: "/api/v1/erasures",
+        id: "listErasures",
+        summary: "Erasures, newest first",
+        access: COORDINATOR_AND_AUTHORITY,
+        query: &["limit", "cursor"],
+        schema: "ErasurePage",
+        ..OBSERVABLES
+    },
+    Route {
+        path: "/api/v1/erasures",
+        id: "requestErasure",
+        summary: "Ask for the destruction of a value, on a legal basis; another person confirms",
+        access: COORDINATOR_AND_AUTHORITY,
+        body: Body::Json("NewErasure"),
+        status: 201,
+        schema: "Erasure",
+        ..SAY
+    },
+    Route {
+        path: "/api/v1/erasures/{erasure}",
+        id: "showErasure",
+        summary: "One erasure, with its value while it is open",
+        access: COORDINATOR_AND_AUTHORITY,
+        schema: "Erasure",
+        ..OBSERVABLES
+    },
+    Route {
+        path: "/api/v1/erasures/{erasure}/steps",
+        id: "stepErasure",
+        summary: "Confirm an erasure that another person asked for, and carry it out; or reject it",
+        access: COORDINATOR_AND_AUTHORITY,
+        body: Body::Json("ErasureStep"),
+        schema: "Erasure",
+        problems: &[409, 507],
+        ..SAY
+    },
     // Members.
     Route {
         path: "/api/v1/organisations",

@@ -22,8 +22,13 @@ pub async fn page() -> Response {
     answer(PAGE.get_or_init(render).clone())
 }
 
-const GROUPS: [(&str, &str); 5] =
-    [("events", "Events"), ("observables", "Observables and claims"), ("members", "Members"), ("hub", "The hub and the caller"), ("public", "Without a key")];
+const GROUPS: [(&str, &str); 5] = [
+    ("events", "Events"),
+    ("observables", "Observables, claims and erasures"),
+    ("members", "Members"),
+    ("hub", "The hub and the caller"),
+    ("public", "Without a key"),
+];
 
 /// Problem types of our own, at the fragments that their `type` names.
 const PROBLEMS: [(&str, &str); 4] = [

@@ -20,6 +20,8 @@ pub fn all() -> Vec<Named> {
         ("NetworkList", open(&["networks"], json!({ "networks": array(reference("Network")) }))),
         ("Claim", claim()),
         ("ClaimPage", page("claims", "Claim")),
+        ("Erasure", erasure()),
+        ("ErasurePage", page("erasures", "Erasure")),
         (
             "Me",
             open(
@@ -155,6 +157,27 @@ fn claim() -> Value {
             "overdue": { "type": "boolean" },
             "decided": optional(time()),
             "reason": optional(json!({ "type": "string" })),
+        }),
+    )
+}
+
+fn erasure() -> Value {
+    let signatory = || open(&["key", "organisation"], json!({ "key": id("key"), "organisation": id("org") }));
+    open(
+        &["id", "type", "basis", "state", "requested", "requested_by", "entries"],
+        json!({
+            "id": id("ers"),
+            "type": observable_types(),
+            "value": { "type": "string", "description": "Only where one open erasure is asked for" },
+            "basis": { "type": "string" },
+            "state": { "type": "string", "enum": ["requested", "confirmed", "done", "rejected"] },
+            "requested": time(),
+            "requested_by": signatory(),
+            "confirmed": optional(time()),
+            "confirmed_by": optional(signatory()),
+            "ended": optional(time()),
+            "reason": optional(json!({ "type": "string" })),
+            "entries": count(),
         }),
     )
 }

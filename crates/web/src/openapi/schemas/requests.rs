@@ -57,7 +57,14 @@ pub fn all() -> Vec<Named> {
         ),
         ("NetworkStep", step(&["approve", "remove"], &["step"], optional(text(limits::REASON)))),
         ("ClaimStep", step(&["uphold", "reject"], &["step", "reason"], text(limits::REASON))),
+        ("NewErasure", new_erasure()),
+        ("ErasureStep", step(&["confirm", "reject"], &["step"], optional(text(limits::REASON)))),
     ]
+}
+
+fn new_erasure() -> Value {
+    let basis = json!({ "allOf": [text(limits::REASON)], "description": "The legal basis; must not repeat the value" });
+    strict(&["type", "value", "basis"], json!({ "type": observable_types(), "value": text(limits::VALUE), "basis": basis }))
 }
 
 fn new_event() -> Value {

@@ -1,0 +1,253 @@
+//! Erasure: a value is destroyed in every file once one person has asked for it, on a legal basis, and another has confirmed.
+//!
+//! Flow: [`Hub::request_erasure`] → [`Hub::confirm_erasure`] with another key → ledger and views → claims → the record's own copy.
+//! Invariant: nothing is destroyed by one person alone. What was confirmed is carried out, after an interruption at the next start.
+//! Not here: how blocks are rewritten (`store::ledger`); backups, which are the operator's to destroy.
+
+use crate::members::{MAX_PAGE, illegal, invalid, reason_text};
+use crate::{Actor, Hub, HubError};
+use model::canonical::canonical;
+use model::ids::ErasureId;
+use model::{KeyRole, ObservableType, Text, Timestamp};
+use serde::Serialize;
+use store::ledger::Victim;
+use store::records::{Change, Erasure, ErasureState, Signatory};
+
+/// An erasure as coordinators and authorities see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErasureView {
+    /// Its id.
+    pub id: ErasureId,
+    /// Type of the value.
+    #[serde(rename = "type")]
+    pub kind: ObservableType,
+    /// The value, only where one erasure that is still open is asked for: who confirms must know what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<Text>,
+    /// The legal basis.
+    pub basis: Text,
+    /// How far it is.
+    pub state: ErasureState,
+    /// When it was asked for.
+    pub requested: Timestamp,
+    /// Who asked.
+    pub requested_by: Signatory,
+    /// When it was confirmed.
+    pub confirmed: Option<Timestamp>,
+    /// Who confirmed.
+    pub confirmed_by: Option<Signatory>,
+    /// When it was done or rejected.
+    pub ended: Option<Timestamp>,
+    /// Why it was confirmed or rejected.
+    pub reason: Option<Text>,
+    /// Entries of the vault that were destroyed.
+    pub entries: u64,
+}
+
+impl Hub {
+    /// Asks for the destruction of a value. Where one about the same value is open already, that is given.
+    ///
+    /// # Errors
+    /// [`HubError::Forbidden`] for other roles than coordinator and authority, [`HubError::Invalid`] for what is no value or no basis.
+    pub async fn request_erasure(&self, actor: &Actor, kind: ObservableType, value: &str, basis: &str) -> Result<ErasureView, HubError> {
+        may_erase(actor)?;
+        let value = canonical(kind, value).map_err(|error| invalid("/value", error.to_string()))?;
+        let basis = self.words_beside(kind, &value, "/basis", basis, true)?;
+        let change = self.noted(actor, "request", "");
+        let erasure = Erasure {
+            id: ErasureId(self.clock().uuid()),
+            kind,
+            value: Some(value),
+            basis: Text::from(basis),
+            state: ErasureState::Requested,
+            requested_by: signatory(actor),
+            confirmed_by: None,
+            confirmed: None,
+            ended: None,
+            reason: None,
+            entries: 0,
+            version: 1,
+            created: change.at,
+        };
+        let mut writer = self.records().write().await?;
+        let all: Vec<Erasure> = writer.all().await?;
+        if let Some(same) = all.into_iter().find(|other| other.state.is_open() && other.kind == kind && other.value == erasure.value) {
+            return Ok(view(same, false));
+        }
+        writer.insert(&erasure, &change, &[]).await?;
+        writer.commit().await?;
+        Ok(view(erasure, false))
+    }
+
+    /// Confirms an erasure and carries it out. When this returns the value is in no file and in no answer. Confirming again takes up one
+    /// that failed on the way.
+    ///
+    /// # Errors
+    /// [`HubError::Forbidden`] for who asked, [`HubError::IllegalStep`] for one that has ended; else what the disk says: it stays confirmed.
+    pub async fn confirm_erasure(&self, actor: &Actor, id: ErasureId, reason: &str) -> Result<ErasureView, HubError> {
+        may_erase(actor)?;
+        // One after another: each rewrites files of the ledger.
+        let _turn = self.erasing.lock().await;
+        let mut writer = self.records().write().await?;
+        let mut erasure: Erasure = writer.get(&id.to_string()).await?.ok_or(HubError::NotFound)?;
+        if !erasure.state.is_open() {
+            return Err(illegal("confirm", "none"));
+        }
+        if erasure.requested_by.key == actor.key {
+            return Err(HubError::Forbidden("an erasure is confirmed by another person than who asked for it"));
+        }
+        if erasure.state == ErasureState::Requested {
+            let reason = self.words_about(&erasure, reason)?;
+            let change = self.noted(actor, "confirm", reason);
+            let version = erasure.version;
+            erasure = Erasure {
+                state: ErasureState::Confirmed,
+                confirmed_by: Some(signatory(actor)),
+                confirmed: Some(change.at),
+                reason: (!reason.is_empty()).then(|| Text::from(reason)),
+                version: version + 1,
+                ..erasure
+            };
+            writer.update(&erasure, version, &change, &[]).await?;
+            writer.commit().await?;
+        } else {
+            drop(writer);
+        }
+        self.carry_out(erasure).await
+    }
+
+    /// Ends an erasure that nobody confirmed; nothing is destroyed but the request's own copy of the value.
+    ///
+    /// # Errors
+    /// [`HubError::IllegalStep`] for one that was confirmed or has ended.
+    pub async fn reject_erasure(&self, actor: &Actor, id: ErasureId, reason: &str) -> Result<ErasureView, HubError> {
+        may_erase(actor)?;
+        let mut writer = self.records().write().await?;
+        let erasure: Erasure = writer.get(&id.to_string()).await?.ok_or(HubError::NotFound)?;
+        if erasure.state != ErasureState::Requested {
+            return Err(illegal("reject", if erasure.state.is_open() { "confirm" } else { "none" }));
+        }
+        let reason = self.words_about(&erasure, reason)?;
+        let change = self.noted(actor, "reject", reason);
+        let version = erasure.version;
+        let rejected = Erasure {
+            state: ErasureState::Rejected,
+            value: None,
+            ended: Some(change.at),
+            reason: (!reason.is_empty()).then(|| Text::from(reason)),
+            version: version + 1,
+            ..erasure
+        };
+        writer.update(&rejected, version, &change, &[]).await?;
+        writer.commit().await?;
+        self.records().checkpoint().await?;
+        Ok(view(rejected, false))
+    }
+
+    /// One erasure, with its value while it is open.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] where there is none.
+    pub async fn erasure(&self, actor: &Actor, id: ErasureId) -> Result<ErasureView, HubError> {
+        may_erase(actor)?;
+        self.records().get::<Erasure>(&id.to_string()).await?.map(|erasure| view(erasure, true)).ok_or(HubError::NotFound)
+    }
+
+    /// Erasures, newest first, and where the next page starts.
+    ///
+    /// # Errors
+    /// [`HubError::Invalid`] for a cursor of another list.
+    pub async fn erasures(&self, actor: &Actor, limit: usize, cursor: Option<&str>) -> Result<(Vec<ErasureView>, Option<String>), HubError> {
+        may_erase(actor)?;
+        if cursor.is_some_and(|cursor| cursor.parse::<ErasureId>().is_err()) {
+            return Err(invalid("cursor", "not a cursor of this list"));
+        }
+        let limit = limit.clamp(1, MAX_PAGE);
+        let mut page: Vec<Erasure> = self.records().page(cursor, limit as u32 + 1).await?;
+        let more = page.len() > limit;
+        page.truncate(limit);
+        let next = page.last().filter(|_| more).map(|last| last.id.to_string());
+        Ok((page.into_iter().map(|erasure| view(erasure, false)).collect(), next))
+    }
+
+    /// Takes up what was confirmed before the hub stopped.
+    pub(crate) async fn resume_erasures(&self) -> Result<(), HubError> {
+        let _turn = self.erasing.lock().await;
+        for erasure in self.records().all::<Erasure>().await?.into_iter().filter(|erasure| erasure.state == ErasureState::Confirmed) {
+            let id = erasure.id;
+            if let Err(error) = self.carry_out(erasure).await {
+                tracing::error!(%id, %error, "a confirmed erasure waits; confirm it again or restart once the cause is gone");
+            }
+        }
+        Ok(())
+    }
+
+    /// Destroys the value of a confirmed erasure everywhere; doing it again does what is left. The caller holds `erasing`.
+    async fn carry_out(&self, erasure: Erasure) -> Result<ErasureView, HubError> {
+        let Some(value) = erasure.value.clone() else { return Err(HubError::NotFound) };
+        let victim = Victim::new(&self.store().views.keys, erasure.kind, &value);
+        let erased = self.store().erase(victim, erasure.id.to_string(), erasure.basis.to_string()).await;
+        // Where it failed, part of it may be done.
+        self.blocks.forget();
+        let entries = erased?;
+        self.records().erase_claims(erasure.kind, &value).await?;
+        // A claim just decided lies in the outbox with its value until the ledger has it.
+        self.drain_outbox().await?;
+        let change = Change { actor_key: None, actor_org: None, at: self.clock().now(), action: "erase", reason: "" };
+        let version = erasure.version;
+        let done = Erasure { state: ErasureState::Done, value: None, ended: Some(change.at), entries, version: version + 1, ..erasure };
+        let mut writer = self.records().write().await?;
+        writer.update(&done, version, &change, &[]).await?;
+        writer.commit().await?;
+        self.records().checkpoint().await?;
+        tracing::info!(id = %done.id, entries, "a value was erased");
+        Ok(view(done, false))
+    }
+
+    fn noted<'a>(&self, actor: &Actor, action: &'a str, reason: &'a str) -> Change<'a> {
+        Change { actor_key: Some(actor.key), actor_org: Some(actor.organisation.id), at: self.clock().now(), action, reason }
+    }
+
+    fn words_about<'a>(&self, erasure: &Erasure, reason: &'a str) -> Result<&'a str, HubError> {
+        self.words_beside(erasure.kind, erasure.value.as_deref().unwrap_or_default(), "/reason", reason, false)
+    }
+
+    /// Words that enter the history or the ledger, from which nothing is ever taken: they must not repeat the value.
+    fn words_beside<'a>(&self, kind: ObservableType, value: &str, pointer: &str, words: &'a str, required: bool) -> Result<&'a str, HubError> {
+        let words = reason_text(pointer, words, required)?;
+        if Victim::new(&self.store().views.keys, kind, value).is_in(words) {
+            return Err(invalid(pointer, "must not repeat the value"));
+        }
+        Ok(words)
+    }
+}
+
+fn may_erase(actor: &Actor) -> Result<(), HubError> {
+    match actor.role {
+        KeyRole::Coordinator | KeyRole::Authority => Ok(()),
+        KeyRole::MemberAdmin | KeyRole::Analyst | KeyRole::Reporter | KeyRole::Reader | KeyRole::Auditor => {
+            Err(HubError::Forbidden("only coordinators and authorities erase values"))
+        }
+    }
+}
+
+fn signatory(actor: &Actor) -> Signatory {
+    Signatory { key: actor.key, organisation: actor.organisation.id }
+}
+
+fn view(erasure: Erasure, with_value: bool) -> ErasureView {
+    ErasureView {
+        id: erasure.id,
+        kind: erasure.kind,
+        value: erasure.value.filter(|_| with_value),
+        basis: erasure.basis,
+        state: erasure.state,
+        requested: erasure.created,
+        requested_by: erasure.requested_by,
+        confirmed: erasure.confirmed,
+        confirmed_by: erasure.confirmed_by,
+        ended: erasure.ended,
+        reason: erasure.reason,
+        entries: erasure.entries,
+    }
+}

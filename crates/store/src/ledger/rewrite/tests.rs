@@ -1,0 +1,169 @@
+//! Facts of erasure, through a whole store on disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use crate::ledger::{Submission, Victim};
+use crate::views::{Days, Keys, Part, prepare, replay};
+use crate::{Batch, BatchResult, Options, Store};
+use model::{Category, Event, ObservableType, OrgNo, Role, Text, Timestamp};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+const VICTIM: &str = "erase.me@household.kr";
+const SENDER: OrgNo = OrgNo(1);
+
+struct UtcDays;
+
+impl Days for UtcDays {
+    fn day(&mut self, time: Timestamp) -> i32 {
+        time.utc_day() as i32
+    }
+}
+
+fn options(folder: &Path) -> Options {
+    Options {
+        folder: folder.to_owned(),
+        views_folder: None,
+        recent_rows: 1_000,
+        recent_age: Duration::from_secs(600),
+        keys: Keys::new([7; 32]),
+        days: Arc::new(|| -> Box<dyn Days + Send> { Box::new(UtcDays) }),
+        now: Arc::new(|| Timestamp::from_seconds(1_800_000_000)),
+        threads: 1,
+    }
+}
+
+fn event(values: &[(ObservableType, Role, &str)]) -> Event {
+    let mut all = values.iter().map(|&(kind, role, value)| model::canonical::observable(kind, value, role, None).unwrap());
+    let mut event = Event::new(Timestamp::from_seconds(1_799_999_000), Category::DataLeak, all.next().unwrap());
+    event.observables.extend(all);
+    event
+}
+
+fn with_texts() -> Event {
+    let mut event = event(&[(ObservableType::Domain, Role::Attacker, "thief.net")]);
+    event.id = Some(Text::from(format!("mail-{VICTIM}")));
+    event.details_mut().note = Some(Text::from("Mail of ERASE.ME@household.kr."));
+    event.details_mut().original = Some(Text::from("stolen from erase[.]me[@]household[.]kr"));
+    event
+}
+
+fn listed() -> Event {
+    let mut event = event(&[(ObservableType::Email, Role::Victim, VICTIM)]);
+    event.timeless = true;
+    event
+}
+
+async fn send(store: &Store, events: Vec<Event>) -> BatchResult {
+    let rows = events.len() as u32;
+    let prepared = prepare(events, SENDER, &store.views.keys, &mut UtcDays);
+    let (reply, answer) = oneshot::channel();
+    let submission = Submission { org: SENDER, nonce: 1, idempotency: None, first_ordinal: 0, start: 0, rows, last: true };
+    store.submit(Batch { prepared, encoded: None, submission, reply }).await.unwrap();
+    answer.await.unwrap().unwrap()
+}
+
+async fn erase(store: &Store, kind: ObservableType, value: &str) -> u64 {
+    store.erase(Victim::new(&store.views.keys, kind, value), "ers_1".to_owned(), "a law".to_owned()).await.unwrap()
+}
+
+async fn close(store: &Store) {
+    store.checkpoint().await;
+    store.close().await;
+}
+
+/// The first frame as it is read now.
+fn first_part(store: &Store) -> Part {
+    let frame = store.ledger.read_checked(&store.ledger.place(0).unwrap()).unwrap();
+    replay(&frame, &store.views.keys, &mut UtcDays).unwrap().remove(0)
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// Files that hold the victim's value as it stands or inside a compressed column.
+fn holding(folder: &Path) -> Vec<PathBuf> {
+    let found = |bytes: &[u8]| bytes.to_ascii_lowercase().windows(VICTIM.len()).any(|window| window == VICTIM.as_bytes());
+    let holds = |path: &PathBuf| {
+        let bytes = std::fs::read(path).unwrap();
+        let frames = bytes.windows(4).enumerate().filter(|(_, four)| *four == [0x28, 0xB5, 0x2F, 0xFD]);
+        found(&bytes)
+            || frames.map(|(at, _)| at).any(|at| {
+                let mut plain = Vec::new();
+                let decoder = zstd::Decoder::with_buffer(&bytes[at..]).map(zstd::Decoder::single_frame);
+                // What follows is not the frame's own; what could be read is what counts.
+                let _ = decoder.and_then(|mut decoder| std::io::copy(&mut decoder, &mut plain));
+                found(&plain)
+            })
+    };
+    files(folder).into_iter().filter(holds).collect()
+}
+
+async fn problems(folder: &Path) -> Vec<String> {
+    let scratch = tempfile::tempdir().unwrap();
+    crate::verify(&options(folder), scratch.path()).await.unwrap().problems
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_value_is_in_no_file_and_everything_counts_and_merges_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(&options(folder.path())).unwrap();
+    let victim = (ObservableType::Email, Role::Victim, VICTIM);
+    let mut whole = event(&[victim, (ObservableType::Domain, Role::Attacker, "thief.net")]);
+    whole.details_mut().original = Some(Text::from("erase dot me at household dot kr"));
+    let mut other = event(&[(ObservableType::Email, Role::Victim, "stays@household.kr"), (ObservableType::Ipv4, Role::Victim, "203.0.114.9")]);
+    other.details_mut().dst_ip = Some(Text::from("203.0.114.9"));
+    other.details_mut().note = Some(Text::from("stays too"));
+    let sent = vec![whole, with_texts(), listed(), event(&[victim]), other.clone()];
+    assert_eq!(send(&store, sent).await.applied.accepted, 5);
+    assert!(!holding(folder.path()).is_empty());
+    let thief = store.views.keys.observable(ObservableType::Domain, "thief.net");
+    let before = (store.views.observables.get(thief).unwrap(), store.views.tallies.read().clone());
+    let id_key = first_part(&store).prepared.ids[1];
+
+    // Three values, an id, a note and two originals.
+    assert_eq!(erase(&store, ObservableType::Email, VICTIM).await, 7);
+    assert_eq!(erase(&store, ObservableType::Email, VICTIM).await, 0, "there is nothing left");
+    let key = store.views.keys.observable(ObservableType::Email, VICTIM);
+    assert!(store.views.observables.get(key).unwrap().is_empty());
+    assert_eq!((store.views.observables.get(thief).unwrap(), store.views.tallies.read().clone()), before);
+    let prepared = first_part(&store).prepared;
+    assert_eq!(prepared.events.iter().map(|event| event.observables.len()).collect::<Vec<_>>(), [1, 1, 0, 0, 2]);
+    assert_eq!(prepared.events[4], other, "what lies after a hole is read from its own place");
+    assert_eq!((prepared.events[1].id.clone(), prepared.ids[1]), (None, id_key));
+    assert_eq!(erase(&store, ObservableType::Ipv4, "203.0.114.9").await, 2);
+    assert_eq!(first_part(&store).prepared.events[4].details.as_ref().unwrap().dst_ip, None);
+    assert_eq!(send(&store, vec![event(&[(ObservableType::Domain, Role::Attacker, "later.net")])]).await.applied.accepted, 1);
+    close(&store).await;
+    assert_eq!(holding(folder.path()), Vec::<PathBuf>::new());
+    assert_eq!(problems(folder.path()).await, Vec::<String>::new());
+
+    // From the ledger alone, beside what an interrupted erasure left.
+    std::fs::remove_dir_all(folder.path().join("views")).unwrap();
+    std::fs::write(folder.path().join("ledger/00000001.seg.tmp"), VICTIM).unwrap();
+    let (store, report) = Store::open(&options(folder.path())).unwrap();
+    assert_eq!((report.torn_bytes, report.damage, store.views.events.load(Ordering::Relaxed)), (0, None, 6));
+    assert_eq!(send(&store, vec![with_texts(), listed()]).await.applied.merged, 2, "an erased id and an erased list entry are known again");
+    assert_eq!(erase(&store, ObservableType::Email, VICTIM).await, 4);
+    close(&store).await;
+    assert_eq!(holding(folder.path()), Vec::<PathBuf>::new());
+    assert_eq!(problems(folder.path()).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attackers_value_is_never_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(&options(folder.path())).unwrap();
+    let shared = "shared.net";
+    send(&store, vec![event(&[(ObservableType::Domain, Role::Attacker, shared)]), event(&[(ObservableType::Domain, Role::Victim, shared)])]).await;
+    assert_eq!(erase(&store, ObservableType::Domain, shared).await, 1);
+    let rows = store.views.observables.get(store.views.keys.observable(ObservableType::Domain, shared)).unwrap();
+    let roles: Vec<Role> = rows.iter().map(|row| store.views.class(row.class).unwrap().role).collect();
+    assert_eq!((roles, rows[0].events), (vec![Role::Attacker], 1));
+    close(&store).await;
+    assert_eq!(problems(folder.path()).await, Vec::<String>::new());
+}
