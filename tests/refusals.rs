@@ -210,8 +210,8 @@ fn a_members_data_is_handed_back_whole() {
     let (sender, other) = (hub.client(&key), hub.member("Other", "analyst"));
     let event = |number: u32| {
         json!({
-            "time": ago(60), "category": if number % 3 == 0 { "test" } else { "data-leak" }, "id": format!("mine-{number}"), "note": format!("note {number}"),
-            "own_field": { "kept": number }, "tlp": if number % 2 == 0 { "red" } else { "clear" }, "count": 3, "dst_ip": "203.0.114.9",
+            "time": ago(60), "category": if number.is_multiple_of(3) { "test" } else { "data-leak" }, "id": format!("mine-{number}"), "note": format!("note {number}"),
+            "own_field": { "kept": number }, "tlp": if number.is_multiple_of(2) { "red" } else { "clear" }, "count": 3, "dst_ip": "203.0.114.9",
             "observables": [format!("victim{number}@firm.kr"), { "type": "domain", "value": format!("d{number}.net"), "role": "attacker" }]
         })
     };

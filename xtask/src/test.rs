@@ -123,7 +123,7 @@ impl Server {
         server.wait()?;
         let key = server.data.path().join("data/coordinator.key");
         let secret = std::fs::read_to_string(&key).with_context(|| key.display().to_string())?;
-        server.key = secret.trim().to_owned();
+        secret.trim().clone_into(&mut server.key);
         Ok(server)
     }
 
@@ -165,7 +165,7 @@ fn quiet(command: &mut Command) -> bool {
 }
 
 fn succeed(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("running {:?}", command.get_program()))?;
+    let status = command.status().with_context(|| format!("running {}", command.get_program().display()))?;
     if !status.success() {
         let arguments: Vec<String> = command.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect();
         bail!("{} {}: {status}", command.get_program().to_string_lossy(), arguments.join(" "));

@@ -27,7 +27,7 @@ const MAX_ORIGINAL_BYTES: usize = 4_096;
 /// How much of a line a refusal quotes.
 const MAX_QUOTE_CHARS: usize = 80;
 /// How far ahead of the hub's clock a time may be.
-const MAX_AHEAD: Duration = Duration::from_secs(86_400);
+const MAX_AHEAD: Duration = Duration::from_hours(24);
 /// Lines with content that decide on the shape.
 const SNIFF_ENTRIES: usize = 200;
 /// Lines looked at for them, comments included.

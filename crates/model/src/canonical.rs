@@ -264,7 +264,7 @@ fn asn(text: &str) -> Result<Text, CanonicalError> {
         |digits: &str| -> Option<u32> { if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) { None } else { digits.parse().ok() } };
     let value = match bare.split_once('.') {
         Some((high, low)) => {
-            let half = |digits: &str| number(digits).filter(|&half| half <= u32::from(u16::MAX));
+            let half = |digits: &str| number(digits).filter(|&half| u16::try_from(half).is_ok());
             half(high).zip(half(low)).map(|(high, low)| (high << 16) | low)
         }
         None => number(bare),

@@ -200,6 +200,11 @@ impl Store {
         let merge = maintenance.clone();
         let mut threads = vec![spawn("views-flush", move || keep.flush_all(&flush_jobs))?, spawn("views-merge", move || merge.merge_all())?];
         applying.replay_tail(&apply_jobs)?;
+        // Values whose rows were being made anew when the checkpoint was taken are still left out: their rows are stale.
+        let stale = views.observables.withheld();
+        if !stale.is_empty() {
+            applying.make_anew(stale, &mut None);
+        }
         live.moved_to(views.position());
         applying.publish = true;
         threads.push(spawn("views-apply", move || applying.run(&apply_jobs))?);
@@ -619,9 +624,16 @@ impl Applying {
     fn withdraw_part(&self, place: &Place, part: &Part, first: Seq, last: Seq, keys: &mut HashSet<u128>) {
         let views = &self.applier.views;
         let prepared = &part.prepared;
+        let mut references = prepared.references.iter().peekable();
         for (row, event) in prepared.events.iter().enumerate() {
             let seq = Seq(place.header.first_seq.0 + u64::from(part.submission.start) + row as u64);
-            if seq < first || seq > last || !views.counts(seq) {
+            let chosen = seq >= first && seq <= last && views.counts(seq);
+            while let Some(reference) = references.next_if(|reference| reference.event as usize == row) {
+                if chosen {
+                    keys.insert(reference.key);
+                }
+            }
+            if !chosen {
                 continue;
             }
             views.withdrawn.write().insert(seq.0);
@@ -630,7 +642,6 @@ impl Applying {
                 let sector = (key.sector as usize).checked_sub(1).and_then(|at| prepared.strings.get(at)).map_or(0, |text| views.strings.write().intern(text));
                 views.tallies.write().subtract(TallyKey { sector, ..*key }, u64::from(event.count));
             }
-            keys.extend(prepared.references.iter().filter(|reference| reference.event as usize == row).map(|reference| reference.key));
         }
     }
 

@@ -15,5 +15,5 @@ mod verify;
 pub mod views;
 
 pub use engine::{Batch, BatchResult, Options, Store, StoreError};
-pub use verify::{Report, verify};
 pub use live::{Follower, Live, LiveFrame};
+pub use verify::{Report, verify};

@@ -4,8 +4,8 @@
 //! Invariant: nothing is changed but an unfinished write at the ledger's end, which opening cuts.
 
 use crate::ledger::{Body, Kind, Ledger, columns};
-use crate::views::strings::Class;
 use crate::views::checkpoint;
+use crate::views::strings::Class;
 use crate::views::tallies::Tally;
 use crate::views::{Row, Views};
 use crate::{Options, Store, StoreError};
@@ -78,8 +78,9 @@ fn check_ledger(folder: &Path, report: &mut Report) -> Result<(), StoreError> {
             Err(error) => report.problems.push(format!("{name}: {error}")),
             Ok(frame) if header.kind == Kind::Events => {
                 report.events += u64::from(header.rows);
-                let decoded = columns::split_filter(frame.body())
-                    .and_then(|(_, body)| Body::open(header.rows, body)?.events(frame.vault()).map(|reader| (0..header.rows as usize).all(|row| reader.event(row).is_some())));
+                let decoded = columns::split_filter(frame.body()).and_then(|(_, body)| {
+                    Body::open(header.rows, body)?.events(frame.vault()).map(|reader| (0..header.rows as usize).all(|row| reader.event(row).is_some()))
+                });
                 let rows: u32 = frame.submissions().iter().map(|submission| submission.rows).sum();
                 if decoded != Some(true) || rows != header.rows {
                     report.problems.push(format!("{name}: its events cannot be read"));

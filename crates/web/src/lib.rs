@@ -8,7 +8,6 @@
 
 // The description of the interface is one large literal per schema.
 #![recursion_limit = "256"]
-#![expect(clippy::unused_async, reason = "handlers are async functions, also where nothing is waited for")]
 
 mod api;
 pub mod auth;

@@ -45,10 +45,7 @@ impl AppState {
         F: FnOnce(&Hub) -> Result<T, HubError> + Send + 'static,
     {
         let overloaded = || Problem::from(HubError::Overloaded { retry_after: 1 });
-        let permit = match tokio::time::timeout(limits::READ_WAIT, Arc::clone(&self.reads).acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => return Err(overloaded()),
-        };
+        let Ok(Ok(permit)) = tokio::time::timeout(limits::READ_WAIT, Arc::clone(&self.reads).acquire_owned()).await else { return Err(overloaded()) };
         let hub = Arc::clone(&self.hub);
         let task = tokio::task::spawn_blocking(move || {
             let answer = work(&hub);

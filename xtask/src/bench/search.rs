@@ -16,6 +16,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let hub = Hub::start(&arguments.memory, arguments.connections)?;
     let load = Load { first: 0, events: arguments.events, batch: arguments.batch, connections: arguments.connections };
     feed(&hub, Generator::ending_now(arguments.events, DAYS), load)?;
+    #[expect(clippy::disallowed_methods, reason = "the load is made for now")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let week = now.saturating_sub(7 * 86_400);
     let filters = [

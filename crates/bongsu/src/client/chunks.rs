@@ -261,7 +261,7 @@ fn prelude(format: Format, first: &[u8]) -> &[u8] {
         let rest = first.get(end..).unwrap_or_default();
         let text = rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest);
         let comment = text.first().is_some_and(|&byte| matches!(byte, b'#' | b'\n' | b'\r'));
-        if !comment && !(format == Format::Csv && names_come_first(first, text)) {
+        if !(comment || format == Format::Csv && names_come_first(first, text)) {
             break;
         }
         // Comments end with their line, whatever quotes they hold.

@@ -13,7 +13,7 @@ use model::{Category, Event, ObservableType, Origin, Role, Text, Timestamp, Tlp}
 use std::time::Duration;
 
 /// How far ahead of the hub's time an event may lie.
-const AHEAD: Duration = Duration::from_secs(86_400);
+const AHEAD: Duration = Duration::from_hours(24);
 /// Characters of a comment kept as note; the original keeps the rest.
 const MAX_NOTE: usize = 4096;
 /// MISP's distribution "your organisation only".

@@ -57,19 +57,18 @@ impl RowScan {
                     }
                     None => at = new.len(),
                 },
-                RowState::CellStart | RowState::Plain | RowState::AfterQuote => match memchr::memchr3(self.delimiter, b'\n', b'\r', rest) {
-                    Some(end) => {
+                RowState::CellStart | RowState::Plain | RowState::AfterQuote => {
+                    if let Some(end) = memchr::memchr3(self.delimiter, b'\n', b'\r', rest) {
                         at += end + 1;
                         self.state = if rest.get(end) == Some(&b'\r') { RowState::AfterReturn } else { RowState::CellStart };
                         if rest.get(end) == Some(&b'\n') {
                             last = Some(at);
                         }
-                    }
-                    None => {
+                    } else {
                         at = new.len();
                         self.state = RowState::Plain;
                     }
-                },
+                }
             }
         }
         last

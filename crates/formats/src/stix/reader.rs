@@ -22,7 +22,7 @@ use std::time::Duration;
 /// Values taken through references in one document: a few objects that refer to each other may not make a flood.
 const MAX_REFERENCED: usize = 4_000_000;
 /// How far ahead of the hub's time an event may lie.
-const AHEAD: Duration = Duration::from_secs(86_400);
+const AHEAD: Duration = Duration::from_hours(24);
 /// Reasons named together.
 const MAX_REASONS: usize = 3;
 
@@ -164,13 +164,12 @@ impl<'a> Reader<'a> {
         if self.remaining == 0 {
             return Err(too_many());
         }
-        let indicated = match self.sighted.get(&of) {
-            Some(known) => known.clone(),
-            None => {
-                let fresh = self.sighted_indicator(&of);
-                self.sighted.insert(of, fresh.clone());
-                fresh
-            }
+        let indicated = if let Some(known) = self.sighted.get(&of) {
+            known.clone()
+        } else {
+            let fresh = self.sighted_indicator(&of);
+            self.sighted.insert(of, fresh.clone());
+            fresh
         };
         let indicated = indicated.map_err(|reason| format!("sighting of an indicator that is not taken: {reason}"))?;
         spend(&mut self.remaining, indicated.observables.len())?;

@@ -116,17 +116,16 @@ impl<'a> Lexer<'a> {
         loop {
             let mut chars = rest.chars();
             match chars.next() {
-                Some('\'') if path.ends_with(['.', ':']) => match quoted('\'', chars.as_str()) {
-                    Some((key, after)) => {
+                Some('\'') if path.ends_with(['.', ':']) => {
+                    if let Some((key, after)) = quoted('\'', chars.as_str()) {
                         path.push_str(&key);
                         rest = after;
-                    }
-                    None => {
+                    } else {
                         self.broken = true;
                         rest = "";
                         break;
                     }
-                },
+                }
                 Some('[') => {
                     let Some((index, after)) = index(chars.as_str()) else { break };
                     if let Some(key) = index.strip_prefix('\'').and_then(|key| key.strip_suffix('\'')) {

@@ -93,7 +93,7 @@ impl Members {
             return Err(HubError::Conflict { given: version, current: organisation.version });
         }
         let own_administrator = actor.role == KeyRole::MemberAdmin && actor.organisation.id == id;
-        if !actor.is_coordinator() && !(own_administrator && patch.is_members_own()) {
+        if !(actor.is_coordinator() || own_administrator && patch.is_members_own()) {
             return Err(HubError::Forbidden("only the coordinator may change this; a member's administrator sets named, default_tlp and default_pap"));
         }
         let reason = reason_text("/reason", reason, false)?;

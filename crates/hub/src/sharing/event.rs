@@ -108,9 +108,9 @@ impl Hub {
         for (first, last) in batch.runs {
             let (merged, withdrawn) = (views.merged.read(), views.withdrawn.read());
             let count = last.0 - first.0 + 1;
-            let merged_here = merged.range_cardinality(first.0..last.0 + 1);
+            let merged_here = merged.range_cardinality(first.0..=last.0);
             answer.merged += merged_here;
-            answer.withdrawn += withdrawn.range_cardinality(first.0..last.0 + 1);
+            answer.withdrawn += withdrawn.range_cardinality(first.0..=last.0);
             answer.accepted += count - merged_here;
             drop((merged, withdrawn));
             for seq in (first.0..=last.0).map(Seq) {

@@ -105,7 +105,7 @@ fn is_plain_port(digits: &[u8], default_port: u32) -> bool {
         return false;
     }
     let port = digits.iter().fold(0_u32, |port, digit| port * 10 + u32::from(digit - b'0'));
-    port <= u32::from(u16::MAX) && port != default_port
+    u16::try_from(port).is_ok() && port != default_port
 }
 
 /// Nothing, or a path from its slash on, with a query perhaps. Segments that begin with a dot, or with `%` that may stand for one, may move others.

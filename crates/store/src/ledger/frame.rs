@@ -265,25 +265,23 @@ impl Submission {
 
     /// Reads a table; `None` where it is broken.
     pub fn read_all(bytes: &[u8]) -> Option<Vec<Self>> {
-        if bytes.len() % SUBMISSION != 0 {
+        if !bytes.len().is_multiple_of(SUBMISSION) {
             return None;
         }
         bytes.chunks_exact(SUBMISSION).map(Self::read).collect()
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; SUBMISSION] = bytes.try_into().ok()?;
-        let four = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
-        let eight = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
-        let key = u128::from_le_bytes(std::array::from_fn(|index| bytes[12 + index]));
+        let mut reader = crate::codec::Reader::new(bytes);
+        let (org, nonce, key) = (OrgNo(reader.u32()?), reader.u64()?, u128::from_le_bytes(reader.array()?));
         Some(Self {
-            org: OrgNo(four(0)),
-            nonce: eight(4),
+            org,
+            nonce,
             idempotency: (key != 0).then_some(key),
-            first_ordinal: eight(28),
-            start: four(36),
-            rows: four(40),
-            last: bytes[44] == 1,
+            first_ordinal: reader.u64()?,
+            start: reader.u32()?,
+            rows: reader.u32()?,
+            last: reader.u8()? == 1,
         })
     }
 }

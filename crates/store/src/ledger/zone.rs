@@ -56,7 +56,7 @@ impl Zone {
 
     /// Reads what [`Zone::to_bytes`] wrote.
     pub fn from_bytes(bytes: [u8; 29]) -> Self {
-        let eight = |at: usize| -> [u8; 8] { std::array::from_fn(|index| bytes[at + index]) };
+        let eight = |at: usize| -> [u8; 8] { std::array::from_fn(|index| bytes.get(at + index).copied().unwrap_or(0)) };
         Self {
             time_min: Timestamp::from_micros(i64::from_le_bytes(eight(0))),
             time_max: Timestamp::from_micros(i64::from_le_bytes(eight(8))),

@@ -66,9 +66,12 @@ impl Snapshot {
             // Writing into memory cannot fail.
             drop(set.serialize_into(&mut state));
         }
-        let disputed = views.disputed.read();
-        put_u64(&mut state, disputed.len() as u64);
-        disputed.iter().for_each(|key| state.extend_from_slice(&key.to_le_bytes()));
+        for keys in [views.disputed.read().clone(), views.observables.withheld()] {
+            put_u64(&mut state, keys.len() as u64);
+            for key in keys {
+                state.extend_from_slice(&key.to_le_bytes());
+            }
+        }
         put_u64(&mut state, views.events.load(Ordering::Relaxed));
         Self { position, chain: hex(&chain), state }
     }
@@ -97,7 +100,12 @@ impl Snapshot {
 
 /// Hexadecimal text of bytes.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        use std::fmt::Write as _;
+        // Writing into memory cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Writes a file under a temporary name, syncs it and renames it.
@@ -167,10 +175,9 @@ fn read_state(state: &[u8], keys: &Keys, observables: Observables, position: Seq
         RoaringTreemap::deserialize_from(reader.bytes(length)?).ok()
     };
     let (merged, withdrawn) = (set()?, set()?);
-    let mut disputed = hashbrown::HashSet::new();
-    for _ in 0..reader.u64()? {
-        disputed.insert(u128::from_le_bytes(reader.array()?));
-    }
+    let mut read_keys = || (0..reader.u64()?).map(|_| reader.array().map(u128::from_le_bytes)).collect::<Option<hashbrown::HashSet<_>>>();
+    let (disputed, withheld) = (read_keys()?, read_keys()?);
+    observables.withhold(withheld);
     let events = reader.u64()?;
     Some(Views {
         keys: keys.clone(),

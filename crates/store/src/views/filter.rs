@@ -61,7 +61,7 @@ impl Filter {
 
     /// A filter from its bytes; `None` where their number does not fit.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() || bytes.len() % (WORDS * 8) != 0 {
+        if bytes.is_empty() || !bytes.len().is_multiple_of(WORDS * 8) {
             return None;
         }
         let words = bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok().map(u64::from_le_bytes)).collect();

@@ -72,6 +72,11 @@ impl Observables {
         self.withheld.write().extend(keys);
     }
 
+    /// The keys that are left out of answers now.
+    pub fn withheld(&self) -> HashSet<u128> {
+        self.withheld.read().clone()
+    }
+
     /// Replaces all that is known of a key and lets it be answered again.
     pub fn replace(&self, key: u128, rows: &[Row]) {
         self.active().replace(key, rows);
