@@ -9,7 +9,6 @@ use crate::live::{Live, LiveFrame};
 use crate::maintenance::{Flush, Maintenance};
 use crate::recompute;
 use crate::views::checkpoint::{self, Snapshot};
-use crate::views::run::Run;
 use crate::views::seen::Seen;
 use crate::views::tallies::TallyKey;
 use crate::views::{Applied, Applier, Days, Keys, Part, Prepared, Row, Views, replay};
@@ -108,7 +107,7 @@ type Replies = Vec<(Submission, oneshot::Sender<Result<BatchResult, StoreError>>
 enum Job {
     Batch(Batch),
     Control(Control, oneshot::Sender<Result<Seq, StoreError>>),
-    Amend(Control, Batch),
+    Amend(Control, Batch, oneshot::Sender<Result<Seq, StoreError>>),
     Erase(Erasing),
     Stop,
 }
@@ -128,7 +127,6 @@ struct Erasing {
 pub(crate) enum ApplyJob {
     Frame { place: Place, parts: Vec<Part>, replies: Replies },
     Control { place: Place, control: Control, reply: Option<oneshot::Sender<Result<Seq, StoreError>>> },
-    SeenInstalled(Vec<Arc<Run>>, bool),
     Recomputed(Anew, HashMap<u128, Vec<Row>>),
     Checkpoint(oneshot::Sender<()>),
     Stop,
@@ -178,7 +176,7 @@ impl Store {
         let views = Arc::new(views);
         let (apply, apply_jobs) = crossbeam_channel::bounded(APPLY_QUEUE);
         let (flushes, flush_jobs) = crossbeam_channel::bounded(1);
-        let maintenance = Maintenance::new(views_folder, views.clone(), seen.runs(), apply.clone());
+        let maintenance = Maintenance::new(views_folder, views.clone(), seen.settled.clone());
         let stalled = Arc::new(AtomicBool::new(false));
         let live = Arc::new(Live::new(views.position()));
         let mut applying = Applying {
@@ -192,6 +190,7 @@ impl Store {
             chain: [0; 32],
             newest: Timestamp::MIN,
             stalled: stalled.clone(),
+            stop: maintenance.stop_flag(),
             publish: false,
             next_anew: 0,
             anew: HashMap::new(),
@@ -209,7 +208,7 @@ impl Store {
         applying.publish = true;
         threads.push(spawn("views-apply", move || applying.run(&apply_jobs))?);
         let (writer, writer_jobs) = mpsc::channel(WRITER_QUEUE);
-        let writing = Writing { writer: Writer::new(ledger.clone())?, apply: apply.clone(), now: options.now.clone() };
+        let writing = Writing { writer: Writer::new(ledger.clone())?, apply: apply.clone(), now: options.now.clone(), refused: HashSet::new() };
         threads.push(spawn("ledger-writer", move || writing.run(writer_jobs))?);
         let store = Self { ledger, views, live, writer, apply, maintenance, threads: parking_lot::Mutex::new(threads), stalled };
         Ok((Arc::new(store), report))
@@ -236,12 +235,14 @@ impl Store {
         answer.await.map_err(|_| StoreError::Stopped)?
     }
 
-    /// Writes a corrected event and the entry that lets it replace another, with one sync.
+    /// Writes a corrected event and the entry that lets it replace another, with one sync, and waits until both are applied.
     ///
     /// # Errors
-    /// [`StoreError::Stopped`] while stopping; the batch's own channel has the rest.
-    pub async fn amend(&self, control: Control, batch: Batch) -> Result<(), StoreError> {
-        self.writer.send(Job::Amend(control, batch)).await.map_err(|_| StoreError::Stopped)
+    /// [`StoreError`]; nothing was written then. The batch's own channel has what became of it.
+    pub async fn amend(&self, control: Control, batch: Batch) -> Result<Seq, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.writer.send(Job::Amend(control, batch, reply)).await.map_err(|_| StoreError::Stopped)?;
+        answer.await.map_err(|_| StoreError::Stopped)?
     }
 
     /// Destroys a value wherever it plays another part than the attacker's, and every text that holds it, in every file but the records.
@@ -267,7 +268,9 @@ impl Store {
     /// Writes the recent part and a checkpoint.
     pub async fn checkpoint(&self) {
         let (reply, answer) = oneshot::channel();
-        if self.apply.send(ApplyJob::Checkpoint(reply)).is_ok() {
+        let apply = self.apply.clone();
+        // The queue may be full, and waiting for it must not hold up other tasks.
+        if tokio::task::spawn_blocking(move || apply.send(ApplyJob::Checkpoint(reply)).is_ok()).await.unwrap_or(false) {
             drop(answer.await);
         }
     }
@@ -309,7 +312,12 @@ struct Writing {
     writer: Writer,
     apply: crossbeam_channel::Sender<ApplyJob>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Requests a part of which was refused: what follows of them is refused too, so that a part taken means every part before it was.
+    refused: HashSet<u64>,
 }
+
+/// Refused requests remembered at the most; a request is over long before as many more were refused.
+const MAX_REFUSED: usize = 65_536;
 
 /// A frame of the group being written, with what is needed after the sync.
 enum Planned {
@@ -332,6 +340,7 @@ impl Writing {
                         self.write(std::mem::take(&mut group));
                         self.erase(erasing, &mut group);
                     }
+                    Job::Batch(batch) if self.refused.contains(&batch.submission.nonce) => drop(batch.reply.send(Err(StoreError::DiskFull))),
                     job => group.add(job),
                 }
                 next = if group.is_full() { None } else { jobs.try_recv().ok() };
@@ -377,6 +386,14 @@ impl Writing {
             Err(error) => {
                 tracing::error!(%error, "the ledger refused a write");
                 let refused = || refusal(&error);
+                if self.refused.len() > MAX_REFUSED {
+                    self.refused.clear();
+                }
+                for planned in &group.planned {
+                    if let Planned::Events { parts, .. } = planned {
+                        self.refused.extend(parts.iter().map(|part| part.submission.nonce));
+                    }
+                }
                 for planned in group.planned {
                     match planned {
                         Planned::Events { replies, .. } => replies.into_iter().for_each(|(_, reply)| drop(reply.send(Err(refused())))),
@@ -415,9 +432,10 @@ impl Group {
         match job {
             Job::Batch(batch) => self.add_batch(batch),
             Job::Control(control, reply) => self.add_control(control, Some(reply)),
-            Job::Amend(control, batch) => {
-                self.add_control(control, None);
+            Job::Amend(control, batch, reply) => {
+                // The corrected event first: a torn write must not take the old one away alone.
                 self.add_batch(batch);
+                self.add_control(control, Some(reply));
             }
             // The writer does these itself.
             Job::Erase(_) | Job::Stop => {}
@@ -480,6 +498,7 @@ struct Applying {
     chain: [u8; 32],
     newest: Timestamp,
     stalled: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     publish: bool,
     /// Number of the next job that makes aggregates anew, and of the latest one of each key.
     next_anew: u64,
@@ -502,7 +521,6 @@ impl Applying {
         match job {
             ApplyJob::Frame { place, parts, replies } => self.frame(&place, parts, replies),
             ApplyJob::Control { place, control, reply } => self.control(&place, &control, reply),
-            ApplyJob::SeenInstalled(runs, frozen_written) => self.applier.seen.install(runs, frozen_written),
             ApplyJob::Recomputed(anew, rows) => self.recomputed(anew, rows),
             ApplyJob::Checkpoint(reply) => {
                 self.freeze();
@@ -518,11 +536,11 @@ impl Applying {
         self.moved_to(place);
         for ((submission, reply), result) in replies.into_iter().zip(results) {
             let first = Seq(place.header.first_seq.0 + u64::from(submission.start));
-            let answer = result.map_err(StoreError::View).map(|applied| BatchResult {
+            let answer = Ok(BatchResult {
                 first_seq: first,
                 last_seq: Seq(first.0 + u64::from(submission.rows.saturating_sub(1))),
                 received: place.header.received_at(submission.start),
-                applied,
+                applied: result,
             });
             drop(reply.send(answer));
         }
@@ -576,16 +594,25 @@ impl Applying {
         let views = self.applier.views.clone();
         let mut keys = HashSet::new();
         let mut days = (self.options.days)();
-        for &(first, last) in ranges {
-            let from = self.ledger.index_of(first);
-            for place in self.ledger.places(from..self.ledger.index_of(last) + 1) {
-                if place.header.kind == Kind::Control {
-                    continue;
-                }
-                let Ok(frame) = self.ledger.read(&place) else { continue };
-                for part in replay(&frame, &views.keys, days.as_mut()).unwrap_or_default() {
-                    self.withdraw_part(&place, &part, first, last, &mut keys);
-                }
+        let mut ranges = ranges.to_vec();
+        ranges.sort_unstable();
+        let (Some(&(first, _)), Some(last)) = (ranges.first(), ranges.iter().map(|range| range.1).max()) else { return };
+        // Each block is read once, however many of its rows are withdrawn.
+        for place in self.ledger.places(self.ledger.index_of(first)..self.ledger.index_of(last) + 1) {
+            let touched = |range: &(Seq, Seq)| range.0 < place.header.end() && range.1 >= place.header.first_seq;
+            let here: Vec<(Seq, Seq)> = ranges.iter().copied().filter(touched).collect();
+            if place.header.kind == Kind::Control || here.is_empty() {
+                continue;
+            }
+            let mut frame = self.ledger.read(&place);
+            while let Err(error) = &frame {
+                tracing::error!(%error, "a block to withdraw from cannot be read, trying again");
+                std::thread::sleep(Duration::from_secs(1));
+                frame = self.ledger.read(&place);
+            }
+            let Ok(frame) = frame else { continue };
+            for part in replay(&frame, &views.keys, days.as_mut()).unwrap_or_default() {
+                self.withdraw_part(&place, &part, &here, &mut keys);
             }
         }
         if !keys.is_empty() {
@@ -621,13 +648,14 @@ impl Applying {
         }
     }
 
-    fn withdraw_part(&self, place: &Place, part: &Part, first: Seq, last: Seq, keys: &mut HashSet<u128>) {
+    fn withdraw_part(&self, place: &Place, part: &Part, ranges: &[(Seq, Seq)], keys: &mut HashSet<u128>) {
         let views = &self.applier.views;
         let prepared = &part.prepared;
         let mut references = prepared.references.iter().peekable();
         for (row, event) in prepared.events.iter().enumerate() {
             let seq = Seq(place.header.first_seq.0 + u64::from(part.submission.start) + row as u64);
-            let chosen = seq >= first && seq <= last && views.counts(seq);
+            let range = ranges.partition_point(|range| range.0 <= seq).checked_sub(1).and_then(|at| ranges.get(at));
+            let chosen = range.is_some_and(|range| seq <= range.1) && views.counts(seq);
             while let Some(reference) = references.next_if(|reference| reference.event as usize == row) {
                 if chosen {
                     keys.insert(reference.key);
@@ -693,6 +721,10 @@ impl Applying {
             waited += STEP;
             if waited > Duration::from_secs(2) {
                 self.stalled.store(true, Ordering::Relaxed);
+            }
+            // What is not in a checkpoint is replayed at the next start.
+            if self.stop.load(Ordering::Relaxed) {
+                return;
             }
         }
         self.stalled.store(false, Ordering::Relaxed);

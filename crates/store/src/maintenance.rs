@@ -3,11 +3,10 @@
 //! Invariant: nothing here is needed for an answer or for durability; a failure (a full disk) is tried again and holds nothing up but the
 //! next freeze.
 
-use crate::engine::ApplyJob;
 use crate::views::checkpoint::Snapshot;
 use crate::views::row::Row;
 use crate::views::run::{Record, Run};
-use crate::views::seen::{self, Mark, Marks};
+use crate::views::seen::{self, Mark, Marks, Settled};
 use crate::views::{ID_WINDOW, Views, observables};
 use model::Timestamp;
 use parking_lot::Mutex;
@@ -29,6 +28,13 @@ pub(crate) struct Flush {
     pub(crate) newest: Timestamp,
 }
 
+/// Runs of a freeze that are on disk already.
+#[derive(Default)]
+struct Written {
+    rows: Option<Arc<Run>>,
+    marks: Option<Arc<Run>>,
+}
+
 /// Runs and the snapshot that the last checkpoint named.
 struct Named {
     observables: Vec<Arc<Run>>,
@@ -43,12 +49,13 @@ pub(crate) struct Maintenance {
     views: Arc<Views>,
     named: Mutex<Named>,
     counter: AtomicU64,
-    stop: AtomicBool,
-    apply: crossbeam_channel::Sender<ApplyJob>,
+    stop: Arc<AtomicBool>,
+    settled: Arc<Settled>,
 }
 
 impl Maintenance {
-    pub(crate) fn new(folder: PathBuf, views: Arc<Views>, seen: Vec<Arc<Run>>, apply: crossbeam_channel::Sender<ApplyJob>) -> Arc<Self> {
+    pub(crate) fn new(folder: PathBuf, views: Arc<Views>, settled: Arc<Settled>) -> Arc<Self> {
+        let seen = settled.runs();
         let observables = views.observables.runs().as_ref().clone();
         let counter = observables.iter().chain(&seen).filter_map(|run| number_of(run.path())).max().unwrap_or(0) + 1;
         Arc::new(Self {
@@ -56,14 +63,19 @@ impl Maintenance {
             views,
             named: Mutex::new(Named { observables, seen, snapshot: None, newest: Timestamp::MIN }),
             counter: AtomicU64::new(counter),
-            stop: AtomicBool::new(false),
-            apply,
+            stop: Arc::new(AtomicBool::new(false)),
+            settled,
         })
     }
 
     /// Ends both threads after what they are at.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Set when both threads are to end.
+    pub(crate) fn stop_flag(&self) -> Arc<AtomicBool> {
+        self.stop.clone()
     }
 
     fn stopping(&self) -> bool {
@@ -77,36 +89,38 @@ impl Maintenance {
     /// Writes freezes as they come; ends when the channel closes.
     pub(crate) fn flush_all(&self, flushes: &crossbeam_channel::Receiver<Flush>) {
         for flush in flushes {
-            let mut written = self.flush(&flush);
-            while let Err(error) = &written {
+            let started = std::time::Instant::now();
+            let mut written = Written::default();
+            while let Err(error) = self.flush(&flush, &mut written) {
                 tracing::warn!(%error, "a part of the views cannot be written, trying again");
                 if self.stopping() {
                     return;
                 }
                 std::thread::sleep(RETRY);
-                written = self.flush(&flush);
             }
+            metrics::histogram!("bongsu_checkpoint_seconds").record(started.elapsed().as_secs_f64());
         }
     }
 
-    fn flush(&self, flush: &Flush) -> std::io::Result<()> {
-        let started = std::time::Instant::now();
-        let rows = (flush.frozen.rows() > 0).then(|| observables::write_frozen(&flush.frozen, &self.path("observables"))).transpose()?;
-        let marks = (!flush.marks.is_empty()).then(|| seen::write_frozen(&flush.marks, &self.path("seen"))).transpose()?;
+    /// Writes one freeze; what was written before a failure is not written again.
+    fn flush(&self, flush: &Flush, written: &mut Written) -> std::io::Result<()> {
+        if written.rows.is_none() && flush.frozen.rows() > 0 {
+            written.rows = Some(Arc::new(observables::write_frozen(&flush.frozen, &self.path("observables"))?));
+        }
+        if written.marks.is_none() && !flush.marks.is_empty() {
+            written.marks = Some(Arc::new(seen::write_frozen(&flush.marks, &self.path("seen"))?));
+        }
         let mut named = self.named.lock();
-        if let Some(run) = rows {
-            named.observables.insert(0, Arc::new(run));
-        }
-        if let Some(run) = marks {
-            named.seen.insert(0, Arc::new(run));
-        }
+        let observables: Vec<_> = written.rows.iter().chain(&named.observables).cloned().collect();
+        let seen: Vec<_> = written.marks.iter().chain(&named.seen).cloned().collect();
+        flush.snapshot.write(&self.folder, &observables, &seen)?;
         named.newest = flush.newest;
-        flush.snapshot.write(&self.folder, &named.observables, &named.seen)?;
         named.snapshot = Some(flush.snapshot.clone());
-        self.views.observables.install(named.observables.clone(), true);
-        // The apply thread may be gone already when the hub stops.
-        drop(self.apply.send(ApplyJob::SeenInstalled(named.seen.clone(), true)));
-        metrics::histogram!("bongsu_checkpoint_seconds").record(started.elapsed().as_secs_f64());
+        // The marks first: once the rows are in place the next part may be frozen.
+        self.settled.install(seen.clone(), true);
+        self.views.observables.install(observables.clone(), true);
+        named.observables = observables;
+        named.seen = seen;
         Ok(())
     }
 
@@ -165,7 +179,7 @@ impl Maintenance {
         if is_rows {
             self.views.observables.install(named.observables.clone(), false);
         } else {
-            drop(self.apply.send(ApplyJob::SeenInstalled(named.seen.clone(), false)));
+            self.settled.install(named.seen.clone(), false);
         }
         if named.snapshot.is_some() {
             for input in inputs {

@@ -20,7 +20,7 @@ pub(crate) fn rows_of(
     keys: &HashSet<u128>,
     days: &mut dyn Days,
 ) -> Result<HashMap<u128, Vec<Row>>, crate::ledger::LedgerError> {
-    let mut found: HashMap<u128, Vec<Row>> = HashMap::new();
+    let mut found: HashMap<(u128, u32), Row> = HashMap::new();
     for place in places {
         if place.header.kind == Kind::Control {
             continue;
@@ -35,10 +35,14 @@ pub(crate) fn rows_of(
             collect(views, place.header.first_seq, &part, keys, &mut found);
         }
     }
-    Ok(found)
+    let mut rows: HashMap<u128, Vec<Row>> = HashMap::new();
+    for ((key, _), row) in found {
+        rows.entry(key).or_default().push(row);
+    }
+    Ok(rows)
 }
 
-fn collect(views: &Views, first_seq: Seq, part: &Part, keys: &HashSet<u128>, found: &mut HashMap<u128, Vec<Row>>) {
+fn collect(views: &Views, first_seq: Seq, part: &Part, keys: &HashSet<u128>, found: &mut HashMap<(u128, u32), Row>) {
     let prepared = &part.prepared;
     for reference in &prepared.references {
         if !keys.contains(&reference.key) {
@@ -67,10 +71,6 @@ fn collect(views: &Views, first_seq: Seq, part: &Part, keys: &HashSet<u128>, fou
             expires: reference.expires,
             confidence: event.confidence.map_or(0, |confidence| confidence + 1),
         };
-        let rows = found.entry(reference.key).or_default();
-        match rows.iter_mut().find(|mine| mine.class == class) {
-            Some(mine) => mine.merge(&row),
-            None => rows.push(row),
-        }
+        found.entry((row.key, row.class)).and_modify(|mine| mine.merge(&row)).or_insert(row);
     }
 }

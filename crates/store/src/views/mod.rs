@@ -143,15 +143,12 @@ pub struct Applier {
 
 impl Applier {
     /// Takes one request's part of a frame in.
-    ///
-    /// # Errors
-    /// An I/O error of a run of marks.
-    pub fn apply(&mut self, header: &Header, part: &Part) -> std::io::Result<Applied> {
+    pub fn apply(&mut self, header: &Header, part: &Part) -> Applied {
         let Part { submission, prepared } = part;
         let (classes, texts) = self.views.intern(prepared);
         let active = self.views.observables.active();
         let taken = match submission.idempotency {
-            Some(key) => self.seen.get(key)?.map_or(0, |(received, taken)| if header.received.minus(ID_WINDOW) > received { 0 } else { taken }),
+            Some(key) => self.seen.get(key).map_or(0, |(received, taken)| if header.received.minus(ID_WINDOW) > received { 0 } else { taken }),
             None => 0,
         };
         let mut counted = vec![(0_u64, 0_u64); prepared.tally_keys.len()];
@@ -162,7 +159,7 @@ impl Applier {
             let place = submission.start + row as u32;
             let seq = Seq(header.first_seq.0 + u64::from(place));
             let ordinal = submission.first_ordinal + row as u64;
-            if self.came_before(header, place, submission, prepared, row, event, ordinal < taken)? {
+            if self.came_before(header, place, submission, prepared, row, event, ordinal < taken) {
                 while references.next_if(|reference| reference.event == row as u32).is_some() {}
                 merged.push(seq.0);
                 applied.merged += 1;
@@ -194,7 +191,8 @@ impl Applier {
         }
         if let Some(key) = submission.idempotency {
             let reached = submission.first_ordinal + u64::from(submission.rows);
-            if reached > taken {
+            // A gap means that a part before was refused: what comes after it is not covered.
+            if submission.first_ordinal <= taken && reached > taken {
                 self.seen.set(key, header.received, reached);
             }
         }
@@ -206,37 +204,28 @@ impl Applier {
             }
         }
         self.views.events.fetch_add(applied.accepted, Ordering::Relaxed);
-        Ok(applied)
+        applied
     }
 
     /// Decides whether an event had come before; remembers it where it had not. An event's own id wins over the request's key.
     #[expect(clippy::too_many_arguments, reason = "one decision, all its facts")]
-    fn came_before(
-        &mut self,
-        header: &Header,
-        place: u32,
-        submission: &Submission,
-        prepared: &Prepared,
-        row: usize,
-        event: &Event,
-        covered: bool,
-    ) -> std::io::Result<bool> {
+    fn came_before(&mut self, header: &Header, place: u32, submission: &Submission, prepared: &Prepared, row: usize, event: &Event, covered: bool) -> bool {
         let received = header.received_at(place);
         let (key, window) = match prepared.ids.get(row) {
             Some(&id) if id != 0 => (id, ID_WINDOW),
-            _ if covered => return Ok(true),
+            _ if covered => return true,
             _ if event.timeless => {
                 let start = prepared.references.partition_point(|reference| (reference.event as usize) < row);
                 let keys = prepared.references.iter().skip(start).take_while(|reference| reference.event as usize == row).map(|reference| reference.key);
                 (self.views.keys.list_entry(submission.org, event.category, keys), LIST_WINDOW)
             }
-            _ => return Ok(false),
+            _ => return false,
         };
-        if self.seen.get(key)?.is_some_and(|(before, _)| before >= received.minus(window)) {
-            return Ok(true);
+        if self.seen.get(key).is_some_and(|(before, _)| before >= received.minus(window)) {
+            return true;
         }
         self.seen.set(key, received, 0);
-        Ok(false)
+        false
     }
 }
 

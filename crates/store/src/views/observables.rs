@@ -6,11 +6,12 @@
 
 use super::recent::Recent;
 use super::row::{RESET, Row};
-use super::run::{Run, RunWriter, Scan};
+use super::run::{Run, RunWriter, Scan, all_read};
 use hashbrown::HashSet;
 use parking_lot::RwLock;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Every tier of the observables.
 #[derive(Debug)]
@@ -205,10 +206,11 @@ pub fn write_frozen(frozen: &Recent, path: &Path) -> std::io::Result<Run> {
 /// An I/O error.
 pub fn merge(runs: &[Arc<Run>], oldest: bool, path: &Path) -> std::io::Result<Run> {
     let mut sources: Vec<Box<dyn Iterator<Item = Row> + Send>> = Vec::new();
+    let read = Arc::new(AtomicU64::new(0));
     let mut capacity = 0;
     for run in runs {
         let scan: Scan<Row> = run.scan()?;
-        sources.push(Box::new(scan));
+        sources.push(Box::new(scan.counting(&read)));
         capacity += run.records();
     }
     let mut groups = Groups::new(sources);
@@ -221,5 +223,6 @@ pub fn merge(runs: &[Arc<Run>], oldest: bool, path: &Path) -> std::io::Result<Ru
             writer.push(row)?;
         }
     }
+    all_read(&read, capacity)?;
     writer.finish()
 }

@@ -3,18 +3,22 @@
 //! Invariant: preallocated for its limit, so that no table doubles under load. Rows of one key form a chain.
 
 use super::row::{RESET, Row};
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use parking_lot::RwLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SHARDS: usize = 64;
 const END: u32 = u32::MAX;
+/// Rows of a key that are walked before the index is asked.
+const LONG: usize = 32;
 
 #[derive(Debug)]
 struct Shard {
     heads: HashTable<u32>,
     rows: Vec<Row>,
     next: Vec<u32>,
+    /// Rows of keys with more than [`LONG`] classes, so that one value with many of them is not walked again and again.
+    long: HashMap<(u128, u32), u32>,
 }
 
 /// Rows of the events since the last run was written.
@@ -29,7 +33,9 @@ impl Recent {
     pub fn with_capacity(rows: usize) -> Self {
         // A shard may get somewhat more than its share.
         let each = rows / SHARDS + rows / SHARDS / 8 + 16;
-        let shard = || RwLock::new(Shard { heads: HashTable::with_capacity(each), rows: Vec::with_capacity(each), next: Vec::with_capacity(each) });
+        let shard = || {
+            RwLock::new(Shard { heads: HashTable::with_capacity(each), rows: Vec::with_capacity(each), next: Vec::with_capacity(each), long: HashMap::new() })
+        };
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), rows: AtomicUsize::new(0) }
     }
 
@@ -88,14 +94,31 @@ impl Shard {
     fn add(&mut self, row: &Row) -> bool {
         let mut at = self.head(row.key).unwrap_or(END);
         let head = at;
+        let mut walked = 0;
         while let Some(mine) = self.rows.get_mut(at as usize) {
             if mine.class == row.class {
                 mine.merge(row);
                 return false;
             }
+            walked += 1;
+            if walked == LONG {
+                break;
+            }
             at = self.next.get(at as usize).copied().unwrap_or(END);
         }
         let new = self.rows.len() as u32;
+        if walked == LONG {
+            if !self.long.contains_key(&(row.key, RESET - 1)) {
+                self.index_chain(row.key, head);
+            }
+            if let Some(&at) = self.long.get(&(row.key, row.class)) {
+                if let Some(mine) = self.rows.get_mut(at as usize) {
+                    mine.merge(row);
+                }
+                return false;
+            }
+            self.long.insert((row.key, row.class), new);
+        }
         self.rows.push(*row);
         if let Some(after_head) = self.next.get_mut(head as usize) {
             let second = std::mem::replace(after_head, new);
@@ -106,6 +129,16 @@ impl Shard {
             heads.insert_unique(hash(row.key), new, |&at| rows.get(at as usize).map_or(0, |row| hash(row.key)));
         }
         true
+    }
+
+    /// Puts every row of a chain into the index; a class that no row has marks the key as indexed.
+    fn index_chain(&mut self, key: u128, head: u32) {
+        let mut at = head;
+        self.long.insert((key, RESET - 1), END);
+        while let Some(row) = self.rows.get(at as usize) {
+            self.long.insert((key, row.class), at);
+            at = self.next.get(at as usize).copied().unwrap_or(END);
+        }
     }
 
     /// Empties every row of a key but keeps the chain.
@@ -136,4 +169,37 @@ impl Shard {
 /// Keys are uniform already: their low half serves as the hash.
 const fn hash(key: u128) -> u64 {
     key as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Seq, Timestamp};
+
+    #[test]
+    fn a_key_with_many_classes_has_one_row_for_each() {
+        let recent = Recent::with_capacity(1_000);
+        let row = |class: u32| Row {
+            class,
+            events: 1,
+            count: 1,
+            first_time: Timestamp::from_seconds(1),
+            last_time: Timestamp::from_seconds(1),
+            first_seq: Seq(1),
+            last_seq: Seq(1),
+            ..Row::reset(7)
+        };
+        for _ in 0..3 {
+            (1..=200).for_each(|class| recent.add(&row(class)));
+        }
+        let mut rows = Vec::new();
+        assert!(!recent.get(7, &mut rows));
+        assert_eq!(rows.len(), 200);
+        assert!(rows.iter().all(|row| row.events == 3));
+        assert_eq!(recent.rows(), 200);
+        recent.replace(7, &[row(5)]);
+        rows.clear();
+        assert!(recent.get(7, &mut rows), "older tiers are void");
+        assert_eq!(rows.len(), 1);
+    }
 }

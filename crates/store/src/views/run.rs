@@ -9,10 +9,14 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const MAGIC: [u8; 8] = *b"BGRUN\0\x01\0";
 const HEADER: u64 = 64;
 const PAGE: usize = 64;
+/// A run is synced step by step: one large sync would hold up the ledger's.
+const SYNC_EVERY: usize = 4 * 1024 * 1024;
 
 /// What a run holds.
 pub trait Record: Copy + Send + Sync + 'static {
@@ -106,7 +110,7 @@ impl Run {
     pub fn scan<R: Record>(&self) -> std::io::Result<Scan<R>> {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(HEADER))?;
-        Ok(Scan { reader: BufReader::with_capacity(1 << 18, file), left: self.records, buffer: vec![0; R::SIZE], marker: std::marker::PhantomData })
+        Ok(Scan { reader: BufReader::with_capacity(1 << 18, file), left: self.records, buffer: vec![0; R::SIZE], read: None, marker: std::marker::PhantomData })
     }
 }
 
@@ -115,7 +119,27 @@ pub struct Scan<R> {
     reader: BufReader<File>,
     left: u64,
     buffer: Vec<u8>,
+    read: Option<Arc<AtomicU64>>,
     marker: std::marker::PhantomData<R>,
+}
+
+impl<R> Scan<R> {
+    /// Counts the records read, so that an end before the end is noticed: see [`all_read`].
+    #[must_use]
+    pub fn counting(self, read: &Arc<AtomicU64>) -> Self {
+        Self { read: Some(read.clone()), ..self }
+    }
+}
+
+/// Whether as many records were read as there are; a run that could not be read to its end must not be merged.
+///
+/// # Errors
+/// `UnexpectedEof` where records are missing.
+pub fn all_read(read: &AtomicU64, records: u64) -> std::io::Result<()> {
+    if read.load(Ordering::Relaxed) == records {
+        return Ok(());
+    }
+    Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "a run could not be read to its end"))
 }
 
 impl<R: Record> Iterator for Scan<R> {
@@ -127,7 +151,11 @@ impl<R: Record> Iterator for Scan<R> {
         }
         self.left -= 1;
         self.reader.read_exact(&mut self.buffer).ok()?;
-        R::read(&self.buffer)
+        let record = R::read(&self.buffer)?;
+        if let Some(read) = &self.read {
+            read.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(record)
     }
 }
 
@@ -135,12 +163,14 @@ impl<R: Record> Iterator for Scan<R> {
 pub struct RunWriter<R> {
     path: PathBuf,
     temporary: PathBuf,
-    out: BufWriter<File>,
+    /// `None` once finished.
+    out: Option<BufWriter<File>>,
     records: u64,
     index: Vec<u64>,
     filter: Filter,
     last_key: u128,
     buffer: Vec<u8>,
+    unsynced: usize,
     marker: std::marker::PhantomData<R>,
 }
 
@@ -156,12 +186,13 @@ impl<R: Record> RunWriter<R> {
         Ok(Self {
             path: path.to_owned(),
             temporary,
-            out,
+            out: Some(out),
             records: 0,
             index: Vec::new(),
             filter: Filter::with_capacity(capacity as usize),
             last_key: 0,
             buffer: Vec::with_capacity(R::SIZE),
+            unsynced: 0,
             marker: std::marker::PhantomData,
         })
     }
@@ -185,7 +216,15 @@ impl<R: Record> RunWriter<R> {
         self.records += 1;
         self.buffer.clear();
         record.write(&mut self.buffer);
-        self.out.write_all(&self.buffer)
+        let Some(out) = &mut self.out else { return Ok(()) };
+        out.write_all(&self.buffer)?;
+        self.unsynced += R::SIZE;
+        if self.unsynced >= SYNC_EVERY {
+            self.unsynced = 0;
+            out.flush()?;
+            out.get_ref().sync_data()?;
+        }
+        Ok(())
     }
 
     /// Makes the run durable under its name and opens it.
@@ -193,22 +232,39 @@ impl<R: Record> RunWriter<R> {
     /// # Errors
     /// An I/O error.
     pub fn finish(mut self) -> std::io::Result<Run> {
-        for first in &self.index {
-            self.out.write_all(&first.to_le_bytes())?;
-        }
+        let Some(mut out) = self.out.take() else { return Err(std::io::ErrorKind::InvalidInput.into()) };
         let filter = self.filter.to_bytes();
-        self.out.write_all(&filter)?;
+        if let Err(error) = self.complete(&mut out, &filter) {
+            // A run that was not finished is of no use and takes the ledger's room.
+            drop(std::fs::remove_file(&self.temporary));
+            return Err(error);
+        }
+        std::fs::rename(&self.temporary, &self.path)?;
+        Run::open::<R>(&self.path)
+    }
+
+    fn complete(&self, out: &mut BufWriter<File>, filter: &[u8]) -> std::io::Result<()> {
+        for first in &self.index {
+            out.write_all(&first.to_le_bytes())?;
+        }
+        out.write_all(filter)?;
         let mut header = Vec::with_capacity(HEADER as usize);
         header.extend_from_slice(&MAGIC);
         header.extend_from_slice(&self.records.to_le_bytes());
         header.extend_from_slice(&(R::SIZE as u64).to_le_bytes());
         header.extend_from_slice(&(filter.len() as u64).to_le_bytes());
         header.resize(HEADER as usize, 0);
-        let mut file = self.out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(&header)?;
-        file.sync_all()?;
-        std::fs::rename(&self.temporary, &self.path)?;
-        Run::open::<R>(&self.path)
+        out.seek(SeekFrom::Start(0))?;
+        out.write_all(&header)?;
+        out.flush()?;
+        out.get_ref().sync_all()
+    }
+}
+
+impl<R> Drop for RunWriter<R> {
+    fn drop(&mut self) {
+        if self.out.is_some() {
+            drop(std::fs::remove_file(&self.temporary));
+        }
     }
 }

@@ -8,6 +8,7 @@ use model::Timestamp;
 use parking_lot::RwLock;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// One remembered key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,18 +75,61 @@ impl std::hash::Hasher for KeyHasher {
     }
 }
 
+/// The marks that no longer change. Shared with the threads that write and merge runs, so that a frozen part goes in the same instant in
+/// which its run comes.
+#[derive(Debug, Default)]
+pub struct Settled {
+    tiers: RwLock<(Option<Arc<Marks>>, Vec<Arc<Run>>)>,
+}
+
+impl Settled {
+    /// Settled marks over the runs of a checkpoint, newest first.
+    pub fn new(runs: Vec<Arc<Run>>) -> Self {
+        Self { tiers: RwLock::new((None, runs)) }
+    }
+
+    /// Puts new runs in place and, where the frozen part is among them, lets go of it.
+    pub fn install(&self, runs: Vec<Arc<Run>>, frozen_written: bool) {
+        let mut tiers = self.tiers.write();
+        tiers.1 = runs;
+        if frozen_written {
+            tiers.0 = None;
+        }
+    }
+
+    /// The runs, newest first.
+    pub fn runs(&self) -> Vec<Arc<Run>> {
+        self.tiers.read().1.clone()
+    }
+
+    fn get(&self, key: u128) -> std::io::Result<Option<(Timestamp, u64)>> {
+        let tiers = self.tiers.read();
+        if let Some(mark) = tiers.0.as_ref().and_then(|frozen| frozen.get(&key)) {
+            return Ok(Some(*mark));
+        }
+        let mut found: Vec<Mark> = Vec::new();
+        for run in &tiers.1 {
+            run.get(key, &mut found)?;
+            if let Some(mark) = found.first() {
+                return Ok(Some((mark.received, mark.taken)));
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Every tier of the marks. Written by the apply thread alone.
 #[derive(Debug, Default)]
 pub struct Seen {
     active: Marks,
-    frozen: Option<Arc<Marks>>,
-    runs: RwLock<Vec<Arc<Run>>>,
+    /// What no longer changes.
+    pub settled: Arc<Settled>,
 }
 
 impl Seen {
     /// Marks over the runs of a checkpoint, newest first.
     pub fn new(runs: Vec<Arc<Run>>) -> Self {
-        Self { active: Marks::default(), frozen: None, runs: RwLock::new(runs) }
+        Self { active: Marks::default(), settled: Arc::new(Settled::new(runs)) }
     }
 
     /// Marks in memory that are not frozen.
@@ -98,22 +142,21 @@ impl Seen {
         self.active.is_empty()
     }
 
-    /// The newest mark of a key.
-    ///
-    /// # Errors
-    /// An I/O error of a run.
-    pub fn get(&self, key: u128) -> std::io::Result<Option<(Timestamp, u64)>> {
-        if let Some(mark) = self.active.get(&key).or_else(|| self.frozen.as_ref().and_then(|frozen| frozen.get(&key))) {
-            return Ok(Some(*mark));
+    /// The newest mark of a key. A run that cannot be read is tried again until it can: half an answer would merge what is new or take
+    /// what came before.
+    pub fn get(&self, key: u128) -> Option<(Timestamp, u64)> {
+        if let Some(mark) = self.active.get(&key) {
+            return Some(*mark);
         }
-        let mut found: Vec<Mark> = Vec::new();
-        for run in self.runs.read().iter() {
-            run.get(key, &mut found)?;
-            if let Some(mark) = found.first() {
-                return Ok(Some((mark.received, mark.taken)));
+        loop {
+            match self.settled.get(key) {
+                Ok(mark) => return mark,
+                Err(error) => {
+                    tracing::error!(%error, "marks cannot be read, trying again");
+                    std::thread::sleep(std::time::Duration::from_secs(1));
+                }
             }
         }
-        Ok(None)
     }
 
     /// Remembers a key.
@@ -121,24 +164,11 @@ impl Seen {
         self.active.insert(key, (received, taken));
     }
 
-    /// Freezes the active part.
+    /// Freezes the active part. Called only once the part before has been written.
     pub fn freeze(&mut self) -> Arc<Marks> {
         let full = Arc::new(std::mem::take(&mut self.active));
-        self.frozen = Some(full.clone());
+        self.settled.tiers.write().0 = Some(full.clone());
         full
-    }
-
-    /// Puts new runs in place and, where the frozen part is among them, lets go of it.
-    pub fn install(&mut self, runs: Vec<Arc<Run>>, frozen_written: bool) {
-        *self.runs.write() = runs;
-        if frozen_written {
-            self.frozen = None;
-        }
-    }
-
-    /// The runs, newest first.
-    pub fn runs(&self) -> Vec<Arc<Run>> {
-        self.runs.read().clone()
     }
 }
 
@@ -162,9 +192,10 @@ pub fn write_frozen(frozen: &Marks, path: &Path) -> std::io::Result<Run> {
 /// An I/O error.
 pub fn merge(runs: &[Arc<Run>], keep_from: Timestamp, path: &Path) -> std::io::Result<Run> {
     let mut sources = Vec::new();
+    let read = Arc::new(AtomicU64::new(0));
     let mut capacity = 0;
     for run in runs {
-        sources.push(run.scan::<Mark>()?.peekable());
+        sources.push(run.scan::<Mark>()?.counting(&read).peekable());
         capacity += run.records();
     }
     let mut writer = RunWriter::<Mark>::create(path, capacity)?;
@@ -179,5 +210,6 @@ pub fn merge(runs: &[Arc<Run>], keep_from: Timestamp, path: &Path) -> std::io::R
             writer.push(&mark)?;
         }
     }
+    super::run::all_read(&read, capacity)?;
     writer.finish()
 }
