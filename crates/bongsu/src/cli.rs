@@ -365,8 +365,8 @@ pub enum KeyCommand {
         /// What it may do: coordinator, authority, member-admin, analyst, reporter, reader, auditor.
         #[arg(long, value_parser = key_role)]
         role: model::KeyRole,
-        /// Until when it is valid.
-        #[arg(long, value_name = "DATE", value_parser = moment)]
+        /// Until when it is valid: a date, a time, or a length such as `90d` from now.
+        #[arg(long, value_name = "DATE", value_parser = deadline)]
         expires: Option<model::Timestamp>,
         /// Ranges it may be used from.
         #[arg(long, value_name = "CIDR", value_delimiter = ',')]
@@ -462,7 +462,7 @@ macro_rules! word_parser {
         $(fn $name(text: &str) -> Result<$type, String> {
             <$type>::parse(text).ok_or_else(|| {
                 let legal: Vec<&str> = <$type>::ALL.iter().map(|word| word.as_str()).collect();
-                format!("not a {}; one of {}", <$type>::WHAT, legal.join(", "))
+                format!("unknown {}; one of {}", <$type>::WHAT, legal.join(", "))
             })
         })+
     };
@@ -479,12 +479,23 @@ word_parser! {
 
 /// Parses a time, a date, or an age before now.
 fn moment(text: &str) -> Result<model::Timestamp, String> {
-    if text.ends_with(|last: char| last.is_ascii_alphabetic())
-        && let Ok(age) = seconds(text)
-    {
-        return Ok(hub::clock::Clock::system().now().minus(std::time::Duration::from_secs(age)));
+    if let Some(age) = length(text) {
+        return Ok(hub::clock::Clock::system().now().minus(age));
     }
     model::Timestamp::parse(text).map_err(|error| format!("{error}; expected 2026-11-21, 2026-11-21T19:26:00Z or an age such as 24h, 7d"))
+}
+
+/// Parses a time, a date, or a length of time from now.
+fn deadline(text: &str) -> Result<model::Timestamp, String> {
+    if let Some(length) = length(text) {
+        return Ok(hub::clock::Clock::system().now().plus(length));
+    }
+    model::Timestamp::parse(text).map_err(|error| format!("{error}; expected 2027-11-21, 2027-11-21T19:26:00Z or a length such as 24h, 90d"))
+}
+
+/// A length of time with its unit; without one the text is a time.
+fn length(text: &str) -> Option<std::time::Duration> {
+    text.ends_with(|last: char| last.is_ascii_alphabetic()).then(|| seconds(text).ok()).flatten().map(std::time::Duration::from_secs)
 }
 
 /// Parses a length of time: a number of seconds, or a number with s, m, h, d or w.
@@ -539,6 +550,13 @@ mod tests {
     #[test]
     fn an_unknown_word_names_the_legal_ones() {
         assert!(tlp("purple").unwrap_err().contains("amber+strict"));
+    }
+
+    #[test]
+    fn a_length_lies_behind_in_a_filter_and_ahead_in_a_deadline() {
+        let now = hub::clock::Clock::system().now();
+        assert!(moment("1d").unwrap() < now && deadline("1d").unwrap() > now);
+        assert_eq!(moment("2026-11-21"), deadline("2026-11-21"));
     }
 
     #[test]

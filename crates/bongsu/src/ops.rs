@@ -13,7 +13,7 @@ const MOST_PROBLEMS: usize = 1_000;
 
 /// Runs `backup`.
 pub fn backup(arguments: &BackupArguments) -> anyhow::Result<Exit> {
-    let data = existing(&arguments.data.data)?;
+    let data = holding_a_hub(&arguments.data.data)?;
     let report = hub::ops::backup(data, &arguments.to).with_context(|| format!("backup of {} to {}", data.display(), arguments.to.display()))?;
     output::line(&format!("backed up {} files, {} bytes to {}", report.files, report.bytes, arguments.to.display()))?;
     Ok(Exit::Done)
@@ -30,7 +30,7 @@ pub fn restore(arguments: &RestoreArguments) -> anyhow::Result<Exit> {
 
 /// Runs `verify`.
 pub fn verify(arguments: &DataArguments) -> anyhow::Result<Exit> {
-    let data = existing(&arguments.data)?;
+    let data = holding_a_hub(&arguments.data)?;
     let report = hub::ops::verify(data).with_context(|| format!("verify of {}", data.display()))?;
     for problem in report.problems.iter().take(MOST_PROBLEMS) {
         output::note(problem);
@@ -41,7 +41,7 @@ pub fn verify(arguments: &DataArguments) -> anyhow::Result<Exit> {
 
 /// Runs `rebuild`.
 pub fn rebuild(arguments: &DataArguments) -> anyhow::Result<Exit> {
-    let data = existing(&arguments.data)?;
+    let data = holding_a_hub(&arguments.data)?;
     let report = hub::ops::rebuild(data).with_context(|| format!("rebuild of {}", data.display()))?;
     output::line(&format!("rebuilt the views of {} events in {:.1} s", report.events, report.seconds))?;
     Ok(Exit::Done)
@@ -54,10 +54,18 @@ pub fn openapi() -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// A folder that must exist: a mistyped name must not be taken for an empty hub.
+/// A folder that must exist.
 fn existing(folder: &Path) -> anyhow::Result<&Path> {
     if !folder.is_dir() {
         bail!("{} is not a folder", folder.display());
+    }
+    Ok(folder)
+}
+
+/// A folder that must hold a hub's ledger: a mistyped name must neither be taken for an empty hub nor become one.
+fn holding_a_hub(folder: &Path) -> anyhow::Result<&Path> {
+    if !existing(folder)?.join("ledger").is_dir() {
+        bail!("{} holds no hub", folder.display());
     }
     Ok(folder)
 }

@@ -70,7 +70,7 @@ fn write_row(out: &mut impl Write, widths: &[usize], cells: &[String]) -> io::Re
     for (place, (cell, width)) in cells.iter().zip(widths).enumerate() {
         if place == last {
             // The last column is given whole: nothing stands after it.
-            out.write_all(cell.as_bytes())?;
+            out.write_all(shorten(cell, usize::MAX).as_bytes())?;
         } else {
             let shown = shorten(cell, WIDEST_CELL);
             let pad = width.saturating_sub(shown.chars().count()) + 2;
@@ -110,6 +110,9 @@ mod tests {
 
     #[test]
     fn a_control_character_never_reaches_the_terminal() {
+        let mut out = Vec::new();
+        table(&mut out, &["id", "name"], &[vec!["a".to_owned(), "b\u{1b}[2J".to_owned()]]).unwrap();
+        assert!(!out.contains(&0x1b));
         assert_eq!(shorten("a\u{1b}[2J", 60), "a\u{fffd}[2J");
         assert_eq!(shorten("abcdef", 4), "abc…");
     }

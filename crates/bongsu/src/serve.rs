@@ -1,8 +1,10 @@
 //! `serve`: opens a hub, listens, and stops without losing what it has taken.
 //!
-//! Flow: configuration → log → [`open`] → [`until_stopped`]: listen, announce, serve, drain on SIGTERM or SIGINT → `Hub::close`.
+//! Flow: configuration → log → [`Door`] → [`open`] → [`until_stopped`]: announce, serve, drain on SIGTERM or SIGINT → `Hub::close`.
 //! Invariant: a stop takes under 20 seconds: at most [`DRAIN`] for requests under way and [`CLOSE`] for the hub.
 //! Not here: routes (`web`), readiness (`/readyz` says when the views have caught up).
+
+mod connection;
 
 use crate::cli::ServeArguments;
 use crate::config::{Config, Log, LogFormat, load, unknown_variables};
@@ -11,6 +13,7 @@ use anyhow::{Context, anyhow};
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use connection::Patient;
 use hub::{Hub, HubOptions};
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
@@ -37,16 +40,17 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
     }
     block_on(async {
         let first_start = !config.data.join("coordinator.key").exists();
-        let hub = open(&config).await?;
-        until_stopped(&config, hub, |address| {
+        let mut door = Door::new(config.listen)?;
+        let Some(hub) = door.unless_stopped(open(&config)).await? else { return Ok(()) };
+        let announce = |address: &str| {
             output::note(&format!("bongsu {} serves {}", env!("CARGO_PKG_VERSION"), config.data.display()));
             if first_start {
                 output::note(&format!("the coordinator's key is in {}", config.data.join("coordinator.key").display()));
             }
             // On standard output and alone: scripts wait for this line and read the port from it.
             let _ = output::line(&format!("listening on {address}"));
-        })
-        .await
+        };
+        until_stopped(&config, hub, door, announce, || {}).await
     })?;
     Ok(Exit::Done)
 }
@@ -89,11 +93,36 @@ pub async fn open(config: &Config) -> anyhow::Result<Arc<Hub>> {
     Hub::open(options).await.with_context(|| format!("opening the hub in {}", config.data.display()))
 }
 
-/// Serves a hub until SIGTERM or SIGINT, then drains and closes it. `announce` is called with the address once it listens.
-pub async fn until_stopped(config: &Config, hub: Arc<Hub>, announce: impl FnOnce(&str)) -> anyhow::Result<()> {
-    let mut stop = Stop::new()?;
-    let listener = TcpListener::bind(config.listen).with_context(|| format!("listening on {}", config.listen))?;
-    listener.set_nonblocking(true)?;
+/// The address and the signals of a hub that is not open yet: an address that is taken is told before any work is done, and a stop that is
+/// asked for while the hub opens is heard.
+pub struct Door {
+    listener: TcpListener,
+    stop: Stop,
+}
+
+impl Door {
+    /// Takes the address; who connects waits until the hub serves.
+    pub fn new(listen: SocketAddr) -> anyhow::Result<Self> {
+        let stop = Stop::new()?;
+        let listener = TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, stop })
+    }
+
+    /// Does some work to its end; `None` where a stop is asked for before, which leaves the work where it is.
+    pub async fn unless_stopped<T>(&mut self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<Option<T>> {
+        tokio::select! {
+            biased;
+            done = work => done.map(Some),
+            () = self.stop.asked() => Ok(None),
+        }
+    }
+}
+
+/// Serves a hub until SIGTERM or SIGINT, then drains and closes it. `announce` is called with the address once it serves, `stopping` when it
+/// is to stop.
+pub async fn until_stopped(config: &Config, hub: Arc<Hub>, door: Door, announce: impl FnOnce(&str), stopping: impl FnOnce()) -> anyhow::Result<()> {
+    let Door { listener, mut stop } = door;
     let address = listener.local_addr()?;
     let scheme = if config.tls.is_some() { "https" } else { "http" };
 
@@ -114,8 +143,8 @@ pub async fn until_stopped(config: &Config, hub: Arc<Hub>, announce: impl FnOnce
     let tls = identity(config).await?;
     let mut serving = tokio::spawn(async move {
         match tls {
-            Some(tls) => server.acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new())).serve(service).await,
-            None => server.acceptor(NoDelayAcceptor::new()).serve(service).await,
+            Some(tls) => server.acceptor(Patient(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new()))).serve(service).await,
+            None => server.acceptor(Patient(NoDelayAcceptor::new())).serve(service).await,
         }
     });
     announce(&format!("{scheme}://{address}"));
@@ -125,11 +154,13 @@ pub async fn until_stopped(config: &Config, hub: Arc<Hub>, announce: impl FnOnce
         () = stop.asked() => None,
     };
     upkeep.abort();
+    stopping();
     if let Some(ended) = ended {
         close(&hub).await;
         return ended.context("the server's task broke")?.context("the server stopped");
     }
     tracing::info!("stopping: no new connections, requests under way may finish");
+    hub.stop_streams();
     handle.graceful_shutdown(Some(DRAIN));
     let ended = tokio::select! {
         ended = &mut serving => ended,
@@ -143,7 +174,8 @@ pub async fn until_stopped(config: &Config, hub: Arc<Hub>, announce: impl FnOnce
     ended.context("the server's task broke")?.context("the server stopped")
 }
 
-async fn close(hub: &Hub) {
+/// Closes a hub, but not for longer than [`CLOSE`].
+pub async fn close(hub: &Hub) {
     if tokio::time::timeout(CLOSE, hub.close()).await.is_err() {
         // What was acknowledged is durable all the same; the next start replays a longer tail.
         tracing::warn!("the hub did not close in time");

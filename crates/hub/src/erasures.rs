@@ -1,7 +1,8 @@
 //! Erasure: a value is destroyed in every file once one person has asked for it, on a legal basis, and another has confirmed.
 //!
 //! Flow: [`Hub::request_erasure`] → [`Hub::confirm_erasure`] with another key → ledger and views → claims → the record's own copy.
-//! Invariant: nothing is destroyed by one person alone. What was confirmed is carried out, after an interruption at the next start.
+//! Invariant: nothing is destroyed by one person alone. An authority knows of its own line's erasures and destroys its own line's values;
+//! what others reported too, the coordinator confirms. What was confirmed is carried out, after an interruption at the next start.
 //! Not here: how blocks are rewritten (`store::ledger`); backups, which are the operator's to destroy.
 
 use crate::members::{MAX_PAGE, illegal, invalid, reason_text};
@@ -71,7 +72,8 @@ impl Hub {
         };
         let mut writer = self.records().write().await?;
         let all: Vec<Erasure> = writer.all().await?;
-        if let Some(same) = all.into_iter().find(|other| other.state.is_open() && other.kind == kind && other.value == erasure.value) {
+        let same = |other: &Erasure| other.state.is_open() && other.kind == kind && other.value == erasure.value && self.knows_erasure(actor, other);
+        if let Some(same) = all.into_iter().find(same) {
             return Ok(view(same, false));
         }
         writer.insert(&erasure, &change, &[]).await?;
@@ -89,7 +91,7 @@ impl Hub {
         // One after another: each rewrites files of the ledger.
         let _turn = self.erasing.lock().await;
         let mut writer = self.records().write().await?;
-        let mut erasure: Erasure = writer.get(&id.to_string()).await?.ok_or(HubError::NotFound)?;
+        let mut erasure: Erasure = writer.get(&id.to_string()).await?.filter(|erasure| self.knows_erasure(actor, erasure)).ok_or(HubError::NotFound)?;
         if !erasure.state.is_open() {
             return Err(illegal("confirm", "none"));
         }
@@ -97,6 +99,7 @@ impl Hub {
             return Err(HubError::Forbidden("an erasure is confirmed by another person than who asked for it"));
         }
         if erasure.state == ErasureState::Requested {
+            self.may_destroy(actor, &erasure)?;
             let reason = self.words_about(&erasure, reason)?;
             let change = self.noted(actor, "confirm", reason);
             let version = erasure.version;
@@ -123,7 +126,7 @@ impl Hub {
     pub async fn reject_erasure(&self, actor: &Actor, id: ErasureId, reason: &str) -> Result<ErasureView, HubError> {
         may_erase(actor)?;
         let mut writer = self.records().write().await?;
-        let erasure: Erasure = writer.get(&id.to_string()).await?.ok_or(HubError::NotFound)?;
+        let erasure: Erasure = writer.get(&id.to_string()).await?.filter(|erasure| self.knows_erasure(actor, erasure)).ok_or(HubError::NotFound)?;
         if erasure.state != ErasureState::Requested {
             return Err(illegal("reject", if erasure.state.is_open() { "confirm" } else { "none" }));
         }
@@ -150,7 +153,8 @@ impl Hub {
     /// [`HubError::NotFound`] where there is none.
     pub async fn erasure(&self, actor: &Actor, id: ErasureId) -> Result<ErasureView, HubError> {
         may_erase(actor)?;
-        self.records().get::<Erasure>(&id.to_string()).await?.map(|erasure| view(erasure, true)).ok_or(HubError::NotFound)
+        let erasure: Option<Erasure> = self.records().get(&id.to_string()).await?;
+        erasure.filter(|erasure| self.knows_erasure(actor, erasure)).map(|erasure| view(erasure, true)).ok_or(HubError::NotFound)
     }
 
     /// Erasures, newest first, and where the next page starts.
@@ -163,11 +167,43 @@ impl Hub {
             return Err(invalid("cursor", "not a cursor of this list"));
         }
         let limit = limit.clamp(1, MAX_PAGE);
-        let mut page: Vec<Erasure> = self.records().page(cursor, limit as u32 + 1).await?;
-        let more = page.len() > limit;
-        page.truncate(limit);
-        let next = page.last().filter(|_| more).map(|last| last.id.to_string());
-        Ok((page.into_iter().map(|erasure| view(erasure, false)).collect(), next))
+        let mut page: Vec<ErasureView> = Vec::new();
+        let mut before = cursor.map(str::to_owned);
+        loop {
+            let read: Vec<Erasure> = self.records().page(before.as_deref(), limit as u32 + 1).await?;
+            let Some(last) = read.last() else { return Ok((page, None)) };
+            before = Some(last.id.to_string());
+            for erasure in read.into_iter().filter(|erasure| self.knows_erasure(actor, erasure)) {
+                if page.len() == limit {
+                    // The cursor is an erasure the caller saw; one made of any other would tell that it exists.
+                    let next = page.last().map(|last| last.id.to_string());
+                    return Ok((page, next));
+                }
+                page.push(view(erasure, false));
+            }
+        }
+    }
+
+    /// Whether the actor may know of an erasure: the coordinator, and the authority of the line that asks for it.
+    fn knows_erasure(&self, actor: &Actor, erasure: &Erasure) -> bool {
+        let line = || self.directory().by_id(erasure.requested_by.organisation).and_then(|organisation| organisation.constituency);
+        actor.is_coordinator() || actor.reader.is_authority_of(line())
+    }
+
+    /// Whether the actor may destroy the value: an authority only one that its own line reported, and no other. Unknown is answered as
+    /// known to others, so that nobody learns by asking.
+    fn may_destroy(&self, actor: &Actor, erasure: &Erasure) -> Result<(), HubError> {
+        if actor.is_coordinator() {
+            return Ok(());
+        }
+        let views = &self.store().views;
+        let key = views.keys.observable(erasure.kind, erasure.value.as_deref().unwrap_or_default());
+        let rows = views.observables.get(key).map_err(|error| HubError::Internal(Box::new(error)))?;
+        let in_line = |reporter| self.directory().organisation(reporter).is_some_and(|sender| actor.reader.is_authority_of(sender.constituency));
+        if !rows.is_empty() && rows.iter().all(|row| views.class(row.class).is_some_and(|class| in_line(class.reporter))) {
+            return Ok(());
+        }
+        Err(HubError::Forbidden("the coordinator confirms the erasure of a value that not the authority's own line alone reported"))
     }
 
     /// Takes up what was confirmed before the hub stopped.

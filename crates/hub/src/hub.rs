@@ -6,15 +6,16 @@ use crate::answers::{LedgerStatus, StatusAnswer};
 use crate::clock::Clock;
 use crate::days::ZoneDays;
 use crate::directory::Directory;
-use crate::intake::{MAX_IN_FLIGHT, Workers};
-use crate::members::Members;
+use crate::intake::{MAX_DOCUMENTS, MAX_IN_FLIGHT, Workers};
+use crate::members::{ClaimView, Members};
 use crate::outbox;
 use crate::quota::Quotas;
 use crate::sharing::blocks::Blocks;
 use crate::warning_lists::WarningLists;
 use crate::{Actor, HubError};
 use jiff::tz::TimeZone;
-use model::{KeyRole, Seq, Text};
+use model::ids::ClaimId;
+use model::{KeyRole, OrgNo, Seq, Text};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -74,14 +75,19 @@ pub struct Hub {
     members: Members,
     pub(crate) workers: Workers,
     pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) documents: Arc<Semaphore>,
+    /// Open streams by organisation.
+    pub(crate) streams: parking_lot::Mutex<BTreeMap<OrgNo, usize>>,
     pub(crate) quotas: Quotas,
     pub(crate) warning_lists: WarningLists,
     pub(crate) blocks: Blocks,
     pub(crate) outbox_nudge: Notify,
     pub(crate) erasing: tokio::sync::Mutex<()>,
+    pub(crate) amending: tokio::sync::Mutex<()>,
     _lock: std::fs::File,
     make_days: MakeDays,
     stopping: tokio::sync::watch::Sender<bool>,
+    streams_stopping: tokio::sync::watch::Sender<bool>,
 }
 
 impl Hub {
@@ -118,13 +124,17 @@ impl Hub {
             workers: Workers::start(options.parse_threads, &keys, &make_days).map_err(internal)?,
             warning_lists: WarningLists::load(options.warning_lists.as_deref()),
             in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT / 1024)),
+            documents: Arc::new(Semaphore::new(MAX_DOCUMENTS)),
+            streams: parking_lot::Mutex::default(),
             quotas: Quotas::default(),
             blocks: Blocks::new(store.clone()),
             outbox_nudge: Notify::new(),
             erasing: tokio::sync::Mutex::new(()),
+            amending: tokio::sync::Mutex::new(()),
             _lock: lock,
             make_days: MakeDays(make_days),
             stopping: tokio::sync::watch::Sender::new(false),
+            streams_stopping: tokio::sync::watch::Sender::new(false),
             options,
             store,
             records,
@@ -145,6 +155,7 @@ impl Hub {
 
     /// Finishes what is under way and makes a checkpoint. Everything acknowledged is durable without it.
     pub async fn close(&self) {
+        self.stop_streams();
         self.stopping.send_replace(true);
         if let Err(error) = self.directory.write_last_uses(&self.records).await {
             tracing::warn!(%error, "last uses of keys were not written");
@@ -152,6 +163,11 @@ impl Hub {
         self.store.checkpoint().await;
         self.store.close().await;
         self.records.close().await;
+    }
+
+    /// Ends every stream; everything else goes on. Called before the doors wait for requests under way, of which streams would be some.
+    pub fn stop_streams(&self) {
+        self.streams_stopping.send_replace(true);
     }
 
     /// Time and randomness.
@@ -182,9 +198,9 @@ impl Hub {
         (self.make_days.0)()
     }
 
-    /// Becomes true when the hub stops.
-    pub(crate) fn stopping(&self) -> tokio::sync::watch::Receiver<bool> {
-        self.stopping.subscribe()
+    /// Becomes true when streams are to end.
+    pub(crate) fn streams_stopping(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.streams_stopping.subscribe()
     }
 
     /// Finds the holder of a key.
@@ -237,6 +253,19 @@ impl Hub {
                 }
             }
         });
+    }
+
+    /// Upholds or rejects a claim. When this returns every later answer follows the decision.
+    ///
+    /// # Errors
+    /// As [`Members::decide_claim`].
+    pub async fn decide_claim(&self, actor: &Actor, id: ClaimId, upheld: bool, reason: &str) -> Result<ClaimView, HubError> {
+        let decided = self.members.decide_claim(actor, id, upheld, reason).await?;
+        // The decision stands already; what cannot be carried over now is tried again by the task that does so.
+        if let Err(error) = self.drain_outbox().await {
+            tracing::warn!(%error, "a decided claim waits in the outbox");
+        }
+        Ok(decided)
     }
 
     /// Says decided claims again that the ledger does not have, as after a restore.

@@ -1,8 +1,8 @@
 //! The live stream as server-sent events.
 //!
 //! Flow: [`response`] drives a `hub` subscription and writes whatever is ready as one piece.
-//! Invariant: the subscription is asked for more only while the connection takes bytes; a reader that stops reading is the hub's to drop,
-//! and slows nobody else. Waiting for the next item is never given up half-way, so none is lost.
+//! Invariant: the subscription is asked for more only while the connection takes bytes; a reader that takes nothing for [`MAX_PAUSE`]
+//! loses its subscription, and slows nobody else. Waiting for the next item is never given up half-way, so none is lost.
 //! Source: WHATWG HTML, server-sent events.
 
 use crate::limits;
@@ -15,8 +15,9 @@ use hub::sharing::{StreamItem, Subscription};
 use std::convert::Infallible;
 use std::io::Write;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 use tokio_stream::Stream;
 
 /// The media type of a stream.
@@ -24,11 +25,17 @@ pub const MEDIA_TYPE: &str = "text/event-stream";
 /// Says at once that the stream is open, and after how many milliseconds to come back when it breaks.
 const OPENING: &[u8] = b"retry: 2000\n: open\n\n";
 
+/// A reader that takes nothing for so long is gone. There is a heartbeat to take several times as often.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// How often that is looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(10);
+
 /// An answer that stays open until the reader leaves or is dropped.
 pub fn response(subscription: Subscription) -> Response {
     let ready = Arc::new(Mutex::new(OPENING.to_vec()));
-    let pump = Box::pin(pump(subscription, Arc::clone(&ready)));
-    let body = Body::from_stream(Frames { pump: Some(pump), ready });
+    let source = Source::new(Box::pin(pump(subscription, Arc::clone(&ready))));
+    tokio::spawn(watch(Arc::downgrade(&source)));
+    let body = Body::from_stream(Frames { source, ready });
     ([(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], body).into_response()
 }
 
@@ -37,21 +44,61 @@ type Ready = Arc<Mutex<Vec<u8>>>;
 
 /// The body: polls the pump until it has to wait, then hands out what has gathered.
 struct Frames {
-    pump: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    source: Arc<Mutex<Source>>,
     ready: Ready,
+}
+
+/// Where the bytes come from, until its end or the reader's.
+struct Source {
+    pump: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// When the connection asked for bytes last.
+    asked: Instant,
+}
+
+impl Source {
+    fn new(pump: Pin<Box<dyn Future<Output = ()> + Send>>) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self { pump: Some(pump), asked: Instant::now() }))
+    }
+}
+
+/// Takes the subscription from a reader that pauses for too long: a connection that is not written to is never asked whether it is still there.
+async fn watch(source: Weak<Mutex<Source>>) {
+    loop {
+        tokio::time::sleep(WATCH_EVERY).await;
+        let Some(source) = source.upgrade() else { return };
+        if end_where_paused(&source, MAX_PAUSE) {
+            return;
+        }
+    }
+}
+
+/// Ends a source that was not asked for `pause`; true where it has ended.
+fn end_where_paused(source: &Mutex<Source>, pause: Duration) -> bool {
+    let mut source = locked(source);
+    if source.asked.elapsed() >= pause {
+        source.pump = None;
+    }
+    source.pump.is_none()
+}
+
+/// A value whose every state is whole, so that a panic elsewhere is no reason to stop.
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Stream for Frames {
     type Item = Result<Bytes, Infallible>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(pump) = self.pump.as_mut()
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut source = locked(&self.source);
+        source.asked = Instant::now();
+        if let Some(pump) = source.pump.as_mut()
             && pump.as_mut().poll(context).is_ready()
         {
-            self.pump = None;
+            source.pump = None;
         }
-        let gathered = std::mem::take(&mut *self.ready.lock().unwrap_or_else(PoisonError::into_inner));
-        match (gathered.is_empty(), self.pump.is_some()) {
+        let gathered = std::mem::take(&mut *locked(&self.ready));
+        match (gathered.is_empty(), source.pump.is_some()) {
             (false, _) => Poll::Ready(Some(Ok(Bytes::from(gathered)))),
             (true, true) => Poll::Pending,
             (true, false) => Poll::Ready(None),
@@ -64,7 +111,7 @@ async fn pump(mut subscription: Subscription, ready: Ready) {
     loop {
         let item = subscription.next().await;
         let (last, gathered) = {
-            let mut bytes = ready.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut bytes = locked(&ready);
             (write_item(&mut bytes, &item), bytes.len())
         };
         if last {
@@ -130,9 +177,26 @@ mod tests {
             tokio::task::yield_now().await;
             gather.lock().unwrap().extend_from_slice(b"c");
         });
-        let mut frames = Frames { pump: Some(pump), ready };
+        let mut frames = Frames { source: Source::new(pump), ready };
         assert_eq!(frames.next().await.unwrap().unwrap(), "ab");
         assert_eq!(frames.next().await.unwrap().unwrap(), "c");
+        assert!(frames.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_takes_nothing_loses_its_subscription() {
+        use tokio_stream::StreamExt;
+        let subscription = Arc::new(());
+        let held = Arc::clone(&subscription);
+        let pump = Box::pin(async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        });
+        let mut frames = Frames { source: Source::new(pump), ready: Ready::default() };
+        assert!(!end_where_paused(&frames.source, MAX_PAUSE));
+        assert_eq!(Arc::strong_count(&subscription), 2);
+        assert!(end_where_paused(&frames.source, Duration::ZERO));
+        assert_eq!(Arc::strong_count(&subscription), 1);
         assert!(frames.next().await.is_none());
     }
 }

@@ -43,6 +43,11 @@ impl Chunk {
         self.body.get(self.header_bytes..).unwrap_or_default()
     }
 
+    /// The file's number of its first own line.
+    pub fn first_line(&self) -> u64 {
+        self.first_line
+    }
+
     /// The file's number of a line of this request.
     pub fn line_in_file(&self, line: u64) -> u64 {
         match line.checked_sub(self.header_lines) {
@@ -51,16 +56,44 @@ impl Chunk {
         }
     }
 
+    /// Header lines, own lines after them: the first request of a file holds its header itself.
+    fn parts(&self, format: Format) -> (&[u8], &[u8]) {
+        let header = if self.header_bytes == 0 { prelude(format, &self.body).len() } else { self.header_bytes };
+        self.body.split_at_checked(header).unwrap_or((&[], self.body.as_slice()))
+    }
+
+    /// How many own lines after the header hold its first `entries` entries. Blank lines and comments hold none.
+    pub fn lines_of_entries(&self, format: Format, entries: u64) -> u64 {
+        let mut lines = 0;
+        let mut left = entries;
+        for line in self.parts(format).1.split_inclusive(|&byte| byte == b'\n') {
+            let text = line.trim_ascii();
+            if !text.is_empty() && !text.starts_with(b"#") {
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+            }
+            lines += 1;
+        }
+        lines
+    }
+
+    /// How many own lines after the header lie whole in the first `bytes` bytes.
+    pub fn lines_within(&self, format: Format, bytes: u64) -> u64 {
+        let (header, rest) = self.parts(format);
+        let room = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_sub(header.len());
+        rest.get(..room).unwrap_or(rest).split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n")).count() as u64
+    }
+
     /// Cuts it into requests of up to `lines` own lines each.
     pub fn pieces(&self, format: Format, lines: u64) -> Vec<Self> {
-        let header = self.body.get(..self.header_bytes).unwrap_or_default();
-        // The first request of a file holds its header itself.
-        let (header, header_lines, mut rest, mut first_line) = if self.header_bytes == 0 {
-            let prelude = prelude(format, &self.body);
-            let header_lines = count_lines(format, prelude);
-            (prelude, header_lines, self.body.get(prelude.len()..).unwrap_or_default(), self.first_line + header_lines)
+        let (header, mut rest) = self.parts(format);
+        let (header_lines, mut first_line) = if self.header_bytes == 0 {
+            let header_lines = count_lines(format, header);
+            (header_lines, self.first_line + header_lines)
         } else {
-            (header, self.header_lines, self.own(), self.first_line)
+            (self.header_lines, self.first_line)
         };
         let mut pieces = Vec::new();
         while !rest.is_empty() {
@@ -389,6 +422,18 @@ mod tests {
             }
         }
         assert_eq!(chunks.iter().map(|chunk| chunk.pieces(Format::Csv, 1).len()).sum::<usize>(), 5);
+    }
+
+    #[test]
+    fn the_lines_of_so_many_entries_are_counted_without_header_blanks_and_comments() {
+        let chunks = cut(Format::Csv, "time,value\n1,a\n\n# b\n2,b\n3,c\n", 100);
+        let chunk = &chunks[0];
+        assert_eq!(chunk.lines_of_entries(Format::Csv, 1), 3);
+        assert_eq!(chunk.lines_of_entries(Format::Csv, 2), 4);
+        assert_eq!(chunk.lines_of_entries(Format::Csv, 9), 5);
+        assert_eq!(chunk.lines_within(Format::Csv, 15), 1);
+        assert_eq!(chunk.lines_within(Format::Csv, 14), 0);
+        assert_eq!(chunk.lines_within(Format::Csv, 1_000), 5);
     }
 
     #[test]

@@ -5,9 +5,9 @@
 //! and nothing whose lifetime is over.
 //! Not here: the products under `/feeds/` (STIX, MISP feed, Suricata, RPZ, hosts, Zeek), which the hub makes in a later release.
 
-use super::Api;
 use super::lookup::{self, plain};
 use super::search::Pages;
+use super::{Api, parse};
 use crate::cli::{ExportArguments, ExportFormat};
 use crate::{Exit, output};
 use anyhow::{Context, bail};
@@ -95,8 +95,7 @@ fn ndjson(pages: &mut Pages<'_>, _: &Api, out: &mut dyn Write) -> anyhow::Result
     let mut lines = 0;
     while let Some(events) = pages.next_page()? {
         for event in &events {
-            serde_json::to_writer(&mut *out, event)?;
-            out.write_all(b"\n")?;
+            writeln!(out, "{event}")?;
             lines += 1;
         }
     }
@@ -108,7 +107,8 @@ fn csv(pages: &mut Pages<'_>, _: &Api, out: &mut dyn Write) -> anyhow::Result<u6
     let mut lines = 1;
     while let Some(events) = pages.next_page()? {
         for event in &events {
-            for row in rows(event) {
+            let event = parse(event)?;
+            for row in rows(&event) {
                 writeln!(out, "{row}")?;
                 lines += 1;
             }
@@ -147,10 +147,13 @@ fn list(pages: &mut Pages<'_>, api: &Api, out: &mut dyn Write) -> anyhow::Result
     let mut waiting = Vec::new();
     let mut lines = 0;
     while let Some(events) = pages.next_page()? {
-        for value in events.iter().flat_map(worth_detecting) {
-            if !seen.contains(value) {
-                seen.insert(value.to_owned());
-                waiting.push(value.to_owned());
+        for event in &events {
+            let event = parse(event)?;
+            for value in worth_detecting(&event) {
+                if !seen.contains(value) {
+                    seen.insert(value.to_owned());
+                    waiting.push(value.to_owned());
+                }
             }
         }
         if waiting.len() >= lookup::BATCH {
@@ -175,7 +178,7 @@ fn worth_detecting(event: &Value) -> impl Iterator<Item = &str> {
 fn write_active(api: &Api, values: &[String], out: &mut dyn Write) -> anyhow::Result<u64> {
     let mut lines = 0;
     for (value, answer) in values.iter().zip(lookup::ask(api, values)?) {
-        if is_active(&answer) {
+        if is_active(&parse(&answer)?) {
             writeln!(out, "{value}")?;
             lines += 1;
         }

@@ -3,10 +3,12 @@
 //! Flow: values (arguments or lines of standard input) → batches of [`BATCH`] → one row or one JSON line per value, in the order asked.
 //! Invariant: as many answers as values; a value the hub does not know, or may not tell of, is `unknown` (`null`).
 
-use super::Api;
+use super::{Api, parse};
 use crate::cli::LookupArguments;
 use crate::{Exit, output};
 use anyhow::{Context, bail};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use ureq::http::Method;
@@ -26,11 +28,13 @@ pub fn run(arguments: &LookupArguments) -> anyhow::Result<Exit> {
         let mut out = output::standard();
         if arguments.json {
             for answer in &answers {
-                serde_json::to_writer(&mut out, answer)?;
-                out.write_all(b"\n")?;
+                writeln!(out, "{answer}")?;
             }
         } else {
-            let rows: Vec<Vec<String>> = values.iter().zip(&answers).map(|(value, answer)| row(value, answer)).collect();
+            let mut rows = Vec::with_capacity(values.len());
+            for (value, answer) in values.iter().zip(&answers) {
+                rows.push(row(value, &parse(answer)?));
+            }
             output::table(&mut out, &["value", "state", "events", "reporters", "last seen", "categories"], &rows)?;
         }
         Ok(out.flush()?)
@@ -58,8 +62,14 @@ pub fn run(arguments: &LookupArguments) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Asks for values in as many requests as their number and length need; as many answers come back.
-pub fn ask(api: &Api, values: &[String]) -> anyhow::Result<Vec<Value>> {
+/// What the hub answers a request.
+#[derive(Deserialize)]
+struct Answers {
+    results: Vec<Box<RawValue>>,
+}
+
+/// Asks for values in as many requests as their number and length need; as many answers come back, as the hub wrote them.
+pub fn ask(api: &Api, values: &[String]) -> anyhow::Result<Vec<Box<RawValue>>> {
     let mut answers = Vec::with_capacity(values.len());
     let mut rest = values;
     while !rest.is_empty() {
@@ -71,12 +81,11 @@ pub fn ask(api: &Api, values: &[String]) -> anyhow::Result<Vec<Value>> {
         let count = fitting.count().clamp(1, BATCH);
         let (batch, after) = rest.split_at_checked(count).unwrap_or((rest, &[]));
         rest = after;
-        let answer = api.send_json(Method::POST, "/api/v1/observables/lookup", &json!({ "values": batch }))?.json()?;
-        let Some(Value::Array(results)) = answer.get("results") else { bail!("the hub's answer holds no results") };
+        let Answers { results } = api.send_json(Method::POST, "/api/v1/observables/lookup", &json!({ "values": batch }))?.read::<Answers>()?;
         if results.len() != batch.len() {
             bail!("the hub answered {} results for {} values", results.len(), batch.len());
         }
-        answers.extend_from_slice(results);
+        answers.extend(results);
     }
     Ok(answers)
 }

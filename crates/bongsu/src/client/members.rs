@@ -4,10 +4,13 @@
 //! Not here: who may do it (the hub decides).
 
 use super::lookup::plain;
-use super::{Api, query};
+use super::{Answer, Api, parse, query};
 use crate::cli::{Connection, KeyCommand, OrgCommand};
 use crate::{Exit, output};
 use anyhow::{Context, anyhow, bail};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::io::Write;
 use ureq::http::Method;
@@ -23,7 +26,7 @@ pub fn organisations(command: &OrgCommand) -> anyhow::Result<Exit> {
             set(&mut body, "constituency", constituency.map(|word| json!(word)));
             set(&mut body, "sector", sector.as_ref().map(|text| json!(text)));
             set(&mut body, "country", country.as_ref().map(|text| json!(text)));
-            let answer = Api::new(connection)?.send_json(Method::POST, "/api/v1/organisations", &body)?.json()?;
+            let answer = Api::new(connection)?.send_json(Method::POST, "/api/v1/organisations", &body)?;
             alone(&answer, "id", *json)?;
         }
         OrgCommand::List { json, connection } => {
@@ -31,7 +34,7 @@ pub fn organisations(command: &OrgCommand) -> anyhow::Result<Exit> {
             list(&rows, &["id", "kind", "constituency", "sector", "country", "standing", "name"], *json)?;
         }
         OrgCommand::Show { id, json, connection } => {
-            let answer = Api::new(connection)?.get(&organisation(id), &[])?.json()?;
+            let answer = Api::new(connection)?.get(&organisation(id), &[])?;
             whole(&answer, *json)?;
         }
         OrgCommand::Set { id, changes, reason, json, connection } => {
@@ -45,7 +48,7 @@ pub fn organisations(command: &OrgCommand) -> anyhow::Result<Exit> {
                 let (field, value) = change.split_once('=').ok_or_else(|| anyhow!("{change}: expected FIELD=VALUE"))?;
                 body.insert(field.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
             }
-            let answer = api.send_json(Method::PATCH, &organisation(id), &Value::Object(body))?.json()?;
+            let answer = api.send_json(Method::PATCH, &organisation(id), &Value::Object(body))?;
             whole(&answer, *json)?;
         }
     }
@@ -64,7 +67,7 @@ pub fn keys(command: &KeyCommand) -> anyhow::Result<Exit> {
         }
         KeyCommand::List { org, json, connection } => {
             let rows = pages(&Api::new(connection)?, &format!("{}/keys", organisation(org)), "keys")?;
-            list(&rows, &["id", "role", "state", "expires", "last_used", "red", "allow"], *json)?;
+            list(&rows, &["id", "role", "state", "expires", "valid_until", "last_used", "red", "allow"], *json)?;
         }
         KeyCommand::Rotate { org, key, overlap, json, connection } => {
             let mut body = json!({});
@@ -77,7 +80,7 @@ pub fn keys(command: &KeyCommand) -> anyhow::Result<Exit> {
                 return Err(answer.problem());
             }
             if *json && !answer.body.is_empty() {
-                output::line(&answer.json()?.to_string())?;
+                output::line(answer.raw()?.get())?;
             } else {
                 output::note(&format!("{key} is revoked"));
             }
@@ -88,7 +91,7 @@ pub fn keys(command: &KeyCommand) -> anyhow::Result<Exit> {
 
 /// Asks for a new key and prints it.
 fn secret(connection: &Connection, path: &str, body: &Value, json: bool) -> anyhow::Result<()> {
-    let answer = Api::new(connection)?.send_json(Method::POST, path, body)?.json()?;
+    let answer = Api::new(connection)?.send_json(Method::POST, path, body)?;
     alone(&answer, "key", json)
 }
 
@@ -110,8 +113,8 @@ fn set(body: &mut Value, field: &str, value: Option<Value>) {
     }
 }
 
-/// Every row of a list, page by page.
-fn pages(api: &Api, path: &str, field: &str) -> anyhow::Result<Vec<Value>> {
+/// Every row of a list as the hub wrote it, page by page.
+fn pages(api: &Api, path: &str, field: &str) -> anyhow::Result<Vec<Box<RawValue>>> {
     let mut rows = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
@@ -122,10 +125,13 @@ fn pages(api: &Api, path: &str, field: &str) -> anyhow::Result<Vec<Value>> {
         if let Some(cursor) = &cursor {
             parameters.push(("cursor", cursor.clone()));
         }
-        let mut answer = api.get(path, &parameters)?.json()?;
-        let Some(Value::Array(page)) = answer.get_mut(field).map(Value::take) else { bail!("the hub's answer holds no {field}") };
-        rows.extend(page);
-        let next = answer.get("cursor").and_then(Value::as_str).map(str::to_owned);
+        let answer = api.get(path, &parameters)?.read::<Fields>()?;
+        let Some(page) = answer.get(field) else { bail!("the hub's answer holds no {field}") };
+        rows.extend(serde_json::from_str::<Vec<Box<RawValue>>>(page.get()).with_context(|| format!("the hub's {field} are no list"))?);
+        let next = match answer.get("cursor") {
+            Some(cursor) => parse(cursor)?.as_str().map(str::to_owned),
+            None => None,
+        };
         if next.is_none() || next == cursor {
             return Ok(rows);
         }
@@ -133,14 +139,51 @@ fn pages(api: &Api, path: &str, field: &str) -> anyhow::Result<Vec<Value>> {
     }
 }
 
-fn list(rows: &[Value], columns: &[&str], json: bool) -> anyhow::Result<()> {
+/// The fields of an object as the hub wrote them, in its order.
+struct Fields(Vec<(String, Box<RawValue>)>);
+
+impl Fields {
+    fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_ref())
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry::<String, Box<RawValue>>()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+fn list(rows: &[Box<RawValue>], columns: &[&str], json: bool) -> anyhow::Result<()> {
     let mut out = output::standard();
     if json {
         for row in rows {
             writeln!(out, "{row}")?;
         }
     } else {
-        let cells: Vec<Vec<String>> = rows.iter().map(|row| columns.iter().map(|column| plain(row.get(*column))).collect()).collect();
+        let mut cells: Vec<Vec<String>> = Vec::with_capacity(rows.len());
+        for row in rows {
+            let row = parse(row)?;
+            cells.push(columns.iter().map(|column| plain(row.get(*column))).collect());
+        }
         let titles: Vec<String> = columns.iter().map(|column| column.replace('_', " ")).collect();
         let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
         output::table(&mut out, &titles, &cells)?;
@@ -149,21 +192,22 @@ fn list(rows: &[Value], columns: &[&str], json: bool) -> anyhow::Result<()> {
 }
 
 /// Prints one field alone, or everything.
-fn alone(answer: &Value, field: &str, json: bool) -> anyhow::Result<()> {
+fn alone(answer: &Answer, field: &str, json: bool) -> anyhow::Result<()> {
     if json {
-        return Ok(output::line(&answer.to_string())?);
+        return Ok(output::line(answer.raw()?.get())?);
     }
+    let answer = answer.json()?;
     let value = answer.get(field).and_then(Value::as_str).with_context(|| format!("the hub's answer holds no {field}"))?;
     Ok(output::line(value)?)
 }
 
 /// Prints every field, one a line, or everything as JSON.
-fn whole(answer: &Value, json: bool) -> anyhow::Result<()> {
+fn whole(answer: &Answer, json: bool) -> anyhow::Result<()> {
     if json {
-        return Ok(output::line(&answer.to_string())?);
+        return Ok(output::line(answer.raw()?.get())?);
     }
-    for (field, value) in answer.as_object().into_iter().flatten() {
-        output::line(&format!("{field:<16} {}", plain(Some(value))))?;
+    for (field, value) in &answer.read::<Fields>()?.0 {
+        output::line(&format!("{field:<16} {}", plain(Some(&parse(value)?))))?;
     }
     Ok(())
 }
@@ -177,6 +221,13 @@ mod tests {
     fn an_id_cannot_leave_its_place_in_the_path() {
         assert_eq!(organisation("../x?y"), "/api/v1/organisations/..%2Fx%3Fy");
         assert_eq!(key_path("org_1", "key_2"), "/api/v1/organisations/org_1/keys/key_2");
+    }
+
+    #[test]
+    fn fields_keep_the_hubs_order() {
+        let fields: Fields = serde_json::from_str(r#"{"name":"A","id":"org_1","cursor":null}"#).unwrap();
+        assert_eq!(fields.0.iter().map(|(field, _)| field.as_str()).collect::<Vec<_>>(), ["name", "id", "cursor"]);
+        assert_eq!(fields.get("id").unwrap().get(), "\"org_1\"");
     }
 
     #[test]

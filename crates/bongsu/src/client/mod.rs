@@ -20,7 +20,9 @@ pub mod submit;
 use crate::cli::Connection;
 use crate::output::ToHub;
 use anyhow::{Context, anyhow, bail};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
@@ -132,6 +134,11 @@ impl Api {
     }
 }
 
+/// A part of an answer, taken apart.
+pub fn parse(raw: &RawValue) -> anyhow::Result<Value> {
+    serde_json::from_str(raw.get()).context("the hub's answer is no JSON")
+}
+
 fn finish(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Answer> {
     let mut response = result.context(ToHub)?;
     let status = response.status().as_u16();
@@ -143,10 +150,20 @@ fn finish(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyh
 impl Answer {
     /// The JSON of a success, or the hub's words as an error.
     pub fn json(&self) -> anyhow::Result<Value> {
+        self.read()
+    }
+
+    /// The JSON of a success as the hub wrote it, its fields in the hub's order; or the hub's words as an error.
+    pub fn raw(&self) -> anyhow::Result<Box<RawValue>> {
+        self.read()
+    }
+
+    /// The JSON of a success read into a shape, or the hub's words as an error.
+    pub fn read<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         if !(200..300).contains(&self.status) {
             return Err(self.problem());
         }
-        serde_json::from_slice(&self.body).context("the hub's answer is no JSON")
+        serde_json::from_slice(&self.body).context("the hub's answer is not what this command reads")
     }
 
     /// The hub's words for a refusal (a problem document, RFC 9457), as an error.

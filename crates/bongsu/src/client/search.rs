@@ -3,11 +3,13 @@
 //! Invariant: every event of the answer is shown once; cursors are the hub's and opaque.
 
 use super::lookup::plain;
-use super::{Api, query};
+use super::{Api, parse, query};
 use crate::cli::{FilterArguments, SearchArguments};
 use crate::{Exit, output};
 use anyhow::bail;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::io::Write;
 
 /// Events a request; the hub's limit.
@@ -24,16 +26,22 @@ pub fn run(arguments: &SearchArguments) -> anyhow::Result<Exit> {
     while let Some(events) = pages.next_page()? {
         for event in &events {
             if arguments.json {
-                serde_json::to_writer(&mut out, event)?;
-                out.write_all(b"\n")?;
+                writeln!(out, "{event}")?;
             } else {
-                rows.push(row(event));
+                rows.push(row(&parse(event)?));
             }
         }
     }
     output::table(&mut out, &["seq", "time", "category", "tlp", "sector", "malware", "values"], &rows)?;
     out.flush()?;
     Ok(Exit::Done)
+}
+
+/// What the hub answers a request.
+#[derive(Deserialize)]
+struct Page {
+    events: Vec<Box<RawValue>>,
+    cursor: Option<String>,
 }
 
 /// The pages of a search.
@@ -55,8 +63,8 @@ impl<'a> Pages<'a> {
         Self { api, parameters, cursor: None, left: limit, over: limit == Some(0) }
     }
 
-    /// The next page; `None` at the end.
-    pub fn next_page(&mut self) -> anyhow::Result<Option<Vec<Value>>> {
+    /// The events of the next page, as the hub wrote them; `None` at the end.
+    pub fn next_page(&mut self) -> anyhow::Result<Option<Vec<Box<RawValue>>>> {
         if self.over {
             return Ok(None);
         }
@@ -66,9 +74,7 @@ impl<'a> Pages<'a> {
         if let Some(cursor) = &self.cursor {
             parameters.push(("cursor", cursor.clone()));
         }
-        let mut answer = self.api.get("/api/v1/events", &parameters)?.json()?;
-        let Some(Value::Array(events)) = answer.get_mut("events").map(Value::take) else { bail!("the hub's answer holds no events") };
-        let next = answer.get("cursor").and_then(Value::as_str).map(str::to_owned);
+        let Page { events, cursor: next } = self.api.get("/api/v1/events", &parameters)?.read::<Page>()?;
         if next.is_some() && next == self.cursor {
             bail!("the hub's cursor does not move on");
         }

@@ -81,19 +81,30 @@ impl<'a> Sender<'a> {
     /// Sends a request; gives counts and every refused line that the hub named or that asking again brought out.
     pub fn send(&self, format: Format, chunk: &Chunk, key: &str) -> Result<(Counts, Vec<Refusal>), Failure> {
         let answer = self.persist(format, &chunk.body, Some(key), self.dry_run)?;
-        if answer.status == 413 && chunk.lines(format) > 1 && super::chunks::is_cut(format, &chunk.body) {
-            let mut counts = Counts::default();
-            let mut refusals = Vec::new();
-            for (place, half) in chunk.pieces(format, chunk.lines(format).div_ceil(2)).iter().enumerate() {
-                let (part, named) = self.send(format, half, &format!("{key}.{place}"))?;
-                counts.add(part);
-                refusals.extend(named);
+        if answer.status == 413 && super::chunks::is_cut(format, &chunk.body) {
+            let pieces = chunk.pieces(format, fitting_lines(&answer, format, chunk));
+            if pieces.len() > 1 {
+                return self.send_pieces(format, &pieces, key);
             }
-            return Ok((counts, refusals));
         }
         let (counts, mut refusals) = outcome(&answer, chunk)?;
         if counts.refused > refusals.len() as u64 && super::chunks::is_cut(format, &chunk.body) {
             refusals = self.name_all(format, chunk)?;
+        }
+        Ok((counts, refusals))
+    }
+
+    /// Sends a request that was too large in pieces. The hub may have kept its beginning, as far as the limit reached, under its key: the first
+    /// piece reaches as far and goes under the same key, so that nothing is kept twice.
+    fn send_pieces(&self, format: Format, pieces: &[Chunk], key: &str) -> Result<(Counts, Vec<Refusal>), Failure> {
+        let mut counts = Counts::default();
+        let mut refusals = Vec::new();
+        for (place, piece) in pieces.iter().enumerate() {
+            // Named by its place in the file, so that a piece that is cut again shares no key with its neighbours.
+            let key = if place == 0 { key.to_owned() } else { format!("{key}.{}", piece.first_line()) };
+            let (part, named) = self.send(format, piece, &key)?;
+            counts.add(part);
+            refusals.extend(named);
         }
         Ok((counts, refusals))
     }
@@ -141,6 +152,19 @@ impl<'a> Sender<'a> {
         // The last try has returned already.
         Err(Failure::Hub(anyhow!("no tries left")))
     }
+}
+
+/// How many lines of a request that was too large fit into one, going by the limit that the hub named; half of them where it named none.
+fn fitting_lines(answer: &Answer, format: Format, chunk: &Chunk) -> u64 {
+    let lines = chunk.lines(format);
+    let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let unit = document.get("unit").and_then(Value::as_str).unwrap_or_default();
+    let fitting = document.get("limit").and_then(Value::as_u64).map(|limit| match unit.split(' ').next() {
+        Some("events") => chunk.lines_of_entries(format, limit),
+        Some("bytes") => chunk.lines_within(format, limit),
+        _ => lines.div_ceil(2),
+    });
+    fitting.filter(|&fitting| fitting > 0 && fitting < lines).unwrap_or_else(|| lines.div_ceil(2)).max(1)
 }
 
 /// Whether a later try may fare better: overload (429, 503) and what proxies answer for a hub that restarts.
@@ -219,6 +243,17 @@ mod tests {
         assert!(matches!(outcome(&answer(401, ""), &chunk()), Err(Failure::Hub(_))));
         assert!(matches!(outcome(&answer(422, r#"{"errors":[{"pointer":"/x","reason":"no"}]}"#), &chunk()), Err(Failure::Hub(_))));
         assert!(matches!(outcome(&answer(413, "{}"), &chunk()), Err(Failure::Input(_))));
+    }
+
+    #[test]
+    fn a_request_that_is_too_large_is_cut_where_the_hub_stopped() {
+        let chunk = whole(&mut b"{}\n\n{}\n{}\n{}\n".as_slice()).unwrap();
+        let lines = |body: &str| fitting_lines(&answer(413, body), Format::Ndjson, &chunk);
+        assert_eq!(lines(r#"{"limit":2,"unit":"events a request"}"#), 3);
+        assert_eq!(lines(r#"{"limit":8,"unit":"bytes after decompression"}"#), 3);
+        assert_eq!(lines(r#"{"limit":100,"unit":"events a request"}"#), 3);
+        assert_eq!(lines("<html>"), 3);
+        assert_eq!(lines(r#"{"limit":2,"unit":"bytes after decompression"}"#), 3);
     }
 
     #[test]

@@ -9,11 +9,12 @@ use serde_json::Value;
 /// Runs `status`.
 pub fn run(arguments: &StatusArguments) -> anyhow::Result<Exit> {
     let api = Api::new(&arguments.connection)?;
-    let status = api.get("/api/v1/status", &[])?.json()?;
+    let answer = api.get("/api/v1/status", &[])?;
     if arguments.json {
-        output::line(&status.to_string())?;
+        output::line(answer.raw()?.get())?;
         return Ok(Exit::Done);
     }
+    let status = answer.json()?;
     output::line(&format!("hub      {}, version {}, realm {}", api.url(), plain(status.get("version")), plain(status.get("realm"))))?;
     if let Some(ledger) = status.get("ledger") {
         output::line(&format!("ledger   {} events, last sequence number {}", plain(ledger.get("events")), plain(ledger.get("last_seq"))))?;

@@ -78,11 +78,30 @@ fn configuration(arguments: &DemoArguments, data: PathBuf) -> Config {
 }
 
 async fn demo(arguments: &DemoArguments, config: &Config) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let hub = serve::open(config).await?;
+    let mut door = serve::Door::new(config.listen)?;
+    let Some(hub) = door.unless_stopped(serve::open(config)).await? else { return Ok(()) };
     let nation = Arc::new(Nation::generate(arguments.seed));
     let start = hub.clock().now();
-    let members = Arc::new(settle(&hub, &nation, &config.data).await?);
+    let (members, keys) = match door.unless_stopped(fill(&hub, &nation, &config.data, start)).await {
+        Ok(Some(filled)) => filled,
+        unfinished => {
+            // What writes to the folder ends before the folder goes.
+            serve::close(&hub).await;
+            return unfinished.map(|_| ());
+        }
+    };
+    let flowing = tokio::spawn(flow(Arc::clone(&hub), Arc::clone(&members), Arc::clone(&nation), start, arguments.rate));
+    let announce = |address: &str| {
+        // Nobody may be reading any more; the demo runs on.
+        let _ = introduce(&nation, &keys, config.listen, address, arguments.rate);
+    };
+    serve::until_stopped(config, hub, door, announce, || flowing.abort()).await
+}
+
+/// Adds the members, the events of the last fourteen days, and a key for each role.
+async fn fill(hub: &Arc<Hub>, nation: &Arc<Nation>, data: &Path, start: Timestamp) -> anyhow::Result<(Arc<Members>, Vec<RoleKey>)> {
+    let began = Instant::now();
+    let members = Arc::new(settle(hub, nation, data).await?);
     output::note(&format!("{} organisations added after {:.1} s", nation.members.len(), began.elapsed().as_secs_f64()));
 
     let mut sent = 0;
@@ -93,20 +112,12 @@ async fn demo(arguments: &DemoArguments, config: &Config) -> anyhow::Result<()> 
         while let Some(line) = history.next_if(|line| line.at < until) {
             lines.push(line);
         }
-        sent += send(&hub, &members, lines).await;
+        sent += send(hub, &members, lines).await;
         until += PIECE;
     }
     output::note(&format!("{sent} events of the last fourteen days taken after {:.1} s", began.elapsed().as_secs_f64()));
-
-    let keys = role_keys(&hub, &nation, &members).await?;
-    let flowing = tokio::spawn(flow(Arc::clone(&hub), Arc::clone(&members), Arc::clone(&nation), start, arguments.rate));
-    let result = serve::until_stopped(config, hub, |address| {
-        // Nobody may be reading any more; the demo runs on.
-        let _ = introduce(&nation, &keys, config.listen, address, arguments.rate);
-    })
-    .await;
-    flowing.abort();
-    result
+    let keys = role_keys(hub, nation, &members).await?;
+    Ok((members, keys))
 }
 
 /// The members as senders: the secret of a reporter's key each.

@@ -2,7 +2,7 @@
 //!
 //! Flow: [`Session::push`] takes bytes as they come → decompress → cut into chunks → parse threads → in order to the store → answer.
 //! Invariant: bounded memory: every chunk holds a share of [`MAX_IN_FLIGHT`] until its events are applied; a body is never held whole,
-//! but for the formats that are one document.
+//! but for the formats that are one document, of which [`MAX_DOCUMENTS`] are gathered at a time.
 //! Not here: who may see an event (`policy`), how it is kept (`store`).
 
 mod decode;
@@ -25,12 +25,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::ledger::Submission;
 use store::{Batch, BatchResult, StoreError};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use workers::{ParseJob, ParsedBatch, ParsedChunk};
 
 /// Bytes of chunks being parsed, written or applied, over all requests.
 pub const MAX_IN_FLIGHT: usize = 192 * 1024 * 1024;
-/// Longest wait for a share of it before the request is told to try again.
+/// A list's or a table's bytes become so many in memory, about; those of other formats stay what they are.
+const SHORT_ENTRIES: usize = 16;
+/// Documents of more than a chunk that are gathered at the same time: they are kept whole before they can have a share.
+pub(crate) const MAX_DOCUMENTS: usize = 4;
+/// Longest wait for a share, or for a document's place, before the request is told to try again.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 /// Chunks of one request that are parsed ahead.
 const PARSE_AHEAD: usize = 6;
@@ -40,6 +44,8 @@ const MAX_ERRORS: usize = 1_000;
 const DETECT_BYTES: usize = 64 * 1024;
 /// Bytes of a chunk.
 const CHUNK_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes that are unpacked before other requests have their turn.
+const UNPACK_TURN: usize = 256 * 1024;
 /// Bytes of an entry at the most.
 const ENTRY_BYTES: usize = 1024 * 1024;
 
@@ -78,7 +84,9 @@ pub struct Session {
     /// The body's beginning until its format is told.
     beginning: Vec<u8>,
     splitting: Option<Splitting>,
-    parsing: VecDeque<(oneshot::Receiver<ParsedChunk>, OwnedSemaphorePermit)>,
+    /// The place of a large document.
+    document: Option<OwnedSemaphorePermit>,
+    parsing: VecDeque<oneshot::Receiver<ParsedChunk>>,
     /// The newest batch, held back until it is known whether it is the last.
     held: Option<(ParsedBatch, Option<Arc<OwnedSemaphorePermit>>)>,
     applying: VecDeque<(oneshot::Receiver<Result<BatchResult, StoreError>>, Option<Arc<OwnedSemaphorePermit>>)>,
@@ -130,6 +138,7 @@ impl Hub {
             bytes: 0,
             beginning: Vec::new(),
             splitting: None,
+            document: None,
             parsing: VecDeque::new(),
             held: None,
             applying: VecDeque::new(),
@@ -148,13 +157,23 @@ impl Session {
     /// # Errors
     /// [`HubError`]; what was written before stays, and is not taken twice when sent again with the same idempotency key.
     pub async fn push(&mut self, bytes: Bytes) -> Result<(), HubError> {
-        let hub = self.hub.clone();
-        let plain = self.decoder.push(&bytes, hub.options.max_body.saturating_sub(self.bytes))?;
-        self.bytes += plain.len() as u64;
-        if self.bytes > hub.options.max_body {
-            return Err(HubError::TooLarge { limit: hub.options.max_body, unit: "bytes after decompression" });
+        if self.decoder.is_identity() {
+            return self.take(&bytes).await;
         }
-        self.split(&plain).await
+        // Piece by piece, so that what has been unpacked waits for its share before more is.
+        let mut rest: &[u8] = &bytes;
+        let mut turn = 0;
+        while !rest.is_empty() {
+            let (taken, plain) = self.decoder.unpack(rest)?;
+            rest = rest.get(taken..).unwrap_or_default();
+            turn += plain.len();
+            self.take(&plain).await?;
+            if turn >= UNPACK_TURN {
+                turn = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
     }
 
     /// Ends the body and waits until its events are durable and applied.
@@ -163,8 +182,7 @@ impl Session {
     /// As [`Session::push`]; [`HubError::NothingUsable`] where every entry was refused.
     pub async fn finish(mut self) -> Result<Outcome, HubError> {
         let rest = self.decoder.finish()?;
-        self.bytes += rest.len() as u64;
-        self.split(&rest).await?;
+        self.take(&rest).await?;
         if self.splitting.is_none() {
             self.tell_format();
             let beginning = std::mem::take(&mut self.beginning);
@@ -197,6 +215,15 @@ impl Session {
         Ok(self.outcome)
     }
 
+    async fn take(&mut self, plain: &[u8]) -> Result<(), HubError> {
+        self.bytes += plain.len() as u64;
+        let limit = self.hub.options.max_body;
+        if self.bytes > limit {
+            return Err(HubError::TooLarge { limit, unit: "bytes after decompression" });
+        }
+        self.split(plain).await
+    }
+
     async fn split(&mut self, plain: &[u8]) -> Result<(), HubError> {
         if self.splitting.is_none() {
             self.beginning.extend_from_slice(plain);
@@ -221,12 +248,22 @@ impl Session {
     }
 
     async fn cut(&mut self, plain: &[u8]) -> Result<(), HubError> {
+        self.take_place().await?;
         // A large piece is cut step by step, so that chunks leave while it is being cut.
         for piece in plain.chunks(CHUNK_BYTES) {
             if let Some(splitting) = &mut self.splitting {
                 splitting.splitter.push(piece).map_err(split_error)?;
             }
             self.take_chunks().await?;
+        }
+        Ok(())
+    }
+
+    /// A document waits for its place before more than a chunk of it is kept.
+    async fn take_place(&mut self) -> Result<(), HubError> {
+        let is_document = self.splitting.as_ref().is_some_and(|splitting| matches!(splitting.format, Format::Stix | Format::Misp));
+        if is_document && self.document.is_none() && self.bytes > CHUNK_BYTES as u64 {
+            self.document = Some(wait_for(&self.hub.documents, 1).await?);
         }
         Ok(())
     }
@@ -246,18 +283,37 @@ impl Session {
         while self.parsing.len() >= PARSE_AHEAD {
             self.next_parsed().await?;
         }
-        let permit = self.hub.share(chunk.bytes.len()).await?;
+        let share = self.share(share_of(format, chunk.bytes.len())).await?;
         let (reply, parsed) = oneshot::channel();
-        self.hub.workers.parse(ParseJob { format, header, chunk, defaults: self.defaults.clone(), org: self.org, reply })?;
-        self.parsing.push_back((parsed, permit));
+        self.hub.workers.parse(ParseJob { format, header, chunk, defaults: self.defaults.clone(), org: self.org, share, reply })?;
+        self.parsing.push_back(parsed);
         Ok(())
+    }
+
+    /// A share of the memory for work under way. Who has to wait for one first brings its own work to an end: requests that kept their shares
+    /// while they wait for another's would wait for each other.
+    async fn share(&mut self, kib: u32) -> Result<OwnedSemaphorePermit, HubError> {
+        loop {
+            if let Ok(share) = self.hub.in_flight.clone().try_acquire_many_owned(kib) {
+                return Ok(share);
+            }
+            if !self.parsing.is_empty() {
+                self.next_parsed().await?;
+            } else if self.held.is_some() {
+                self.submit_held(false).await?;
+            } else if !self.applying.is_empty() {
+                self.next_applied().await?;
+            } else {
+                return wait_for(&self.hub.in_flight, kib).await;
+            }
+        }
     }
 
     /// Takes the oldest parsed chunk and hands its events to the store.
     async fn next_parsed(&mut self) -> Result<(), HubError> {
-        let Some((parsed, permit)) = self.parsing.pop_front() else { return Ok(()) };
+        let Some(parsed) = self.parsing.pop_front() else { return Ok(()) };
         let parsed = parsed.await.map_err(|_| HubError::Overloaded { retry_after: 5 })?;
-        self.name_refusals(parsed.refusals);
+        self.name_refusals(parsed.refusals, parsed.refused);
         let events: u64 = parsed.batches.iter().map(|batch| batch.prepared.events.len() as u64).sum();
         let so_far = self.ordinal + self.held_events() + events;
         if so_far + self.outcome.refused > self.hub.options.max_events {
@@ -270,7 +326,7 @@ impl Session {
             self.outcome.accepted += events;
             return Ok(());
         }
-        let permit = Arc::new(permit);
+        let permit = Arc::new(parsed.share);
         for batch in parsed.batches {
             self.submit_held(false).await?;
             self.held = Some((batch, Some(permit.clone())));
@@ -286,8 +342,8 @@ impl Session {
         self.held.as_ref().map_or(0, |(batch, _)| batch.prepared.events.len() as u64)
     }
 
-    fn name_refusals(&mut self, refusals: Vec<Refusal>) {
-        self.outcome.refused += refusals.len() as u64;
+    fn name_refusals(&mut self, refusals: Vec<Refusal>, refused: u64) {
+        self.outcome.refused += refused;
         let room = MAX_ERRORS.saturating_sub(self.outcome.errors.len());
         self.outcome.errors.extend(refusals.into_iter().take(room).map(|Refusal { line, reason }| LineError { line, reason }));
     }
@@ -319,16 +375,20 @@ impl Session {
     }
 }
 
-impl Hub {
-    /// A share of the memory for work under way.
-    async fn share(&self, bytes: usize) -> Result<OwnedSemaphorePermit, HubError> {
-        // One document may be larger than all shares together: it then waits for all of them.
-        let kib = (bytes / 1024 + 1).min(MAX_IN_FLIGHT / 1024) as u32;
-        let permit = tokio::time::timeout(MAX_WAIT, self.in_flight.clone().acquire_many_owned(kib)).await;
-        match permit {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(HubError::Overloaded { retry_after: 2 }),
-        }
+/// The KiB that a chunk takes until its events are applied.
+fn share_of(format: Format, bytes: usize) -> u32 {
+    let times = match format {
+        Format::List | Format::Csv => SHORT_ENTRIES,
+        Format::Ndjson | Format::JsonArray | Format::Stix | Format::Misp => 1,
+    };
+    // One document may be larger than all shares together: it then waits for all of them.
+    (bytes.saturating_mul(times) / 1024 + 1).min(MAX_IN_FLIGHT / 1024) as u32
+}
+
+async fn wait_for(places: &Arc<Semaphore>, count: u32) -> Result<OwnedSemaphorePermit, HubError> {
+    match tokio::time::timeout(MAX_WAIT, places.clone().acquire_many_owned(count)).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) | Err(_) => Err(HubError::Overloaded { retry_after: 2 }),
     }
 }
 
@@ -349,5 +409,18 @@ impl From<StoreError> for HubError {
             StoreError::Ledger(store::ledger::LedgerError::DiskFull) => Self::DiskFull,
             StoreError::Ledger(_) | StoreError::View(_) => Self::Internal(Box::new(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_entries_are_charged_for_what_they_become_and_nobody_for_more_than_there_is() {
+        assert_eq!(share_of(Format::Ndjson, 2 << 20), 2_049);
+        assert_eq!(share_of(Format::List, 2 << 20), 32_769);
+        assert_eq!(share_of(Format::Stix, usize::MAX), (MAX_IN_FLIGHT / 1024) as u32);
+        assert_eq!(share_of(Format::Csv, usize::MAX), (MAX_IN_FLIGHT / 1024) as u32);
     }
 }

@@ -1,5 +1,6 @@
 //! Threads that parse: bytes of a chunk in, prepared and encoded batches out.
 
+use super::MAX_ERRORS;
 use crate::HubError;
 use formats::split::Chunk;
 use formats::{Defaults, Format, Header, Refusal};
@@ -7,7 +8,7 @@ use model::{Event, OrgNo};
 use std::sync::Arc;
 use store::ledger::{Encoded, encode};
 use store::views::{Days, Keys, Prepared, prepare};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// A batch of at least so many events gets a frame of its own, encoded here.
 const OWN_FRAME_EVENTS: usize = 2_048;
@@ -21,13 +22,19 @@ pub(super) struct ParseJob {
     pub(super) chunk: Chunk,
     pub(super) defaults: Arc<Defaults>,
     pub(super) org: OrgNo,
+    /// Of the memory; it stays with the chunk when the request is gone.
+    pub(super) share: OwnedSemaphorePermit,
     pub(super) reply: oneshot::Sender<ParsedChunk>,
 }
 
 /// What a chunk gave.
 pub(super) struct ParsedChunk {
     pub(super) batches: Vec<ParsedBatch>,
+    /// The first [`MAX_ERRORS`].
     pub(super) refusals: Vec<Refusal>,
+    /// All of them.
+    pub(super) refused: u64,
+    pub(super) share: OwnedSemaphorePermit,
 }
 
 /// Events ready for the store.
@@ -54,15 +61,24 @@ impl Workers {
             let (waiting, keys, mut days) = (waiting.clone(), keys.clone(), days());
             std::thread::Builder::new().name(format!("parse-{number}")).spawn(move || {
                 for job in waiting {
-                    let ParseJob { format, header, chunk, defaults, org, reply } = job;
+                    let ParseJob { format, header, chunk, defaults, org, share, reply } = job;
+                    // Nobody waits for it any more.
+                    if reply.is_closed() {
+                        continue;
+                    }
                     let parsed = formats::parse_chunk(format, &header, &chunk.bytes, chunk.first_line, &defaults);
                     let mut refusals = chunk.refusals;
                     drop(chunk.bytes);
                     refusals.extend(parsed.refusals);
                     refusals.sort_by_key(|refusal| refusal.line);
+                    let refused = refusals.len() as u64;
+                    if refusals.len() > MAX_ERRORS {
+                        refusals.truncate(MAX_ERRORS);
+                        refusals.shrink_to_fit();
+                    }
                     let batches = batches(parsed.events, org, &keys, days.as_mut());
                     // The request may be gone.
-                    drop(reply.send(ParsedChunk { batches, refusals }));
+                    drop(reply.send(ParsedChunk { batches, refusals, refused, share }));
                 }
             })?;
         }

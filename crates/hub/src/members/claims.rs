@@ -8,7 +8,7 @@ use crate::directory::Snapshot;
 use crate::{Actor, HubError};
 use model::canonical::canonical;
 use model::ids::ClaimId;
-use model::{KeyRole, ObservableType, OrgId, OrgNo, Text, Timestamp};
+use model::{KeyRole, ObservableType, OrgNo, Text, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 use std::time::Duration;
@@ -184,7 +184,9 @@ impl Members {
             "upheld": upheld,
             "senders": claim.senders,
         });
-        writer.update(&claim, version, &change, &[control]).await?;
+        // A rejected claim changes nothing, not even what another upheld one changed.
+        let controls = if upheld { vec![control] } else { Vec::new() };
+        writer.update(&claim, version, &change, &controls).await?;
         self.commit(writer).await?;
         Ok(view(&claim, ClaimPart::Queue, change.at))
     }
@@ -199,20 +201,16 @@ fn part_of(actor: &Actor, claim: &Claim, snapshot: &Snapshot) -> Option<ClaimPar
     if claim.red && !actor.red && !sent {
         return None;
     }
-    if actor.is_coordinator() {
-        return (!claim.red || actor.red).then_some(ClaimPart::Queue);
-    }
+    // Whoever has a part in a claim has it as coordinator too, and decides nothing.
     if claim.claimant == actor.organisation.id {
         return Some(ClaimPart::Claimant);
     }
     if sent {
         return Some(ClaimPart::Sender);
     }
-    let line = |organisation: Option<OrgId>| {
-        organisation.and_then(|id| snapshot.by_id(id)).is_some_and(|organisation| actor.reader.is_authority_of(organisation.constituency))
-    };
-    let of_senders = claim.senders.iter().any(|number| line(snapshot.organisation(*number).map(|sender| sender.id)));
-    (line(Some(claim.claimant)) || of_senders).then_some(ClaimPart::Queue)
+    // Not the claimant's authority: it may know nothing of the value.
+    let in_line = |number: &OrgNo| snapshot.organisation(*number).is_some_and(|sender| actor.reader.is_authority_of(sender.constituency));
+    (actor.is_coordinator() || claim.senders.iter().any(in_line)).then_some(ClaimPart::Queue)
 }
 
 fn view(claim: &Claim, part: ClaimPart, now: Timestamp) -> ClaimView {

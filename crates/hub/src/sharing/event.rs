@@ -5,8 +5,9 @@ use super::view::View;
 use crate::answers::ReceiptAnswer;
 use crate::intake::read_receipt;
 use crate::{Actor, Hub, HubError};
-use model::{KeyRole, OrgNo, ReceiptId, Seq};
-use store::ledger::{Kind, Submission};
+use model::{Event, KeyRole, OrgNo, ReceiptId, Seq};
+use policy::Sight;
+use store::ledger::{Body, Kind, Submission, columns};
 use store::views::strings::Class;
 
 /// Events of a batch that a receipt looks at.
@@ -34,7 +35,7 @@ impl Hub {
         view.render(seq, found.received, found.reporter, &mut found.event).ok_or(HubError::NotFound)
     }
 
-    /// Finds the rows of a receipt that the caller may act on: its sender's, and the coordinator's.
+    /// Finds the rows of a receipt that the caller may act on: as its sender, as the sender's authority or as coordinator.
     pub(crate) fn batch_places(&self, actor: &Actor, id: ReceiptId) -> Result<BatchPlaces, HubError> {
         let (first, nonce) = read_receipt(id);
         let ledger = &self.store().ledger;
@@ -63,9 +64,9 @@ impl Hub {
         }
     }
 
-    #[expect(clippy::unused_self, reason = "reads as a step of the hub's")]
     fn admit(&self, actor: &Actor, first: Seq, batch: &mut BatchPlaces) -> Result<BatchPlaces, HubError> {
-        let known = batch.org == actor.organisation.number || actor.is_coordinator();
+        let of_its_line = || self.directory().organisation(batch.org).is_some_and(|sender| actor.reader.is_authority_of(sender.constituency));
+        let known = batch.org == actor.organisation.number || actor.is_coordinator() || of_its_line();
         if !known || actor.role == KeyRole::Auditor || batch.runs.first().is_none_or(|run| run.0 != first) {
             return Err(HubError::NotFound);
         }
@@ -81,6 +82,10 @@ impl Hub {
             return Err(HubError::Forbidden("this role does not read receipts"));
         }
         let batch = self.batch_places(actor, id)?;
+        // What an authority withdraws by its receipt may hold more than it sees.
+        if batch.org != actor.organisation.number && !actor.is_coordinator() {
+            return Err(HubError::NotFound);
+        }
         let (first, last) = (batch.runs.first().map_or(Seq(0), |run| run.0), batch.runs.last().map_or(Seq(0), |run| run.1));
         let received = self.blocks.any_event(first).ok_or(HubError::NotFound)?.received;
         let views = &self.store().views;
@@ -113,15 +118,15 @@ impl Hub {
             answer.withdrawn += withdrawn.range_cardinality(first.0..=last.0);
             answer.accepted += count - merged_here;
             drop((merged, withdrawn));
-            for seq in (first.0..=last.0).map(Seq) {
-                if answer.examined == MAX_EXAMINED {
-                    break;
-                }
-                answer.examined += 1;
-                let Some(found) = self.blocks.event(seq) else { continue };
+            let examined = count.min(MAX_EXAMINED - answer.examined);
+            if examined == 0 {
+                continue;
+            }
+            answer.examined += examined;
+            for (_, event) in self.events_of((first, Seq(first.0 + examined - 1))) {
                 let mut confirmed = false;
                 let mut disputed = false;
-                for observable in &found.event.observables {
+                for observable in &event.observables {
                     let key = views.keys.observable(observable.kind, &observable.value);
                     disputed |= views.disputed.read().contains(&key);
                     let rows = views.observables.get(key).map_err(|error| HubError::Internal(Box::new(error)))?;
@@ -132,6 +137,38 @@ impl Hub {
             }
         }
         Ok(answer)
+    }
+
+    /// The events of a run that count; its block is opened once.
+    fn events_of(&self, (first, last): (Seq, Seq)) -> Vec<(Seq, Event)> {
+        let position = self.store().views.position();
+        let Some(frame) = self.blocks.frame(first).filter(|frame| frame.header.kind != Kind::Control) else { return Vec::new() };
+        let Some((_, columns)) = columns::split_filter(frame.body()) else { return Vec::new() };
+        let Some(reader) = Body::open(frame.header.rows, columns).and_then(|body| body.events(frame.vault())) else { return Vec::new() };
+        let block = frame.header.first_seq.0;
+        let end = last.0.saturating_add(1).min(frame.header.end().0).min(position.0);
+        let counting = (first.0.max(block)..end).map(Seq).filter(|seq| self.store().views.counts(*seq));
+        counting.filter_map(|seq| Some((seq, reader.event(usize::try_from(seq.0 - block).ok()?)?))).collect()
+    }
+
+    /// The events of a batch that the caller may withdraw: all of its own, of another's those that it sees whole.
+    pub(crate) fn batch_to_withdraw(&self, actor: &Actor, batch: &BatchPlaces) -> Result<Vec<Seq>, HubError> {
+        if batch.org == actor.organisation.number || actor.is_coordinator() {
+            let counted = |seq: &Seq| self.store().views.counts(*seq);
+            return Ok(batch.runs.iter().flat_map(|run| (run.0.0..=run.1.0).map(Seq)).filter(counted).collect());
+        }
+        let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
+        let mut places = Vec::new();
+        for run in &batch.runs {
+            for (seq, mut event) in self.events_of(*run) {
+                let sight = view.event(batch.org, &event);
+                if sight == Sight::Whole && policy::redact(&mut event, sight) {
+                    places.push(seq);
+                }
+            }
+        }
+        // Where it sees nothing of a batch, the batch is not known to it.
+        if places.is_empty() { Err(HubError::NotFound) } else { Ok(places) }
     }
 
     /// Whether rows of this class are another member's own observation that the reader may know of.

@@ -14,7 +14,7 @@ use store::records::{NetworkKind, NetworkState};
 use store::views::Row;
 use store::views::prepare::JOIN;
 use store::views::row::NEVER;
-use store::views::strings::{Class, MAX_STRINGS};
+use store::views::strings::{Class, OVERFLOW};
 
 /// Values of one bulk look-up at the most.
 pub const MAX_VALUES: usize = 10_000;
@@ -71,19 +71,21 @@ impl Hub {
         if rows.is_empty() {
             return Ok(None);
         }
+        let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
+        // Hidden rows take no place and tell nothing by their number.
+        rows.retain(|row| self.class_seen(&view, row.class, memory).is_some_and(|(_, sight)| sight.sees_event()));
         let cut = rows.len() > MAX_ROWS;
         rows.truncate(MAX_ROWS);
-        let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
         let now = self.clock().now();
         let mut fold = Fold::new(kind, value.clone());
         for row in &rows {
             let Some((class, sight)) = self.class_seen(&view, row.class, memory) else { continue };
-            if sight.sees_event() {
-                fold.add(row, &class, sight);
-            }
+            fold.add(row, &class, sight);
         }
+        let overflow = views.strings.read().find(OVERFLOW);
+        let incomplete = overflow.is_some_and(|number| fold.malware.contains(&number) || fold.sectors.contains(&number));
         let Some(mut answer) = fold.finish(self, now, views.disputed.read().contains(&key)) else { return Ok(None) };
-        answer.at_least = cut || views.strings.read().get(MAX_STRINGS as u32).is_some();
+        answer.at_least = cut || incomplete;
         answer.warning_lists = self.warning_lists.hits(kind, value);
         answer.reserved = is_reserved(kind, value);
         answer.protected = self.is_protected(actor, kind, value);

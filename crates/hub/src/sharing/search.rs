@@ -8,12 +8,15 @@ use super::view::View;
 use crate::answers::Page;
 use crate::{Actor, Hub, HubError};
 use model::{Filter, OrgNo, Seq, Text};
-use policy::redact;
+use policy::{Sight, redact};
+use std::time::{Duration, Instant};
 use store::ledger::{Body, Frame, Kind, Place, columns};
 use store::views::reporter_of;
 
 /// Events of a page at the most.
 pub const MAX_PAGE: usize = 1_000;
+/// How long a page is searched for; then what was found is given, with where to go on.
+const MAX_TIME: Duration = Duration::from_secs(5);
 
 /// What a search looks for, with what can be decided per block.
 struct Search<'a> {
@@ -39,6 +42,7 @@ impl Hub {
         };
         let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
         let search = Search { view, filter, own: mine.then_some(actor.organisation.number) };
+        let started = Instant::now();
         let mut page = Page::default();
         let mut last = Seq(0);
         let mut index = self.store().ledger.index_of(before) + 1;
@@ -56,6 +60,10 @@ impl Hub {
                 }
                 last = seq;
                 page.events.push(event);
+            }
+            if index > 0 && started.elapsed() >= MAX_TIME {
+                page.cursor = Some(write_cursor(place.header.first_seq, mark));
+                break;
             }
         }
         Ok(page)
@@ -144,8 +152,11 @@ impl Hub {
             for row in 0..frame.header.rows {
                 let seq = Seq(frame.header.first_seq.0 + u64::from(row));
                 let reporter = reporter_of(&submissions, row);
-                let Some(event) = reader.event(row as usize) else { continue };
-                let may = reporter == own || view.event(reporter, &event) == policy::Sight::Whole;
+                let Some(mut event) = reader.event(row as usize) else { continue };
+                // A key that only submits still changes what its organisation sent.
+                let sight = if reporter == own { Sight::Own } else { view.event(reporter, &event) };
+                // As in a search: what is hidden is not asked for, lest the number of hits tells it.
+                let may = reporter == own || (sight == Sight::Whole && redact(&mut event, sight));
                 if may && filter.matches(&event) && self.store().views.counts(seq) {
                     if places.len() == limit {
                         return Err(HubError::TooLarge { limit: limit as u64, unit: "events a withdrawal" });

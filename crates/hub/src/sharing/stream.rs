@@ -1,7 +1,7 @@
 //! The live stream: a follower has a place of its own in the ledger and is never ahead of the views.
 //!
 //! Invariant: lossless and in order. Who falls behind reads blocks from disk at its own pace and holds nobody up; who stays behind too
-//! long is told so and dropped.
+//! long is told so and dropped. Nobody holds more than a piece of a frame, and nothing that was rendered for a key outlives it.
 
 use super::lookup::reads;
 use super::view::View;
@@ -19,6 +19,13 @@ use store::views::reporter_of;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A follower that had been current and is now this far behind is dropped.
 const MAX_LAG: Duration = Duration::from_secs(900);
+
+/// Bytes that are rendered ahead from memory, about.
+const LIVE_PIECE: usize = 256 * 1024;
+/// The same from disk, where each piece opens its block again.
+const STORED_PIECE: usize = 1024 * 1024;
+/// Open streams of an organisation at the most.
+const MAX_STREAMS: usize = 128;
 
 /// What a follower gets.
 #[derive(Debug, Clone)]
@@ -44,6 +51,8 @@ pub enum StreamItem {
 /// One follower.
 pub struct Subscription {
     hub: Arc<Hub>,
+    /// On whose account the stream is open.
+    org: OrgNo,
     actor: Actor,
     filter: Filter,
     next: Seq,
@@ -59,9 +68,17 @@ impl Hub {
     /// Begins to follow, from `from` on (inclusive), or from now.
     ///
     /// # Errors
-    /// [`HubError::Forbidden`] for roles that do not read events.
+    /// [`HubError::Forbidden`] for roles that do not read events, [`HubError::Quota`] where the organisation has too many streams open.
     pub fn subscribe(self: &Arc<Self>, actor: &Actor, filter: Filter, from: Option<Seq>) -> Result<Subscription, HubError> {
         reads(actor)?;
+        {
+            let mut streams = self.streams.lock();
+            let open = streams.entry(actor.organisation.number).or_default();
+            if *open >= MAX_STREAMS {
+                return Err(HubError::Quota { retry_after: HEARTBEAT.as_secs() });
+            }
+            *open += 1;
+        }
         let follower = self.store().live.follow();
         Ok(Subscription {
             hub: self.clone(),
@@ -70,7 +87,8 @@ impl Hub {
             next: from.unwrap_or_else(|| self.store().views.position()),
             ready: VecDeque::new(),
             follower,
-            stopping: self.stopping(),
+            org: actor.organisation.number,
+            stopping: self.streams_stopping(),
             checked: self.clock().now(),
             was_current: false,
             ended: false,
@@ -78,19 +96,31 @@ impl Hub {
     }
 }
 
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut streams = self.hub.streams.lock();
+        if let Some(open) = streams.get_mut(&self.org) {
+            *open = open.saturating_sub(1);
+            if *open == 0 {
+                streams.remove(&self.org);
+            }
+        }
+    }
+}
+
 impl Subscription {
     /// The next item; waits for it.
     pub async fn next(&mut self) -> StreamItem {
         loop {
-            if let Some((seq, json)) = self.ready.pop_front() {
-                return StreamItem::Event { seq, json };
-            }
             if self.ended || *self.stopping.borrow() {
                 return StreamItem::Closed;
             }
             if let Some(reason) = self.last_word() {
                 self.ended = true;
                 return StreamItem::Dropped { reason };
+            }
+            if let Some((seq, json)) = self.ready.pop_front() {
+                return StreamItem::Event { seq, json };
             }
             let position = *self.follower.position.borrow_and_update();
             if self.next < position {
@@ -109,11 +139,6 @@ impl Subscription {
         }
     }
 
-    /// What is there without waiting.
-    pub fn try_next(&mut self) -> Option<StreamItem> {
-        self.ready.pop_front().map(|(seq, json)| StreamItem::Event { seq, json })
-    }
-
     /// Why the follower must go, where it must.
     fn last_word(&mut self) -> Option<&'static str> {
         let now = self.hub.clock().now();
@@ -125,24 +150,35 @@ impl Subscription {
             Ok(actor) => self.actor = actor,
             Err(_) => return Some("the key is no longer valid"),
         }
+        // What was rendered for the key as it was is rendered again for the key as it is.
+        if let Some((seq, _)) = self.ready.front() {
+            self.next = *seq;
+            self.ready.clear();
+        }
         let place = self.hub.store().ledger.place(self.hub.store().ledger.index_of(self.next))?;
         (self.was_current && self.next < self.hub.store().views.position() && place.header.received.plus(MAX_LAG) < now)
             .then_some("too slow: more than 15 minutes behind; resume with Last-Event-ID")
     }
 
-    /// Renders what the follower sees of the frame at its place, and moves on.
+    /// Renders a piece of what the follower sees of the frame at its place, and moves on.
     async fn read_frame(&mut self, position: Seq) -> Result<(), &'static str> {
         if let Some(frame) = self.hub.store().live.frame(self.next) {
             let view = View { reader: &self.actor.reader, directory: self.hub.directory().snapshot() };
+            let mut bytes = 0;
             for part in &frame.parts {
-                for (row, event) in part.prepared.events.iter().enumerate() {
+                let passed = self.next.0.saturating_sub(frame.header.first_seq.0 + u64::from(part.submission.start)) as usize;
+                for (row, event) in part.prepared.events.iter().enumerate().skip(passed) {
                     let place = part.submission.start + row as u32;
                     let seq = Seq(frame.header.first_seq.0 + u64::from(place));
-                    if seq >= self.next
-                        && self.hub.store().views.counts(seq)
+                    if self.hub.store().views.counts(seq)
                         && let Some(json) = render(&view, &self.filter, seq, frame.header.received_at(place), part.submission.org, event)
                     {
+                        bytes += json.len();
                         self.ready.push_back((seq, json));
+                        if bytes >= LIVE_PIECE {
+                            self.next = seq.next();
+                            return Ok(());
+                        }
                     }
                 }
             }
@@ -164,7 +200,7 @@ impl Subscription {
 }
 
 impl Hub {
-    /// What a follower sees of the frame that holds `next` or comes after, and where the frame ends.
+    /// A piece of what a follower sees of the frame that holds `next` or comes after, and where to go on.
     fn frame_for(&self, actor: &Actor, filter: &Filter, next: Seq) -> Option<(VecDeque<(Seq, Bytes)>, Seq)> {
         let place = self.store().ledger.place(self.store().ledger.index_of(next))?;
         let mut ready = VecDeque::new();
@@ -176,14 +212,20 @@ impl Hub {
         let submissions = frame.submissions();
         let (_, body) = columns::split_filter(frame.body())?;
         let reader = Body::open(frame.header.rows, body)?.events(frame.vault())?;
-        for row in 0..frame.header.rows {
+        let mut bytes = 0;
+        let passed = next.0.saturating_sub(frame.header.first_seq.0) as u32;
+        for row in passed..frame.header.rows {
             let seq = Seq(frame.header.first_seq.0 + u64::from(row));
-            if seq < next || !self.store().views.counts(seq) {
+            if !self.store().views.counts(seq) {
                 continue;
             }
             let event = reader.event(row as usize)?;
             if let Some(json) = render(&view, filter, seq, frame.header.received_at(row), reporter_of(&submissions, row), &event) {
+                bytes += json.len();
                 ready.push_back((seq, json));
+                if bytes >= STORED_PIECE {
+                    return Some((ready, seq.next()));
+                }
             }
         }
         Some((ready, frame.header.end()))

@@ -1,10 +1,11 @@
 //! Withdrawal and amendment: by the sender or an authority that sees the event whole; every view and product follows.
 
+use super::blocks::Found;
 use super::view::View;
 use crate::answers::{Outcome, WithdrawAnswer};
 use crate::{Actor, Hub, HubError};
 use formats::Defaults;
-use model::{Filter, KeyRole, ReceiptId, Seq};
+use model::{Event, Filter, KeyRole, ReceiptId, Seq};
 use policy::Sight;
 use store::Batch;
 use store::ledger::{Control, Submission};
@@ -35,6 +36,8 @@ impl Hub {
     pub async fn withdraw(&self, actor: &Actor, what: Withdrawal, reason: &str, dry_run: bool) -> Result<WithdrawAnswer, HubError> {
         submits(actor)?;
         let reason = checked_reason(reason)?;
+        // An event being amended is either withdrawn before, and then not amended, or amended before.
+        let _turn = if matches!(what, Withdrawal::Seq(_)) { Some(self.amending.lock().await) } else { None };
         let seqs = match what {
             Withdrawal::Seq(seq) => {
                 self.own_event(actor, seq)?;
@@ -42,8 +45,7 @@ impl Hub {
             }
             Withdrawal::Receipt(id) => {
                 let batch = self.batch_places(actor, id)?;
-                let counted = |seq: &Seq| self.store().views.counts(*seq);
-                batch.runs.iter().flat_map(|run| (run.0.0..=run.1.0).map(Seq)).filter(counted).collect()
+                self.batch_to_withdraw(actor, &batch)?
             }
             Withdrawal::Filter(filter) => {
                 if filter.is_empty() {
@@ -66,7 +68,10 @@ impl Hub {
     /// As [`Hub::withdraw`]; [`HubError::Invalid`] where the corrected event is none.
     pub async fn amend(&self, actor: &Actor, seq: Seq, event_json: &[u8]) -> Result<Outcome, HubError> {
         submits(actor)?;
-        let reporter = self.own_event(actor, seq)?;
+        // One after another: of two corrections of one event the later finds it replaced.
+        let _turn = self.amending.lock().await;
+        let old = self.own_event(actor, seq)?;
+        let reporter = old.reporter;
         let organisation = self.directory().organisation(reporter).ok_or(HubError::NotFound)?;
         let defaults = Defaults {
             now: self.clock().now(),
@@ -80,6 +85,9 @@ impl Hub {
         let mut event = formats::ndjson::parse_event(event_json, &defaults).map_err(|reason| HubError::Invalid { pointer: "/".to_owned(), reason })?;
         // The corrected event has the old one's id as a rule; it must not be merged into what it replaces.
         event.id = None;
+        if reporter != actor.organisation.number {
+            keep_limits(&mut event, &old.event);
+        }
         let views = &self.store().views;
         let mut days = self.make_days();
         let prepared = prepare(vec![event], reporter, &views.keys, days.as_mut());
@@ -99,27 +107,34 @@ impl Hub {
         })
     }
 
-    /// The reporter of an event that the caller may change: its own, or one that it sees whole.
-    fn own_event(&self, actor: &Actor, seq: Seq) -> Result<model::OrgNo, HubError> {
+    /// An event that the caller may change: its own, or one that it sees whole.
+    fn own_event(&self, actor: &Actor, seq: Seq) -> Result<Found, HubError> {
         let found = self.blocks.event(seq).ok_or(HubError::NotFound)?;
         if found.reporter == actor.organisation.number {
-            return Ok(found.reporter);
+            return Ok(found);
         }
         let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
-        match view.event(found.reporter, &found.event) {
-            Sight::Own | Sight::Whole => Ok(found.reporter),
-            Sight::WithoutVictims | Sight::WithoutReporterAndVictims => {
-                let mut event = found.event;
-                let sight = view.event(found.reporter, &event);
-                // An event of which nothing is left for the reader is not known to it.
-                if policy::redact(&mut event, sight) {
-                    Err(HubError::Forbidden("only the sender or its authority changes an event"))
-                } else {
-                    Err(HubError::NotFound)
-                }
-            }
+        let sight = view.event(found.reporter, &found.event);
+        // An event of which nothing is left for the reader is not known to it.
+        if !policy::redact(&mut found.event.clone(), sight) {
+            return Err(HubError::NotFound);
+        }
+        match sight {
+            Sight::Own | Sight::Whole => Ok(found),
+            Sight::WithoutVictims | Sight::WithoutReporterAndVictims => Err(HubError::Forbidden("only the sender or its authority changes an event")),
             Sight::Hidden | Sight::OwnFinding => Err(HubError::NotFound),
         }
+    }
+}
+
+/// Who corrects another's event shows it to nobody whom its sender did not let see it.
+fn keep_limits(event: &mut Event, old: &Event) {
+    event.tlp = event.tlp.max(old.tlp);
+    event.pap = event.pap.max(old.pap);
+    event.named &= old.named;
+    event.origin = old.origin;
+    if event.audience() != old.audience() {
+        event.details_mut().audience = old.audience().to_vec();
     }
 }
 

@@ -31,7 +31,7 @@ pub async fn step(State(state): State<AppState>, Caller(actor): Caller, At(claim
     })?;
     let reason = body.text("reason", limits::REASON)?;
     body.finish()?;
-    let decided = act(async move { state.hub.members().decide_claim(&actor, claim, upheld, &reason).await }).await?;
+    let decided = act(async move { state.hub.decide_claim(&actor, claim, upheld, &reason).await }).await?;
     reply::ok(&decided)
 }
 
