@@ -21,6 +21,8 @@ const MOST_TRIES: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between tries, also where the hub asks for more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Where the hub asks for a longer pause than this (a quota that is used up), waiting is the caller's to decide.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Lines of a request of which the hub names every refused one.
 const NAMED_LINES: u64 = 1_000;
 /// How hard bodies are compressed for a hub on another machine.
@@ -141,6 +143,9 @@ impl<'a> Sender<'a> {
                 Err(error) if error.downcast_ref::<ToHub>().is_some() => (error, None),
                 Err(error) => return Err(Failure::Input(error)),
             };
+            if let Some(asked) = asked.filter(|&asked| asked > PATIENCE) {
+                return Err(Failure::Hub(why.context(format!("the hub asks to come back in {} s", asked.as_secs()))));
+            }
             if attempt == MOST_TRIES {
                 return Err(Failure::Hub(why.context(format!("gave up after {MOST_TRIES} tries"))));
             }

@@ -33,7 +33,7 @@ pub const MAX_IN_FLIGHT: usize = 192 * 1024 * 1024;
 /// A list's or a table's bytes become so many in memory, about; those of other formats stay what they are.
 const SHORT_ENTRIES: usize = 16;
 /// Documents of more than a chunk that are gathered at the same time: they are kept whole before they can have a share.
-pub(crate) const MAX_DOCUMENTS: usize = 4;
+pub const MAX_DOCUMENTS: usize = 4;
 /// Longest wait for a share, or for a document's place, before the request is told to try again.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 /// Chunks of one request that are parsed ahead.

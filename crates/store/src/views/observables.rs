@@ -58,9 +58,10 @@ impl Observables {
     pub fn install(&self, runs: Vec<Arc<Run>>, frozen_written: bool) {
         let mut tiers = self.tiers.write();
         tiers.runs = Arc::new(runs);
-        if frozen_written {
-            tiers.frozen = None;
-        }
+        let written = if frozen_written { tiers.frozen.take() } else { None };
+        drop(tiers);
+        // Giving hundreds of megabytes back takes a while; nobody should wait for it.
+        drop(written);
     }
 
     /// The runs, newest first.
@@ -192,10 +193,13 @@ impl Iterator for Groups {
 /// # Errors
 /// An I/O error.
 pub fn write_frozen(frozen: &Recent, path: &Path) -> std::io::Result<Run> {
-    let rows = frozen.sorted();
-    let mut writer = RunWriter::<Row>::create(path, rows.len() as u64)?;
-    for row in &rows {
-        writer.push(row)?;
+    let mut writer = RunWriter::<Row>::create(path, frozen.rows() as u64)?;
+    // Shard by shard: less memory, and breath for the threads that answer.
+    for shard in 0..frozen.shards() {
+        for row in &frozen.sorted_shard(shard) {
+            writer.push(row)?;
+        }
+        std::thread::yield_now();
     }
     writer.finish()
 }

@@ -72,16 +72,21 @@ impl Recent {
 
     /// Every row in order of key.
     pub fn sorted(&self) -> Vec<Row> {
-        let mut all = Vec::with_capacity(self.rows());
-        for shard in &self.shards {
-            // Shards are ordered by the key's first bits, so each can be sorted by itself.
-            let start = all.len();
-            all.extend(shard.read().rows.iter().filter(|row| row.class == RESET || row.events > 0).copied());
-            if let Some(part) = all.get_mut(start..) {
-                part.sort_unstable_by(|a, b| a.key.cmp(&b.key).then(b.class.cmp(&a.class)));
-            }
-        }
-        all
+        // Shards are ordered by the key's first bits, so each can be sorted by itself.
+        (0..self.shards()).flat_map(|shard| self.sorted_shard(shard)).collect()
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The rows of one shard in order of key; all of them lie before those of the next.
+    pub fn sorted_shard(&self, shard: usize) -> Vec<Row> {
+        let Some(shard) = self.shards.get(shard) else { return Vec::new() };
+        let mut rows: Vec<Row> = shard.read().rows.iter().filter(|row| row.class == RESET || row.events > 0).copied().collect();
+        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key).then(b.class.cmp(&a.class)));
+        rows
     }
 }
 

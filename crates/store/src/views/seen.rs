@@ -92,9 +92,10 @@ impl Settled {
     pub fn install(&self, runs: Vec<Arc<Run>>, frozen_written: bool) {
         let mut tiers = self.tiers.write();
         tiers.1 = runs;
-        if frozen_written {
-            tiers.0 = None;
-        }
+        let written = if frozen_written { tiers.0.take() } else { None };
+        drop(tiers);
+        // As for the rows: outside the lock.
+        drop(written);
     }
 
     /// The runs, newest first.
