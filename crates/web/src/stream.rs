@@ -189,8 +189,8 @@ mod tests {
         let subscription = Arc::new(());
         let held = Arc::clone(&subscription);
         let pump = Box::pin(async move {
-            let _held = held;
             std::future::pending::<()>().await;
+            drop(held);
         });
         let mut frames = Frames { source: Source::new(pump), ready: Ready::default() };
         assert!(!end_where_paused(&frames.source, MAX_PAUSE));
