@@ -97,7 +97,7 @@ impl Hub {
     /// [`HubError`] where files cannot be read or written, are of a later release, or the zone is unknown.
     pub async fn open(options: HubOptions) -> Result<Arc<Self>, HubError> {
         let internal = |error: std::io::Error| HubError::Internal(Box::new(error));
-        std::fs::create_dir_all(&options.data).map_err(internal)?;
+        make_private_folder(&options.data).map_err(internal)?;
         let lock = lock(&options.data)?;
         let zone = realm_zone(&options.data, &options.zone)?;
         let keys = Keys::new(realm_secret(&options.data).map_err(internal)?);
@@ -326,6 +326,12 @@ pub(crate) fn realm_secret(data: &Path) -> std::io::Result<[u8; 32]> {
     let secret = *hasher.finalize().as_bytes();
     write_secret(&path, &secret)?;
     Ok(secret)
+}
+
+/// Makes the folder where it is not there, for its owner alone: it holds victims' values.
+fn make_private_folder(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Writes a file that only its owner can read, durably.

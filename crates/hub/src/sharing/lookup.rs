@@ -45,7 +45,7 @@ impl Hub {
         self.answer(actor, kind, &value, &mut Memory::default(), true)?.ok_or(HubError::NotFound)
     }
 
-    /// What the hub knows of up to 10,000 values, in their order. `related` is there for up to [`MAX_VALUES_WITH_RELATED`] of them.
+    /// What the hub knows of up to 10,000 values, in their order. `related` is there for up to `MAX_VALUES_WITH_RELATED` of them.
     ///
     /// # Errors
     /// [`HubError::TooLarge`] for more values.

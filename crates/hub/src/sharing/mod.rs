@@ -1,7 +1,7 @@
 //! Sharing: what the hub answers about events and values, to whom.
 //!
 //! Flow: a view gives rows or blocks → `policy::sight` for each → what is left is folded or rendered.
-//! Invariant: every answer here goes through [`view`], which is the only one that asks `policy`.
+//! Invariant: every answer here goes through `view`, which is the only one that asks `policy`.
 
 pub(crate) mod blocks;
 mod contribution;

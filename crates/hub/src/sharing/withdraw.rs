@@ -72,19 +72,15 @@ impl Hub {
         let _turn = self.amending.lock().await;
         let old = self.own_event(actor, seq)?;
         let reporter = old.reporter;
-        let organisation = self.directory().organisation(reporter).ok_or(HubError::NotFound)?;
-        let defaults = Defaults {
-            now: self.clock().now(),
-            tlp: organisation.default_tlp,
-            pap: organisation.default_pap,
-            named: organisation.named,
-            category: None,
-            origin: None,
-            role: None,
-        };
+        // What the correction leaves out stays as it was: nothing is relaxed by omission.
+        let defaults =
+            Defaults { now: self.clock().now(), tlp: old.event.tlp, pap: old.event.pap, named: old.event.named, category: None, origin: None, role: None };
         let mut event = formats::ndjson::parse_event(event_json, &defaults).map_err(|reason| HubError::Invalid { pointer: "/".to_owned(), reason })?;
         // The corrected event has the old one's id as a rule; it must not be merged into what it replaces.
         event.id = None;
+        if event.audience().is_empty() && !old.event.audience().is_empty() && !mentions_audience(event_json) {
+            event.details_mut().audience = old.event.audience().to_vec();
+        }
         if reporter != actor.organisation.number {
             keep_limits(&mut event, &old.event);
         }
@@ -136,6 +132,11 @@ fn keep_limits(event: &mut Event, old: &Event) {
     if event.audience() != old.audience() {
         event.details_mut().audience = old.audience().to_vec();
     }
+}
+
+/// Whether the correction says something of the audience, be it that there is none.
+fn mentions_audience(event_json: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(event_json).is_ok_and(|event| event.get("audience").is_some())
 }
 
 fn submits(actor: &Actor) -> Result<(), HubError> {

@@ -130,7 +130,7 @@ impl Writer {
     /// Destroys a value in the segments from `from` on, the open one included. Gives the number of entries destroyed.
     ///
     /// # Errors
-    /// As [`rewrite::erase`].
+    /// As `rewrite::erase`.
     pub fn erase(&mut self, from: u32, victim: &Victim) -> Result<u64, LedgerError> {
         if self.broken {
             return Err(LedgerError::ReadOnly);
