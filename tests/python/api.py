@@ -30,7 +30,7 @@ def main() -> int:
     tester = pathlib.Path(sys.executable).with_name("schemathesis")
     command = [tester, "run", location, "--header", f"Authorization: Bearer {key}", "--checks", CHECKS, "--exclude-path", ENDLESS]
     command += ["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--seed", SEED]
-    command += ["--workers", "2", "--request-timeout", "30", "--continue-on-failure", "--warnings", "off", "--no-color"]
+    command += ["--workers", "1", "--request-timeout", "30", "--continue-on-failure", "--warnings", "off", "--no-color"]
     return subprocess.run(command, check=False).returncode
 
 

@@ -28,9 +28,9 @@ pub fn check() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The folder of the workspace.
+/// The folder of the workspace, as of this run: checkouts that share a target folder share this program too.
 pub fn root() -> anyhow::Result<PathBuf> {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     here.parent().map(std::path::Path::to_path_buf).context("the workspace has a folder")
 }
 

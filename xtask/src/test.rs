@@ -156,7 +156,9 @@ fn folders() -> anyhow::Result<(PathBuf, PathBuf)> {
 
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    if let Ok(root) = crate::generated::root() {
+        command.current_dir(root);
+    }
     command
 }
 

@@ -167,6 +167,10 @@ fn responses(route: &Route) -> Value {
     for status in route.problem_statuses() {
         responses.insert(status.to_string(), refusal(status));
     }
+    if route.path.contains('{') || !route.query.is_empty() {
+        // The connection answers this before any of ours sees the request, without a body.
+        responses.insert("414".to_owned(), json!({ "description": "The address of the request is longer than 64 KiB" }));
+    }
     Value::Object(responses)
 }
 
