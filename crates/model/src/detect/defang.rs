@@ -136,11 +136,12 @@ fn plain_authority(authority: &str) -> Cow<'_, str> {
     for _ in 0..MAX_PASSES {
         let next = one_pass(&plain);
         if next == plain {
-            break;
+            return plain;
         }
         plain = Cow::Owned(next);
     }
-    plain
+    // More brackets than anyone writes by hand: without any of them the form is final, so that the canonical form stays what it is.
+    Cow::Owned(plain.chars().filter(|letter| !matches!(letter, '[' | ']' | '(' | ')' | '{' | '}' | '\\')).collect())
 }
 
 fn one_pass(text: &str) -> String {
@@ -210,6 +211,14 @@ mod tests {
             ("2001[:]db8[:][:]1", "2001:db8::1"),
         ] {
             assert_eq!(refang(text), plain, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_run_of_brackets_is_final_after_one_call() {
+        for run in ["2.}}}}}}}}}}}}}}}}}}}}", "a.))))))))))))))))))f-9", "[[[[[[[[[[[[[[[[[[[[[.b"] {
+            let once = refang(run).into_owned();
+            assert_eq!(refang(&once), once, "{run}");
         }
     }
 
