@@ -30,6 +30,9 @@ pub enum CanonicalError {
     /// Nothing but blanks.
     #[error("value is empty")]
     Empty,
+    /// Read again, the value would be another: control characters between brackets, for example.
+    #[error("value has no stable form")]
+    Unstable,
     /// Longer than [`MAX_VALUE_BYTES`] or [`MAX_URL_BYTES`].
     #[error("value is too long")]
     TooLong,
@@ -118,6 +121,12 @@ pub enum CanonicalError {
 /// # Errors
 /// [`CanonicalError`] where the text is no value of that type.
 pub fn canonical(kind: ObservableType, text: &str) -> Result<Text, CanonicalError> {
+    let value = once(kind, text)?;
+    // One value, one key: a form that would change when read again could be kept twice. Only untidy input pays for the second reading.
+    if value == text || once(kind, &value).is_ok_and(|again| again == value) { Ok(value) } else { Err(CanonicalError::Unstable) }
+}
+
+fn once(kind: ObservableType, text: &str) -> Result<Text, CanonicalError> {
     let text = tidy(text);
     let limit = if kind == ObservableType::Url { MAX_URL_BYTES } else { MAX_VALUE_BYTES };
     if text.is_empty() {
