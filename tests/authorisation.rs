@@ -14,12 +14,13 @@ use support::{Client, Hub, ago};
 const ROLES: [&str; 7] = ["coordinator", "authority", "member-admin", "analyst", "reporter", "reader", "auditor"];
 
 /// What the contract and the issue promise by name: operation, and the roles that may call it where that is said.
-const PROMISED: [(&str, &str, Option<&[&str]>); 17] = [
+const PROMISED: [(&str, &str, Option<&[&str]>); 18] = [
     ("post", "/api/v1/events", Some(&["coordinator", "authority", "member-admin", "analyst", "reporter"])),
     ("get", "/api/v1/events", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
     ("get", "/api/v1/events/{}", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
     ("post", "/api/v1/events/withdraw", None),
     ("post", "/api/v1/events/{}/amend", None),
+    ("get", "/api/v1/events/{}/history", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
     ("get", "/api/v1/receipts/{}", None),
     ("get", "/api/v1/observables/{}/{}", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
     ("post", "/api/v1/observables/{}/{}/sightings", None),
@@ -131,6 +132,57 @@ fn a_rotated_key_and_its_successor_both_hold_during_the_overlap() {
     }
 }
 
+#[test]
+fn an_organisation_sends_in_anothers_name_only_where_it_acts_for_it() {
+    let hub = Hub::start();
+    let provider = hub.organisation("Provider", "company", "private", "telecom");
+    let client = hub.organisation("Client", "company", "private", "finance");
+    let (agent, owner) = (hub.client(&hub.key(&provider, "analyst")), hub.client(&hub.key(&client, "analyst")));
+    let path = format!("/api/v1/events?on_behalf_of={client}");
+    let event = json!([{ "time": ago(60), "category": "scanner", "value": "185.60.1.9", "tlp": "green", "id": "ticket-1" }]);
+    assert_eq!(agent.post(&path, &event).status, 404, "it may not know of the other one");
+    assert_eq!(hub.coordinator().post(&path, &event).status, 403);
+    assert_eq!(agent.post("/api/v1/events?on_behalf_of=somebody", &event).status, owner.post("/api/v1/events?dry_run=maybe", &event).status);
+
+    hub.change_organisation(&provider, &json!({ "acts_for": [client] }));
+    let taken = agent.post(&path, &event);
+    assert_eq!((taken.status, taken.json()["accepted"].as_u64()), (200, Some(1)), "{}", taken.text());
+    let seq = taken.json()["first_seq"].as_u64().unwrap();
+    // It is the client's report: the client sees its own id on it, the provider does not, and each holds its own receipts only.
+    assert_eq!(owner.get(&format!("/api/v1/events/{seq}")).json()["id"], "ticket-1");
+    assert!(!agent.get(&format!("/api/v1/events/{seq}")).text().contains("ticket-1"));
+    let receipt = format!("/api/v1/receipts/{}", taken.json()["receipt"].as_str().unwrap());
+    assert_eq!((owner.get(&receipt).status, agent.get(&receipt).status), (200, 404));
+    assert!(hub.log().contains("on behalf of another organisation"));
+    let shown = owner.get(&format!("/api/v1/organisations/{client}")).json();
+    assert_eq!(shown["acted_for_by"], json!([provider]));
+
+    let line = json!({ "time": 1_700_000_000, "category": "scanner", "value": "185.60.1.10" }).to_string();
+    let sent = hub.command(&hub.key(&provider, "reporter"), &["submit", "--on-behalf-of", &client, "-"], Some(line.as_bytes()));
+    assert!(sent.status.success(), "{}", support::said(&sent));
+    assert_eq!(owner.search("mine=1").len(), 2);
+}
+
+#[test]
+fn a_standing_is_shown_to_the_member_with_its_reason_and_date() {
+    let hub = Hub::start();
+    let company = hub.organisation("Member", "company", "private", "finance");
+    let reader = hub.client(&hub.key(&company, "reader"));
+    let path = format!("/api/v1/organisations/{company}");
+    let before = reader.get(&path).json();
+    assert_eq!((&before["standing"], &before["standing_by"], &before["standing_rule"]), (&json!("full"), &json!("rule"), &json!(true)));
+    let decision = json!({ "standing": "receive-limited", "reason": "as agreed", "until": support::now() + 86_400 });
+    let decided = hub.coordinator().post(&format!("{path}/standing"), &decision);
+    assert_eq!(decided.status, 200, "{}", decided.text());
+    for answer in [reader.get(&path).json(), reader.get(&format!("{path}/contribution")).json()] {
+        let shown = ["standing", "standing_by", "standing_reason"].map(|field| answer[field].as_str().unwrap_or_default());
+        assert_eq!(shown, ["receive-limited", "operator", "as agreed"]);
+        assert!(answer["standing_since"].is_string() && answer["standing_review"].is_string(), "{answer}");
+    }
+    let past = hub.coordinator().post(&format!("{path}/standing"), &json!({ "standing": "full", "reason": "heard", "until": 5 }));
+    assert_eq!(past.status, 422, "{}", past.text());
+}
+
 fn operations() -> Vec<Operation> {
     let output = support::offline(&["openapi"]);
     assert!(output.status.success(), "{}", support::said(&output));
@@ -167,7 +219,7 @@ fn caller(hub: &Hub, role: &'static str) -> Caller {
     };
     let sender = hub.client(&hub.key(&organisation, "analyst"));
     let sent = sender.events(&[json!({ "time": ago(60), "category": "scanner", "value": "185.60.1.1", "tlp": "green" })]);
-    let client = if role == "coordinator" { hub.coordinator() } else { hub.client(&hub.key(&organisation, role)) };
+    let client = hub.client(&hub.key_with(&organisation, &json!({ "role": role, "holder": format!("Holder of {role}") })).1);
     Caller { role, client, organisation, seq: sent["first_seq"].to_string(), receipt: sent["receipt"].as_str().unwrap().to_owned() }
 }
 
@@ -214,6 +266,7 @@ fn filled(hub: &Hub, path: &str, caller: &Caller) -> String {
             "claims" => format!("clm_{NOBODY}"),
             "networks" => format!("net_{NOBODY}"),
             "erasures" => format!("ers_{NOBODY}"),
+            "groups" => "grp-nobody".to_owned(),
             _ => panic!("no value for {segment} of {path}: add one"),
         };
         segments.push(value);
@@ -242,6 +295,8 @@ fn body(method: &str, path: &str, caller: &Caller) -> Option<Value> {
         "/api/v1/organisations/{}/standing" => json!({ "standing": "full", "reason": "test" }),
         "/api/v1/organisations/{}/networks" => json!({ "kind": "cidr", "value": "198.51.100.0/24" }),
         "/api/v1/organisations/{}/networks/{}/steps" => json!({ "step": "remove", "reason": "test" }),
+        "/api/v1/groups" => json!({ "id": "grp-test", "title": "A group" }),
+        "/api/v1/groups/{}" => json!({ "version": 1, "title": "A group" }),
         "/api/v1/claims/{}/steps" => json!({ "step": "uphold", "reason": "test" }),
         "/api/v1/erasures" => json!({ "type": "email", "value": "nobody@nowhere.kr", "basis": "PIPA article 36" }),
         "/api/v1/erasures/{}/steps" => json!({ "step": "confirm" }),

@@ -68,6 +68,46 @@ fn no_reporter_is_named_without_leave() {
 }
 
 #[test]
+fn a_groups_leave_names_a_reporter_to_its_members_and_to_nobody_else() {
+    let hub = Hub::start();
+    let member = |name: &str, groups: Value| {
+        let id = hub.organisation(name, "company", "private", "finance");
+        hub.change_organisation(&id, &json!({ "groups": groups }));
+        (hub.client(&hub.key(&id, "analyst")), id)
+    };
+    let (sender, reporter) = member("Quiet Reporter Ltd", json!(["grp-banks", "grp-grid"]));
+    let (inside, _) = member("Inside", json!(["grp-banks"]));
+    let (outside, _) = member("Outside", json!(["grp-other"]));
+    let event = |value: &str, audience: Value| json!({ "time": ago(60), "category": "phishing", "value": value, "tlp": "green", "audience": audience });
+    let taken = sender.events(&[event("inner.net", json!(["grp-banks"])), event("mixed.net", json!(["grp-banks", "grp-grid"])), event("open.net", json!([]))]);
+    let first = taken["first_seq"].as_u64().unwrap();
+    let named = |reader: &Client, at: u64| reader.get(&format!("/api/v1/events/{at}")).text().contains(&reporter);
+    let coordinator = hub.coordinator();
+    let group = json!({ "id": "grp-banks", "title": "Banks", "named": true });
+    assert_eq!(coordinator.post("/api/v1/groups", &group).status, 422, "leave needs a reason");
+    assert!(!named(&inside, first), "without a record a group permits nothing");
+    assert_eq!(inside.get("/api/v1/groups/grp-banks").status, 404);
+
+    let group = json!({ "id": "grp-banks", "title": "Banks", "named": true, "reason": "agreed by all members" });
+    let added = coordinator.post("/api/v1/groups", &group);
+    assert_eq!(added.status, 201, "{}", added.text());
+    assert!(named(&inside, first));
+    assert_eq!(inside.observable("domain", "inner.net").json()["reporters"], 1);
+    assert_eq!(outside.get(&format!("/api/v1/events/{first}")).status, 404);
+    // The other group gives no leave, and the last event is for everyone.
+    assert!(!named(&inside, first + 1) && !named(&inside, first + 2) && !named(&outside, first + 2));
+    assert_eq!(inside.observable("domain", "mixed.net").json()["reporters"], "<3");
+    assert_eq!((inside.get("/api/v1/groups/grp-banks").status, outside.get("/api/v1/groups/grp-banks").status), (200, 404));
+    assert_eq!(inside.get("/api/v1/groups/grp-banks").json()["members"].as_array().unwrap().len(), 1, "members are not told of each other");
+
+    let back = json!({ "version": 1, "named": false });
+    assert_eq!(inside.patch("/api/v1/groups/grp-banks", &back).status, 403);
+    assert_eq!(coordinator.patch("/api/v1/groups/grp-banks", &back).json()["version"], 2);
+    assert!(!named(&inside, first));
+    assert_eq!(coordinator.get("/api/v1/groups/grp-banks/history").json()["history"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn no_victim_is_in_any_answer_to_a_stranger() {
     let hub = Hub::start();
     let (sender, reader) = (hub.member("Sender", "analyst"), hub.member("Reader", "analyst"));
@@ -128,40 +168,110 @@ fn no_count_order_or_error_betrays_what_is_hidden() {
     }
 }
 
+/// A key that a person holds, as erasures ask for.
+fn person(hub: &Hub, organisation: &str, role: &str, holder: &str) -> Client {
+    hub.client(&hub.key_with(organisation, &json!({ "role": role, "holder": holder })).1)
+}
+
+/// A value that an erasure is asked for, and the ways in which others write it.
+const ERASED: &str = "erase.me.lee@household.kr";
+const SPELLINGS: [&str; 4] = [ERASED, "ERASE.ME.LEE@HOUSEHOLD.KR", "erase[.]me[.]lee[at]household[.]kr", "erase.me.lee%40household.kr"];
+
+/// Events of another line that mention the value in every text there is, in every format.
+fn mention(other: &Client) {
+    let [plain, upper, defanged, escaped] = SPELLINGS;
+    let mut event = json!({ "time": ago(60), "category": "c2-server", "value": "185.7.7.1", "tlp": "green", "id": format!("case {plain}") });
+    event["note"] = json!(format!("mail of {upper}."));
+    event["own_field"] = json!({ "to": [defanged], "link": format!("http://shop.kr/?u={escaped}") });
+    event["original"] = json!(format!("({defanged})"));
+    other.events(&[event]);
+    let csv = format!("time,category,value,note\n{},phishing,csv-mention.net,\"from {upper}, again\"\n", ago(60));
+    let list = format!("list-mention.net # told by {plain}\n");
+    let stix = json!({ "type": "bundle", "id": "bundle--5d0092c5-5f74-4287-9642-33f4c354e56e", "objects": [{
+        "type": "indicator", "spec_version": "2.1", "id": "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3e", "description": format!("sent to {upper}"),
+        "created": "2026-01-05T08:00:00.000Z", "modified": "2026-01-05T08:00:00.000Z", "valid_from": "2026-01-05T08:00:00Z",
+        "indicator_types": ["malicious-activity"], "pattern_type": "stix", "pattern": "[domain-name:value = 'stix-mention.net']"
+    }] });
+    let misp = json!({ "Event": { "info": "campaign", "date": "2026-01-05", "uuid": "5a3e0b5c-6d2c-4d3f-9f41-0a8f02de0b91", "Attribute": [{
+        "type": "domain", "category": "Network activity", "to_ids": true, "value": "misp-mention.net", "comment": format!("sent to {defanged}"),
+        "timestamp": "1767600000", "uuid": "5a3e0b5c-6d2c-4d3f-9f41-0a8f02de0b92"
+    }] } });
+    for (media_type, body) in
+        [("text/csv", csv), ("text/plain", list), ("application/stix+json", stix.to_string()), ("application/x-misp+json", misp.to_string())]
+    {
+        let answer = other.submit(media_type, body.as_bytes());
+        assert!(answer.status == 200 && answer.json()["accepted"] == 1, "{media_type}: {}", answer.text());
+    }
+}
+
+/// What must be after an erasure as it was before.
+fn counts_around(hub: &Hub, other: &Client) -> Vec<Value> {
+    let mut counts = vec![hub.coordinator().get("/api/v1/status").json()["ledger"]["events"].clone()];
+    for (kind, value) in
+        [("domain", "stays.net"), ("ipv4", "185.7.7.1"), ("domain", "csv-mention.net"), ("domain", "stix-mention.net"), ("domain", "misp-mention.net")]
+    {
+        let known = other.observable(kind, value).json();
+        counts.extend(["events", "count", "reporters", "state"].map(|field| known[field].clone()));
+    }
+    counts
+}
+
 #[test]
 fn erasure_by_two_people_leaves_no_byte_of_the_value_in_any_file() {
-    const VICTIM: &str = "erase.me.lee@household.kr";
     let mut hub = Hub::start();
-    let first = hub.coordinator();
-    let second = hub.client(&hub.key(&hub.own_organisation(), "coordinator"));
-    let sender = hub.member("Sender", "analyst");
+    let authority = hub.organisation("Authority", "authority", "private", "government");
+    let agency = hub.organisation("Agency", "agency", "public", "government");
+    let [first, same, second] = ["Kim Jiwoo", " kim  JIWOO", "Park Minseo"].map(|holder| person(&hub, &authority, "authority", holder));
+    let (sender, other) = (hub.member("Sender", "analyst"), hub.client(&hub.key(&agency, "analyst")));
     let taken = sender.events(&[json!({
-        "time": ago(60), "category": "data-leak", "tlp": "amber", "id": "erasable",
-        "observables": [VICTIM, { "type": "domain", "value": "stays.net", "role": "attacker" }]
+        "time": ago(60), "category": "data-leak", "tlp": "green", "id": "erasable", "note": format!("mailbox of {}", SPELLINGS[1]), "own_field": SPELLINGS[2],
+        "original": SPELLINGS[3], "observables": [ERASED, { "type": "domain", "value": "stays.net", "role": "attacker" }]
     })]);
-    assert_eq!(sender.observable("email", VICTIM).status, 200);
+    let csv = format!("time,category,value,note\n{},data-leak,{ERASED},{}\n", ago(60), SPELLINGS[2]);
+    assert_eq!(sender.submit("text/csv", csv.as_bytes()).json()["accepted"], 1);
+    mention(&other);
+    assert_eq!(sender.observable("email", ERASED).json()["events"], 2);
+    // A claim whose note and whose decision mention the value.
+    let claim = json!({ "kind": "false-positive", "note": format!("that is {}", SPELLINGS[1]) });
+    let claimed = other.post("/api/v1/observables/domain/stays.net/sightings", &claim);
+    assert!([200, 201].contains(&claimed.status), "{}", claimed.text());
+    let claim = first.get("/api/v1/claims").json()["claims"][0]["id"].as_str().unwrap().to_owned();
+    let decided = first.post(&format!("/api/v1/claims/{claim}/steps"), &json!({ "step": "reject", "reason": format!("not {}", SPELLINGS[2]) }));
+    assert_eq!(decided.status, 200, "{}", decided.text());
     // A restart, so that what is kept in memory alone has been written too.
     assert!(hub.terminate().0.success());
     hub.restart();
-    let asked = first.post("/api/v1/erasures", &json!({ "type": "email", "value": VICTIM, "basis": "PIPA article 36" }));
+    let before = counts_around(&hub, &other);
+
+    let request = json!({ "type": "email", "value": ERASED, "basis": "PIPA article 36" });
+    let nobody = hub.coordinator().post("/api/v1/erasures", &request);
+    assert!(nobody.status == 403 && nobody.text().contains("--holder"), "a key without a holder is nobody's: {}", nobody.text());
+    let asked = first.post("/api/v1/erasures", &request);
     assert!([200, 201].contains(&asked.status), "{}", asked.text());
-    assert!(!asked.text().contains(VICTIM), "the request does not repeat the value: {}", asked.text());
+    assert!(!asked.text().contains(ERASED), "the request does not repeat the value: {}", asked.text());
     let id = asked.json()["id"].as_str().unwrap().to_owned();
     let path = format!("/api/v1/erasures/{id}/steps");
-    let alone = first.post(&path, &json!({ "step": "confirm" }));
-    assert!([403, 409].contains(&alone.status), "one person alone is not enough: {}", alone.text());
-    assert_eq!(sender.observable("email", VICTIM).status, 200, "nothing happens before the second person confirms");
+    for alone in [&first, &same, &hub.coordinator()] {
+        let alone = alone.post(&path, &json!({ "step": "confirm" }));
+        assert_eq!(alone.status, 403, "one person is not enough, with however many keys: {}", alone.text());
+    }
+    assert_eq!(sender.observable("email", ERASED).status, 200, "nothing happens before the second person confirms");
     let done = second.post(&path, &json!({ "step": "confirm" }));
     assert_eq!(done.status, 200, "{}", done.text());
     for client in [&sender, &first] {
-        assert_eq!(client.observable("email", VICTIM).status, 404);
+        assert_eq!(client.observable("email", ERASED).status, 404);
     }
+    assert_eq!(counts_around(&hub, &other), before);
     let event = sender.get(&format!("/api/v1/events/{}", taken["first_seq"]));
-    assert!(event.status == 200 && event.text().contains("stays.net") && !event.text().contains(VICTIM), "{}", event.text());
+    assert!(event.status == 200 && event.text().contains("stays.net") && !event.text().contains(ERASED), "{}", event.text());
+    let claims = first.get("/api/v1/claims").text();
+    assert!(claims.contains("[erased]") && claims.contains("stays.net"), "{claims}");
     assert!(hub.terminate().0.success());
     let data = hub.data.to_str().unwrap().to_owned();
     for step in ["before", "after the rebuild"] {
-        let holding: Vec<PathBuf> = files(hub.scratch()).into_iter().filter(|file| holds(file, VICTIM)).collect();
+        let all = files(hub.scratch());
+        let holding: Vec<(&str, &PathBuf)> =
+            SPELLINGS.iter().flat_map(|spelling| all.iter().filter(move |file| holds(file, spelling)).map(move |file| (*spelling, file))).collect();
         assert!(holding.is_empty(), "{step}: {holding:?}");
         for command in ["verify", "rebuild"] {
             let output = support::offline(&[command, "--data", &data]);
@@ -169,7 +279,8 @@ fn erasure_by_two_people_leaves_no_byte_of_the_value_in_any_file() {
         }
     }
     hub.restart();
-    assert_eq!(sender.observable("email", VICTIM).status, 404);
+    assert_eq!(sender.observable("email", ERASED).status, 404);
+    assert_eq!(counts_around(&hub, &other), before);
 }
 
 #[test]

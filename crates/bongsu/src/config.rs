@@ -1,21 +1,21 @@
 //! Configuration: one TOML file, overlaid by `BONGSU_…` variables, overlaid by flags, checked into one [`Config`].
 //!
-//! Flow: [`load`] reads the file → puts each variable of [`KEYS`] in its place → deserialises (unknown keys are refused) → [`Config::check`].
+//! Flow: [`load`] reads the file → puts each variable of [`KEYS`] in its place → deserialises (`shape`; unknown keys are refused) → [`Config::check`].
 //! Invariant: an error names the key (or variable), the value where it is no secret, and what was expected.
 //! Not here: what the values do (`serve`); `docs/configuration.md` describes every key, and a test holds the two together.
 
+mod check;
+mod shape;
+
+pub use shape::{Config, Log, LogFormat, Size};
+
 use crate::cli::ServeArguments;
 use anyhow::{Context, bail};
-use hub::members::DEFAULT_SECTORS;
-use serde::{Deserialize, Deserializer};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use toml::{Table, Value};
 
 /// Configuration files are read up to this size.
 const LARGEST_FILE: u64 = 1 << 20;
-/// The smallest memory for views a hub runs with.
-const LEAST_MEMORY: u64 = 256 << 20;
 
 /// How the text of a variable becomes a TOML value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,151 +54,6 @@ pub const KEYS: &[(&str, Kind)] = &[
 
 /// Variables of the same prefix that belong to the command line.
 const OTHER_VARIABLES: &[&str] = &["BONGSU_URL", "BONGSU_KEY", "BONGSU_CA", "BONGSU_CONFIG"];
-
-/// The hub's configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// Its folder.
-    pub data: PathBuf,
-    /// Allows listening beyond loopback without TLS.
-    pub plain_http: bool,
-    /// The realm's time zone (IANA), fixed at creation.
-    pub zone: String,
-    /// `main`, or an exercise's name.
-    pub realm: String,
-    /// Memory for the views.
-    pub memory: Size,
-    /// Days after receipt until events expire; refused by [`Self::check`] until expiry is there.
-    pub retention_days: Option<u32>,
-    /// Folder of warning lists in MISP's format.
-    pub warning_lists: Option<PathBuf>,
-    /// Sectors, in the order shown.
-    pub sectors: Vec<String>,
-    /// Reverse proxies whose `X-Forwarded-For` is believed: addresses and ranges.
-    pub trusted_proxies: Vec<String>,
-    /// Limits of a request.
-    pub limits: Limits,
-    /// Certificate and key.
-    pub tls: Option<Tls>,
-    /// The log.
-    pub log: Log,
-}
-
-/// Limits of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Bytes of a body after decompression.
-    pub max_body: Size,
-    /// Events of a body.
-    pub max_events: u64,
-}
-
-/// Files of the TLS identity, PEM.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tls {
-    /// The certificate chain.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
-}
-
-/// The log, on standard error.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Log {
-    /// Lines for people or for machines.
-    pub format: LogFormat,
-    /// A level, or directives such as `info,hub=debug`.
-    pub level: String,
-}
-
-/// Shape of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8470)),
-            data: PathBuf::from("./bongsu-data"),
-            plain_http: false,
-            zone: "Asia/Seoul".to_owned(),
-            realm: "main".to_owned(),
-            memory: Size(2 << 30),
-            retention_days: None,
-            warning_lists: None,
-            sectors: DEFAULT_SECTORS.iter().map(|&sector| sector.to_owned()).collect(),
-            trusted_proxies: Vec::new(),
-            limits: Limits::default(),
-            tls: None,
-            log: Log::default(),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_body: Size(256 << 20), max_events: 1_000_000 }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".to_owned() }
-    }
-}
-
-/// A number of bytes, written as a number or as `512 MiB`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(pub u64);
-
-impl Size {
-    /// Parses `1048576`, `512 MiB`, `2GiB`, `500 MB`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        let (number, unit) = text.split_at(text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len()));
-        let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-            "" | "b" => 1,
-            "kib" | "k" => 1 << 10,
-            "mib" | "m" => 1 << 20,
-            "gib" | "g" => 1 << 30,
-            "tib" | "t" => 1 << 40,
-            "kb" => 1_000,
-            "mb" => 1_000_000,
-            "gb" => 1_000_000_000,
-            "tb" => 1_000_000_000_000,
-            _ => return None,
-        };
-        number.parse::<u64>().ok()?.checked_mul(factor).map(Self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Number(u64),
-            Text(String),
-        }
-        let expected = || serde::de::Error::custom("expected a size such as 536870912 or \"512 MiB\"");
-        match Written::deserialize(deserializer).map_err(|_| expected())? {
-            Written::Number(bytes) => Ok(Self(bytes)),
-            Written::Text(text) => Self::parse(&text).ok_or_else(expected),
-        }
-    }
-}
 
 /// Reads file, environment and flags.
 pub fn load(arguments: &ServeArguments) -> anyhow::Result<Config> {
@@ -284,73 +139,10 @@ fn overlay(table: &mut Table, path: &str, value: Value) {
     }
 }
 
-impl Config {
-    /// Whether it listens where others can reach it.
-    pub fn is_open(&self) -> bool {
-        !self.listen.ip().is_loopback()
-    }
-
-    /// Checks what types alone cannot.
-    pub fn check(&self) -> anyhow::Result<()> {
-        if self.is_open() && self.tls.is_none() && !self.plain_http {
-            bail!(
-                "listen = {}: refusing to listen beyond loopback without TLS; give tls.certificate and tls.key, listen on 127.0.0.1, or allow it with --plain-http (for example behind a proxy that ends TLS)",
-                self.listen
-            );
-        }
-        if self.memory.0 < LEAST_MEMORY {
-            bail!("memory = {}: expected at least {} MiB", self.memory.0, LEAST_MEMORY >> 20);
-        }
-        if self.limits.max_body.0 == 0 || self.limits.max_events == 0 {
-            bail!("limits.max_body and limits.max_events: expected more than 0");
-        }
-        if let Some(days) = self.retention_days {
-            // Refused rather than passed over: who relies on expiry must know that nothing expires yet.
-            bail!("retention_days = {days}: this release does not expire events; leave the key out");
-        }
-        if jiff::tz::TimeZone::get(&self.zone).is_err() {
-            bail!("zone = {:?}: expected the name of a time zone such as Asia/Seoul that this machine knows (package tzdata)", self.zone);
-        }
-        if !is_slug(&self.realm) {
-            bail!("realm = {:?}: expected lower-case letters, digits and hyphens", self.realm);
-        }
-        if let Some(folder) = &self.warning_lists
-            && !folder.is_dir()
-        {
-            bail!("warning_lists = {}: expected a folder", folder.display());
-        }
-        for (key, file) in self.tls.iter().flat_map(|tls| [("tls.certificate", &tls.certificate), ("tls.key", &tls.key)]) {
-            if !file.is_file() {
-                bail!("{key} = {}: expected a PEM file", file.display());
-            }
-        }
-        for range in &self.trusted_proxies {
-            if hub::directory::parse_range(range).is_none() {
-                bail!("trusted_proxies: {range:?}: expected an address or a range such as 10.0.0.0/8");
-            }
-        }
-        if self.sectors.is_empty() {
-            bail!("sectors: expected at least one");
-        }
-        for (place, sector) in self.sectors.iter().enumerate() {
-            if !is_slug(sector) {
-                bail!("sectors: {sector:?}: expected lower-case letters, digits and hyphens");
-            }
-            if self.sectors.iter().take(place).any(|earlier| earlier == sector) {
-                bail!("sectors: {sector:?} is given twice");
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_slug(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
+    use super::shape::{Limits, Tls};
     use super::*;
 
     const FULL: &str = r#"
@@ -436,27 +228,6 @@ mod tests {
         assert!(number.contains("BONGSU_LIMITS_MAX_EVENTS") && number.contains("many") && number.contains("whole number"), "{number}");
         let listen = message(parse(None, |name| (name == "BONGSU_LISTEN").then(|| "everywhere".to_owned())));
         assert!(listen.contains("BONGSU_LISTEN") && listen.contains("everywhere"), "{listen}");
-    }
-
-    #[test]
-    fn it_refuses_to_listen_beyond_loopback_without_tls() {
-        let mut config = Config { listen: "0.0.0.0:8470".parse().unwrap(), zone: "UTC".to_owned(), ..Config::default() };
-        assert!(config.check().unwrap_err().to_string().contains("--plain-http"));
-        config.plain_http = true;
-        config.check().unwrap();
-        config.listen = "[::1]:8470".parse().unwrap();
-        config.plain_http = false;
-        config.check().unwrap();
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, bytes) in [("0", 0), ("17", 17), ("2 GiB", 2 << 30), ("512MiB", 512 << 20), ("1 kb", 1000), ("3g", 3 << 30)] {
-            assert_eq!(Size::parse(text), Some(Size(bytes)), "{text}");
-        }
-        for text in ["", "GiB", "-1", "1.5 GiB", "99999999999 TiB", "1 PB"] {
-            assert_eq!(Size::parse(text), None, "{text}");
-        }
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub fn restore(arguments: &RestoreArguments) -> anyhow::Result<Exit> {
 pub fn verify(arguments: &DataArguments) -> anyhow::Result<Exit> {
     let data = holding_a_hub(&arguments.data)?;
     let report = hub::ops::verify(data).with_context(|| format!("verify of {}", data.display()))?;
+    for note in &report.notes {
+        output::note(note);
+    }
     for problem in report.problems.iter().take(MOST_PROBLEMS) {
         output::note(problem);
     }

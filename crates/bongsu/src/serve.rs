@@ -10,11 +10,12 @@ use crate::cli::ServeArguments;
 use crate::config::{Config, Log, LogFormat, load, unknown_variables};
 use crate::{Exit, output};
 use anyhow::{Context, anyhow};
-use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::{Handle, Server};
 use connection::Patient;
 use hub::{Hub, HubOptions};
+use hyper_util::rt::TokioTimer;
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -30,6 +31,10 @@ const CLOSE: Duration = Duration::from_secs(6);
 const UPKEEP: Duration = Duration::from_secs(5);
 /// How long threads that still run may hold the process.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long a connection is kept for the next request, and how long the head of that one may take; the first one's is [`connection`]'s.
+const NEXT_HEAD: Duration = Duration::from_secs(75);
+/// How often the other side of an HTTP/2 connection is asked whether it is there, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(30);
 
 /// Runs `serve`.
 pub fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
@@ -139,7 +144,8 @@ pub async fn until_stopped(config: &Config, hub: Arc<Hub>, door: Door, announce:
     let proxies = config.trusted_proxies.iter().filter_map(|range| hub::directory::parse_range(range)).collect();
     let state = web::AppState::new(Arc::clone(&hub), metrics, proxies, env!("CARGO_PKG_VERSION"), config.tls.is_some());
     let service = web::router(state).into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum_server::from_tcp(listener)?.handle(handle.clone());
+    let mut server = axum_server::from_tcp(listener)?.handle(handle.clone());
+    bound_waiting(&mut server, NEXT_HEAD);
     let tls = identity(config).await?;
     let mut serving = tokio::spawn(async move {
         match tls {
@@ -172,6 +178,13 @@ pub async fn until_stopped(config: &Config, hub: Arc<Hub>, door: Door, announce:
     };
     close(&hub).await;
     ended.context("the server's task broke")?.context("the server stopped")
+}
+
+/// Closes connections that wait longer for a next head than `next_head`, or of which the other side is gone.
+fn bound_waiting<A>(server: &mut Server<SocketAddr, A>, next_head: Duration) {
+    let protocols = server.http_builder();
+    protocols.http1().timer(TokioTimer::new()).header_read_timeout(next_head);
+    protocols.http2().timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PING);
 }
 
 /// Closes a hub, but not for longer than [`CLOSE`].
@@ -214,5 +227,63 @@ impl Stop {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    const LIMIT: Duration = Duration::from_millis(300);
+    const ENOUGH: Duration = Duration::from_secs(20);
+
+    async fn hub_in(data: &std::path::Path) -> Arc<Hub> {
+        let options = HubOptions {
+            data: data.to_owned(),
+            realm: "main".to_owned(),
+            zone: "Asia/Seoul".to_owned(),
+            memory: 64 << 20,
+            parse_threads: 1,
+            max_body: 1 << 20,
+            max_events: 1_000,
+            warning_lists: None,
+            sectors: Vec::new(),
+            clock: hub::clock::Clock::system(),
+        };
+        Hub::open(options).await.unwrap()
+    }
+
+    async fn ends(mut stream: TcpStream) -> bool {
+        let mut rest = Vec::new();
+        // A reset is an end, too.
+        timeout(ENOUGH, stream.read_to_end(&mut rest)).await.is_ok()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_later_head_that_stands_still_or_never_comes_ends_the_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let hub = hub_in(&folder.path().join("data")).await;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut server = axum_server::from_tcp(listener).unwrap();
+        bound_waiting(&mut server, LIMIT);
+        let state = web::AppState::new(Arc::clone(&hub), web::metrics::install(), Arc::from([]), "0", false);
+        let serving = tokio::spawn(server.serve(web::router(state).into_make_service_with_connect_info::<SocketAddr>()));
+        for next in ["GET /healthz HTTP/1.1\r\nHos", ""] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: hub\r\n\r\n").await.unwrap();
+            let mut answer = [0; 12];
+            timeout(ENOUGH, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200");
+            stream.write_all(next.as_bytes()).await.unwrap();
+            assert!(ends(stream).await, "{next:?}");
+        }
+        serving.abort();
+        hub.close().await;
     }
 }

@@ -1,7 +1,8 @@
 //! The shapes that use cases answer with; doors serialise them as they stand.
 
-use model::{Category, ObservableType, Pap, Seq, Text, Timestamp, Tlp};
+use model::{Category, ObservableType, OrgId, Pap, Seq, Text, Timestamp, Tlp};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 /// What became of a batch.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -175,12 +176,63 @@ pub struct WithdrawAnswer {
     pub dry_run: bool,
 }
 
+/// What became of one version of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VersionState {
+    /// It counts.
+    Current,
+    /// A corrected event stands in its place.
+    Amended,
+    /// It was taken back.
+    Withdrawn,
+}
+
+/// The organisation that did something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Acting {
+    /// Its id.
+    pub id: OrgId,
+    /// Its name.
+    pub name: String,
+}
+
+/// One version of an event.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventVersion {
+    /// Its place.
+    pub seq: Seq,
+    /// When the hub received it.
+    pub received: Timestamp,
+    /// What became of it.
+    pub state: VersionState,
+    /// Who replaced it or took it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Acting>,
+    /// Why it was taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The event; absent where an erasure has left nothing of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<Box<RawValue>>,
+}
+
+/// The versions of an event.
+#[derive(Debug, Clone, Serialize)]
+pub struct HistoryAnswer {
+    /// Newest first.
+    pub items: Vec<EventVersion>,
+    /// Set where a limit was reached: there may be more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
+}
+
 /// One month of a member's contribution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ContributionMonth {
-    /// `2026-11`.
+    /// `2026-11`: civil month of the events' own time in the realm's zone.
     pub month: String,
-    /// Events accepted.
+    /// Events accepted, relayed ones too.
     pub accepted: u64,
     /// Values the member reported before anyone else.
     pub first: u64,
@@ -188,7 +240,7 @@ pub struct ContributionMonth {
     pub confirmed: u64,
     /// Claims upheld against its values.
     pub false_positives: u64,
-    /// Median time from an event to its receipt, in seconds (upper bound of its class).
+    /// Median over the values of own observations: seconds from a value's earliest event to its first receipt, up to the next power of two.
     pub timeliness_seconds: Option<u64>,
 }
 
@@ -199,9 +251,17 @@ pub struct ContributionAnswer {
     pub organisation: String,
     /// Its standing.
     pub standing: model::Standing,
+    /// Who decided it.
+    pub standing_by: model::StandingBy,
+    /// When it was decided; `None`: when the organisation was added.
+    pub standing_since: Option<Timestamp>,
+    /// Why, in words.
+    pub standing_reason: Option<Text>,
+    /// The date of the decision: a warned member is limited from then, an operator's decision holds until then.
+    pub standing_review: Option<Timestamp>,
     /// The rule that gives it, in words.
     pub rule: String,
-    /// Newest first.
+    /// Newest first, ten years at the most.
     pub months: Vec<ContributionMonth>,
 }
 
@@ -212,19 +272,18 @@ pub struct StatusAnswer {
     pub version: &'static str,
     /// The realm: `main`, or an exercise's name.
     pub realm: String,
-    /// The ledger's end; `None` for callers who may not see totals.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ledger: Option<LedgerStatus>,
-    /// Views and the position each has reached; `None` as above.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub views: Option<std::collections::BTreeMap<&'static str, Seq>>,
+    /// The ledger's end.
+    pub ledger: LedgerStatus,
+    /// Views and the position each has reached.
+    pub views: std::collections::BTreeMap<&'static str, Seq>,
 }
 
-/// Totals of the ledger.
+/// Where the ledger is, and its totals.
 #[derive(Debug, Clone, Serialize)]
 pub struct LedgerStatus {
     /// The last sequence number given.
     pub last_seq: Seq,
-    /// Events that count: accepted and neither withdrawn nor expired.
-    pub events: u64,
+    /// Events that count: accepted and neither withdrawn nor expired; `None` for callers who may not see totals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! The directory: every organisation, key and network in memory, so that a request is authenticated without the records store.
+//! The directory: every organisation, key, network and group in memory, so that a request is authenticated without the records store.
 //!
 //! Flow: `members` commits a change → [`Directory::refresh`] reads all rows again → requests see the new [`Snapshot`] at once.
 //! Invariant: a snapshot is never changed, only replaced, and never by an older one; the secret of a key is nowhere, only its hash.
@@ -7,14 +7,14 @@
 use crate::{Actor, HubError};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use model::{KeyId, KeyRole, OrgId, OrgNo, Organisation, Standing, Timestamp};
+use model::{KeyId, KeyRole, OrgId, OrgNo, Organisation, Standing, Text, Timestamp};
 use parking_lot::Mutex;
 use policy::Reader;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use store::records::{DirectoryRows, Key, Network, Records};
+use store::records::{DirectoryRows, Group, Key, Network, Records};
 use subtle::ConstantTimeEq;
 
 /// What every secret starts with, so that scanners of leaked text can know it.
@@ -115,6 +115,7 @@ pub struct Snapshot {
     keys: HashMap<[u8; 32], Arc<KeyFacts>>,
     keys_of: HashMap<OrgId, Vec<Arc<KeyFacts>>>,
     networks: Vec<Arc<Network>>,
+    groups: BTreeMap<Text, Group>,
 }
 
 impl Snapshot {
@@ -141,6 +142,16 @@ impl Snapshot {
     /// Every network that is not removed, oldest first.
     pub fn networks(&self) -> &[Arc<Network>] {
         &self.networks
+    }
+
+    /// Every group, by id.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values()
+    }
+
+    /// The group with this id.
+    pub fn group(&self, id: &str) -> Option<&Group> {
+        self.groups.get(id)
     }
 }
 
@@ -290,6 +301,7 @@ fn build(rows: DirectoryRows, before: &Snapshot) -> Snapshot {
         snapshot.keys.insert(hash, facts);
     }
     snapshot.networks = rows.networks.into_iter().map(Arc::new).collect();
+    snapshot.groups = rows.groups.into_iter().map(|group| (group.id.clone(), group)).collect();
     snapshot
 }
 

@@ -1,8 +1,10 @@
 //! Erasure: a value is destroyed in every file once one person has asked for it, on a legal basis, and another has confirmed.
 //!
-//! Flow: [`Hub::request_erasure`] → [`Hub::confirm_erasure`] with another key → ledger and views → claims → the record's own copy.
-//! Invariant: nothing is destroyed by one person alone. An authority knows of its own line's erasures and destroys its own line's values;
-//! what others reported too, the coordinator confirms. What was confirmed is carried out, after an interruption at the next start.
+//! Flow: [`Hub::request_erasure`] → [`Hub::confirm_erasure`] with another person's key → ledger and views → claims → reasons in the history →
+//! the record's own copy.
+//! Invariant: nothing is destroyed by one person alone, and who has how many keys does not matter: both keys name their holder. An authority
+//! knows of its own line's erasures and destroys its own line's values, with what mentions them in anyone's texts; what others reported too,
+//! the coordinator confirms. What was confirmed is carried out, after an interruption at the next start.
 //! Not here: how blocks are rewritten (`store::ledger`); backups, which are the operator's to destroy.
 
 use crate::members::{MAX_PAGE, illegal, invalid, reason_text};
@@ -13,6 +15,9 @@ use model::{KeyRole, ObservableType, Text, Timestamp};
 use serde::Serialize;
 use store::ledger::Victim;
 use store::records::{Change, Erasure, ErasureState, Signatory};
+
+/// What is said to a key without a holder.
+const NO_HOLDER: &str = "an erasure takes two people and this key names no holder; use one made by: bongsu key add ORG --role ROLE --holder NAME";
 
 /// An erasure as coordinators and authorities see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,9 +54,11 @@ impl Hub {
     /// Asks for the destruction of a value. Where one about the same value is open already, that is given.
     ///
     /// # Errors
-    /// [`HubError::Forbidden`] for other roles than coordinator and authority, [`HubError::Invalid`] for what is no value or no basis.
+    /// [`HubError::Forbidden`] for other roles than coordinator and authority and for a key without a holder, [`HubError::Invalid`] for what is
+    /// no value or no basis.
     pub async fn request_erasure(&self, actor: &Actor, kind: ObservableType, value: &str, basis: &str) -> Result<ErasureView, HubError> {
         may_erase(actor)?;
+        self.holder(&signatory(actor)).ok_or(HubError::Forbidden(NO_HOLDER))?;
         let value = canonical(kind, value).map_err(|error| invalid("/value", error.to_string()))?;
         let basis = self.words_beside(kind, &value, "/basis", basis, true)?;
         let change = self.noted(actor, "request", "");
@@ -67,6 +74,7 @@ impl Hub {
             ended: None,
             reason: None,
             entries: 0,
+            redacted: Vec::new(),
             version: 1,
             created: change.at,
         };
@@ -85,7 +93,8 @@ impl Hub {
     /// that failed on the way.
     ///
     /// # Errors
-    /// [`HubError::Forbidden`] for who asked, [`HubError::IllegalStep`] for one that has ended; else what the disk says: it stays confirmed.
+    /// [`HubError::Forbidden`] for who asked, with whichever key, and for a key without a holder, [`HubError::IllegalStep`] for one that has
+    /// ended; else what the disk says: it stays confirmed.
     pub async fn confirm_erasure(&self, actor: &Actor, id: ErasureId, reason: &str) -> Result<ErasureView, HubError> {
         may_erase(actor)?;
         // One after another: each rewrites files of the ledger.
@@ -95,9 +104,7 @@ impl Hub {
         if !erasure.state.is_open() {
             return Err(illegal("confirm", "none"));
         }
-        if erasure.requested_by.key == actor.key {
-            return Err(HubError::Forbidden("an erasure is confirmed by another person than who asked for it"));
-        }
+        self.is_second_person(actor, &erasure)?;
         if erasure.state == ErasureState::Requested {
             self.may_destroy(actor, &erasure)?;
             let reason = self.words_about(&erasure, reason)?;
@@ -190,6 +197,24 @@ impl Hub {
         actor.is_coordinator() || actor.reader.is_authority_of(line())
     }
 
+    /// Refuses whoever cannot be told from the person who asked.
+    fn is_second_person(&self, actor: &Actor, erasure: &Erasure) -> Result<(), HubError> {
+        let first = self.holder(&erasure.requested_by);
+        let first = first.ok_or(HubError::Forbidden("who asked for this erasure used a key without a holder: reject it and ask anew"))?;
+        let second = self.holder(&signatory(actor)).ok_or(HubError::Forbidden(NO_HOLDER))?;
+        if erasure.requested_by.key == actor.key || first == second {
+            return Err(HubError::Forbidden("an erasure is confirmed by another person than who asked for it"));
+        }
+        Ok(())
+    }
+
+    /// The person who holds a key, in lower case; revoked keys keep theirs.
+    fn holder(&self, signatory: &Signatory) -> Option<String> {
+        let directory = self.directory().snapshot();
+        let facts = directory.keys_of(signatory.organisation).iter().find(|facts| facts.key.id == signatory.key)?;
+        facts.key.holder.as_ref().map(|holder| holder.trim().to_lowercase())
+    }
+
     /// Whether the actor may destroy the value: an authority only one that its own line reported, and no other. Unknown is answered as
     /// known to others, so that nobody learns by asking.
     fn may_destroy(&self, actor: &Actor, erasure: &Erasure) -> Result<(), HubError> {
@@ -209,8 +234,11 @@ impl Hub {
     /// Takes up what was confirmed before the hub stopped.
     pub(crate) async fn resume_erasures(&self) -> Result<(), HubError> {
         let _turn = self.erasing.lock().await;
-        for erasure in self.records().all::<Erasure>().await?.into_iter().filter(|erasure| erasure.state == ErasureState::Confirmed) {
+        for erasure in self.records().all::<Erasure>().await? {
             let id = erasure.id;
+            // One before may have ended this one with it.
+            let now: Option<Erasure> = self.records().get(&id.to_string()).await?;
+            let Some(erasure) = now.filter(|erasure| erasure.state == ErasureState::Confirmed) else { continue };
             if let Err(error) = self.carry_out(erasure).await {
                 tracing::error!(%id, %error, "a confirmed erasure waits; confirm it again or restart once the cause is gone");
             }
@@ -222,19 +250,28 @@ impl Hub {
     async fn carry_out(&self, erasure: Erasure) -> Result<ErasureView, HubError> {
         let Some(value) = erasure.value.clone() else { return Err(HubError::NotFound) };
         let victim = Victim::new(&self.store().views.keys, erasure.kind, &value);
-        let erased = self.store().erase(victim, erasure.id.to_string(), erasure.basis.to_string()).await;
+        let erased = self.store().erase(victim.clone(), erasure.id.to_string(), erasure.basis.to_string()).await;
         // Where it failed, part of it may be done.
         self.blocks.forget();
         let entries = erased?;
-        self.records().erase_claims(erasure.kind, &value).await?;
+        let change = Change { actor_key: None, actor_org: None, at: self.clock().now(), action: "erase", reason: "" };
+        self.records().erase_claims(&victim, &change).await?;
         // A claim just decided lies in the outbox with its value until the ledger has it.
         self.drain_outbox().await?;
-        let change = Change { actor_key: None, actor_org: None, at: self.clock().now(), action: "erase", reason: "" };
-        let version = erasure.version;
-        let done = Erasure { state: ErasureState::Done, value: None, ended: Some(change.at), entries, version: version + 1, ..erasure };
         let mut writer = self.records().write().await?;
+        let redacted = writer.redact(&victim).await?;
+        // Another request for the same, by someone who could not know of this one, would keep the value.
+        let all: Vec<Erasure> = writer.all().await?;
+        let same = |other: &Erasure| other.id != erasure.id && other.kind == erasure.kind && other.value.as_ref() == Some(&value);
+        for other in all.into_iter().filter(same) {
+            let version = other.version;
+            writer.update(&done(other, change.at), version, &change, &[]).await?;
+        }
+        let version = erasure.version;
+        let done = Erasure { entries, redacted, ..done(erasure, change.at) };
         writer.update(&done, version, &change, &[]).await?;
         writer.commit().await?;
+        self.directory().refresh(self.records()).await?;
         self.records().checkpoint().await?;
         tracing::info!(id = %done.id, entries, "a value was erased");
         Ok(view(done, false))
@@ -248,7 +285,7 @@ impl Hub {
         self.words_beside(erasure.kind, erasure.value.as_deref().unwrap_or_default(), "/reason", reason, false)
     }
 
-    /// Words that enter the history or the ledger, from which nothing is ever taken: they must not repeat the value.
+    /// Words that enter the history or the ledger, where they may outlive it: they must not repeat the value.
     fn words_beside<'a>(&self, kind: ObservableType, value: &str, pointer: &str, words: &'a str, required: bool) -> Result<&'a str, HubError> {
         let words = reason_text(pointer, words, required)?;
         if Victim::new(&self.store().views.keys, kind, value).is_in(words) {
@@ -265,6 +302,11 @@ fn may_erase(actor: &Actor) -> Result<(), HubError> {
             Err(HubError::Forbidden("only coordinators and authorities erase values"))
         }
     }
+}
+
+/// An erasure whose value is destroyed.
+fn done(erasure: Erasure, at: Timestamp) -> Erasure {
+    Erasure { state: ErasureState::Done, value: None, ended: Some(at), version: erasure.version + 1, ..erasure }
 }
 
 fn signatory(actor: &Actor) -> Signatory {

@@ -71,6 +71,20 @@ pub enum HubError {
     /// The store refuses writes for another reason; reads go on.
     #[error("writes are refused for now; reads go on")]
     ReadOnly,
+    /// A request broke off after a part of it had been kept.
+    #[error("{error}; what came before was kept")]
+    Partly {
+        /// Why it broke off.
+        error: Box<HubError>,
+        /// What was kept.
+        outcome: Box<crate::answers::Outcome>,
+    },
+    /// It was there, and another one has taken its place; only for those who may know of both.
+    #[error("replaced by {by}")]
+    Replaced {
+        /// The sequence number of what stands in its place now.
+        by: model::Seq,
+    },
     /// Something broke inside; the log has more.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

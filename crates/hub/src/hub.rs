@@ -29,6 +29,8 @@ use tokio::sync::{Notify, Semaphore};
 
 /// Bytes of memory that a row of the recent part takes, its table and chain included; two parts may be there at once.
 const BYTES_PER_RECENT_ROW: u64 = 128;
+/// How often the rule of contribution is carried out; once at the start, too.
+const STANDINGS_EVERY: Duration = Duration::from_secs(86_400);
 /// How often keys' last uses are written.
 const LAST_USE_EVERY: Duration = Duration::from_secs(30);
 
@@ -218,8 +220,9 @@ impl Hub {
         StatusAnswer {
             version: env!("CARGO_PKG_VERSION"),
             realm: self.options.realm.clone(),
-            ledger: totals.then(|| LedgerStatus { last_seq: Seq(position.0.saturating_sub(1)), events: self.store.views.events.load(Ordering::Relaxed) }),
-            views: totals.then(|| BTreeMap::from([("observables", position), ("tallies", position), ("seen", position), ("withdrawn", position)])),
+            // Positions tell no more than the sequence numbers that every submission is answered with.
+            ledger: LedgerStatus { last_seq: Seq(position.0.saturating_sub(1)), events: totals.then(|| self.store.views.events.load(Ordering::Relaxed)) },
+            views: BTreeMap::from([("observables", position), ("tallies", position), ("seen", position), ("withdrawn", position)]),
         }
     }
 
@@ -250,6 +253,24 @@ impl Hub {
                 let Some(hub) = hub.upgrade() else { return };
                 if let Err(error) = hub.directory.write_last_uses(&hub.records).await {
                     tracing::warn!(%error, "last uses of keys were not written");
+                }
+            }
+        });
+        let hub = Arc::downgrade(self);
+        let mut stopping = self.stopping.subscribe();
+        tokio::spawn(async move {
+            loop {
+                {
+                    let Some(hub) = hub.upgrade() else { return };
+                    match hub.judge_standings().await {
+                        Ok(0) => {}
+                        Ok(changed) => tracing::info!(changed, "standings were decided by rule"),
+                        Err(error) => tracing::warn!(%error, "standings were not judged; the next round does"),
+                    }
+                }
+                tokio::select! {
+                    _ = stopping.changed() => return,
+                    () = tokio::time::sleep(STANDINGS_EVERY) => {}
                 }
             }
         });

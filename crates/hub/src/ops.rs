@@ -9,7 +9,7 @@ use crate::{HubError, clock::Clock};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
-use store::records::Records;
+use store::records::{Erasure, ErasureState, Records};
 use store::views::{Days, Keys};
 use store::{Options, Store};
 
@@ -113,8 +113,16 @@ pub fn verify(data: &Path) -> Result<VerifyReport, HubError> {
     drop(std::fs::remove_dir_all(&scratch));
     let options = options(data)?;
     let report = block_on(async {
-        let mut report = store::verify(&options, &scratch).await.map_err(HubError::from)?;
         let records = Records::open(&data.join("records.sqlite")).await?;
+        // What was confirmed and cut short is taken up at the next start, by the record that says so.
+        let unfinished: Vec<u128> = records
+            .all::<Erasure>()
+            .await?
+            .iter()
+            .filter(|erasure| erasure.state == ErasureState::Confirmed)
+            .filter_map(|erasure| Some(options.keys.observable(erasure.kind, erasure.value.as_deref()?)))
+            .collect();
+        let mut report = store::verify(&options, &scratch, &unfinished).await.map_err(HubError::from)?;
         if let Some(broken) = records.verify_history().await? {
             report.problems.push(format!("records: {broken}"));
         }

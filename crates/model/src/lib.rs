@@ -26,6 +26,6 @@ pub use filter::Filter;
 pub use ids::{KeyId, OrgId, OrgNo, ReceiptId};
 pub use marking::{Pap, Tlp};
 pub use observable::{Observable, ObservableType, Role};
-pub use organisation::{Constituency, KeyRole, OrgKind, Organisation, Standing};
+pub use organisation::{Constituency, KeyRole, OrgKind, Organisation, Standing, StandingBy};
 pub use seq::Seq;
 pub use time::Timestamp;

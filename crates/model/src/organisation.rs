@@ -51,6 +51,16 @@ word_enum! {
 }
 
 word_enum! {
+    /// Who decided a standing.
+    StandingBy: u8, "decider" {
+        /// The written rule, carried out by the hub; also accreditation.
+        Rule = 0 => "rule",
+        /// An operator, whose decision holds until its date.
+        Operator = 1 => "operator",
+    }
+}
+
+word_enum! {
     /// What a key may do.
     KeyRole: u8, "role" {
         /// The hub's own duty desk: sees all, manages members.
@@ -102,6 +112,21 @@ pub struct Organisation {
     pub groups: Vec<Text>,
     /// Its standing.
     pub standing: Standing,
+    /// When the standing was decided; `None`: when it was added.
+    #[serde(default)]
+    pub standing_since: Option<Timestamp>,
+    /// Why, in words.
+    #[serde(default)]
+    pub standing_reason: Option<Text>,
+    /// The date of the decision: a warned member is limited from then; an operator's decision holds until then.
+    #[serde(default)]
+    pub standing_review: Option<Timestamp>,
+    /// Who decided it.
+    #[serde(default = "by_rule")]
+    pub standing_by: StandingBy,
+    /// Whether the rule applies to it, where its kind is bound to share.
+    #[serde(default = "rule_applies")]
+    pub standing_rule: bool,
     /// Organisations it may act for.
     pub acts_for: Vec<OrgId>,
     /// A partner's agreement.
@@ -120,4 +145,14 @@ pub struct Organisation {
     pub created: Timestamp,
     /// When it was changed last.
     pub updated: Timestamp,
+}
+
+/// Records written before the rule was carried out say nothing of it.
+const fn by_rule() -> StandingBy {
+    StandingBy::Rule
+}
+
+/// As [`by_rule`].
+const fn rule_applies() -> bool {
+    true
 }

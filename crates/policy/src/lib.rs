@@ -11,4 +11,4 @@ mod sight;
 
 pub use reader::Reader;
 pub use redact::redact;
-pub use sight::{Export, Item, Sight, blocking_allowed, export_allowed, sight};
+pub use sight::{Export, Item, Sight, blocking_allowed, export_allowed, groups_permit_naming, sight};

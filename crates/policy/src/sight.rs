@@ -20,6 +20,13 @@ pub struct Item<'a> {
     pub test: bool,
     /// Whether the reporter may be shown.
     pub named: bool,
+    /// Whether its audience permits that the reporter is shown inside it, as [`groups_permit_naming`] finds.
+    pub group_leave: bool,
+}
+
+/// Whether an audience is made of groups alone and each of them permits its members to be named to one another. No audience permits nothing.
+pub fn groups_permit_naming(audience: &[Text], permits: impl Fn(&Text) -> bool) -> bool {
+    !audience.is_empty() && audience.iter().all(permits)
 }
 
 /// How much of an item a reader sees. Ordered: a later variant shows more.
@@ -80,7 +87,8 @@ pub fn sight(reader: &Reader, item: &Item<'_>) -> Sight {
     if item.tlp > strictest_received(reader) {
         return Sight::Hidden;
     }
-    if item.named && reader.kind != OrgKind::Partner { Sight::WithoutVictims } else { Sight::WithoutReporterAndVictims }
+    let leave = item.named || (item.group_leave && named_in_audience);
+    if leave && reader.kind != OrgKind::Partner { Sight::WithoutVictims } else { Sight::WithoutReporterAndVictims }
 }
 
 /// The strictest marking that a reader's membership or agreement lets it receive.

@@ -230,6 +230,23 @@ proptest! {
             prop_assert!(!withheld.answer(&reader).iter().any(|(name, _)| ["reporter", "id", "note"].contains(name)));
         }
     }
+
+    #[test]
+    fn a_groups_leave_names_a_reporter_inside_the_groups_alone(reader in reader(), report in report(), groups in vec(audience_id(), 0..4)) {
+        let report = report.named(false);
+        let (without, with) = (report.sight(&reader), report.sight_with_leave_of(&reader, &groups));
+        prop_assert!(without <= with);
+        prop_assert_eq!(without.sees_event(), with.sees_event());
+        prop_assert_eq!(without.sees_victims(), with.sees_victims());
+        if without != with {
+            prop_assert!(is_named_in(&reader, report.event.audience()));
+            prop_assert!(reader.kind != OrgKind::Partner);
+            prop_assert!(report.event.audience().iter().all(|id| groups.contains(id)));
+        }
+        // One id in the audience without leave, or nobody named, and it stays withheld.
+        let open = report.with_audience(Vec::new());
+        prop_assert_eq!(open.sight(&reader), open.sight_with_leave_of(&reader, &groups));
+    }
 }
 
 // Redaction.

@@ -20,6 +20,21 @@ pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+/// Appends a number in groups of seven bits, the lowest first: small ones take one byte.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends the difference of two numbers, small where they are near each other on either side.
+pub(crate) fn put_difference(out: &mut Vec<u8>, value: i64, base: i64) {
+    let difference = value.wrapping_sub(base);
+    put_varint(out, (difference << 1 ^ difference >> 63) as u64);
+}
+
 /// Reads what was appended, in order.
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -29,6 +44,11 @@ impl<'a> Reader<'a> {
     /// A reader at the beginning of `bytes`.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
+    }
+
+    /// Whether everything was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// The next `length` bytes.
@@ -52,6 +72,24 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// What [`put_difference`] wrote.
+    pub(crate) fn difference(&mut self, base: i64) -> Option<i64> {
+        let folded = self.varint()?;
+        Some(base.wrapping_add((folded >> 1) as i64 ^ -((folded & 1) as i64)))
     }
 
     pub(crate) fn text(&mut self) -> Option<Text> {

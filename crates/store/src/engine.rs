@@ -4,14 +4,14 @@
 //! Invariant: an answer of success is given after the sync and after every view has taken the events in.
 //! Not here: parsing (`hub::intake`), policy.
 
-use crate::ledger::{Content, Control, Encoded, Kind, Ledger, LedgerError, OpenReport, Pending, Place, Submission, Victim, Writer, encode, rewrite};
+use crate::ledger::{Content, Control, Encoded, Hole, Kind, Ledger, LedgerError, OpenReport, Pending, Place, Submission, Victim, Writer, encode, rewrite};
 use crate::live::{Live, LiveFrame};
-use crate::maintenance::{Flush, Maintenance};
+use crate::maintenance::{Flush, Maintenance, give_way};
 use crate::recompute;
 use crate::views::checkpoint::{self, Snapshot};
 use crate::views::seen::Seen;
 use crate::views::tallies::TallyKey;
-use crate::views::{Applied, Applier, Days, Keys, Part, Prepared, Row, Views, replay};
+use crate::views::{Applied, Applier, Days, Keys, Part, Prepared, Row, Views, recent::Gathered, replay};
 use hashbrown::{HashMap, HashSet};
 use model::{Seq, Timestamp};
 use std::path::{Path, PathBuf};
@@ -85,6 +85,8 @@ pub struct Batch {
     pub encoded: Option<Encoded>,
     /// Who sends them; `start` is set by the writer.
     pub submission: Submission,
+    /// The refused lines between the events, where the request has an idempotency key.
+    pub holes: Vec<Hole>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Result<BatchResult, StoreError>>,
 }
@@ -180,7 +182,7 @@ impl Store {
         let stalled = Arc::new(AtomicBool::new(false));
         let live = Arc::new(Live::new(views.position()));
         let mut applying = Applying {
-            applier: Applier { views: views.clone(), seen },
+            applier: Applier { views: views.clone(), seen, gathered: Gathered::default() },
             ledger: ledger.clone(),
             live: live.clone(),
             options: options.clone(),
@@ -450,22 +452,23 @@ impl Group {
     }
 
     fn add_batch(&mut self, batch: Batch) {
-        let Batch { prepared, encoded, mut submission, reply } = batch;
+        let Batch { prepared, encoded, mut submission, holes, reply } = batch;
         submission.rows = prepared.events.len() as u32;
-        let part = |submission| Part { submission, prepared };
         if let Some(encoded) = encoded {
             self.close_small();
             submission.start = 0;
             self.bytes += encoded.body.len() + encoded.vault.len();
-            self.pending.push(Pending { content: Content::Events { encoded, submissions: vec![submission] } });
-            self.planned.push(Planned::Events { parts: vec![part(submission)], replies: vec![(submission, reply)] });
+            let mut meta = Vec::new();
+            submission.write(&holes, &mut meta);
+            self.pending.push(Pending { content: Content::Events { encoded, meta } });
+            self.planned.push(Planned::Events { parts: vec![Part { submission, holes, prepared }], replies: vec![(submission, reply)] });
         } else {
             if self.small_events + submission.rows as usize > MAX_FRAME_EVENTS {
                 self.close_small();
             }
             submission.start = self.small_events as u32;
             self.small_events += submission.rows as usize;
-            self.small.push(part(submission));
+            self.small.push(Part { submission, holes, prepared });
             self.small_replies.push((submission, reply));
         }
     }
@@ -479,8 +482,11 @@ impl Group {
         let keys: Vec<u128> = parts.iter().flat_map(|part| part.prepared.references.iter().map(|reference| reference.key)).collect();
         let encoded = encode(parts.iter().flat_map(|part| &part.prepared.events), &keys);
         self.bytes += encoded.body.len() + encoded.vault.len();
-        let submissions = parts.iter().map(|part| part.submission).collect();
-        self.pending.push(Pending { content: Content::Events { encoded, submissions } });
+        let mut meta = Vec::new();
+        for part in &parts {
+            part.submission.write(&part.holes, &mut meta);
+        }
+        self.pending.push(Pending { content: Content::Events { encoded, meta } });
         self.planned.push(Planned::Events { parts, replies: std::mem::take(&mut self.small_replies) });
         self.small_events = 0;
     }
@@ -632,6 +638,7 @@ impl Applying {
         let (ledger, jobs, make_days) = (self.ledger.clone(), self.jobs.clone(), self.options.days.clone());
         let anew = Anew { number, keys, up_to, done: done.take() };
         let work = move || {
+            give_way();
             let mut rows = recompute::rows_of(&views, &ledger, &places, &anew.keys, make_days().as_mut());
             while let Err(error) = &rows {
                 tracing::error!(%error, "aggregates cannot be made anew, trying again");

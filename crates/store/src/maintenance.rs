@@ -20,6 +20,17 @@ const FAN_IN: usize = 4;
 /// Wait before a failed step is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Niceness of housekeeping: it gets about a third of what a thread that answers gets where both want the processor.
+const NICENESS: i32 = 5;
+
+/// Lets the calling thread give way to those that answer.
+pub(crate) fn give_way() {
+    // On Linux a thread's id stands for the thread alone.
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
+        tracing::debug!(%error, "housekeeping keeps its priority");
+    }
+}
+
 /// One freeze to be written.
 pub(crate) struct Flush {
     pub(crate) frozen: Arc<crate::views::recent::Recent>,
@@ -88,6 +99,7 @@ impl Maintenance {
 
     /// Writes freezes as they come; ends when the channel closes.
     pub(crate) fn flush_all(&self, flushes: &crossbeam_channel::Receiver<Flush>) {
+        give_way();
         for flush in flushes {
             let started = std::time::Instant::now();
             let mut written = Written::default();
@@ -126,6 +138,7 @@ impl Maintenance {
 
     /// Merges runs of like size whenever there are enough of them; ends on [`Maintenance::stop`].
     pub(crate) fn merge_all(&self) {
+        give_way();
         while !self.stopping() {
             match self.merge_once() {
                 Ok(true) => {}
@@ -161,7 +174,7 @@ impl Maintenance {
 
     /// Puts a merged run in the place of its inputs, names it in the checkpoint, then removes them.
     fn replace<R: Record>(&self, inputs: &[Arc<Run>], merged: Run) -> std::io::Result<()> {
-        let is_rows = R::SIZE == Row::SIZE;
+        let is_rows = R::TAG == Row::TAG;
         let mut named = self.named.lock();
         let Named { observables, seen, snapshot, .. } = &mut *named;
         let list = if is_rows { &mut *observables } else { &mut *seen };

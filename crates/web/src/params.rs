@@ -115,9 +115,9 @@ impl FilterText {
         Ok(Filter {
             since: time("since", self.since)?,
             until: time("until", self.until)?,
-            categories: words("category", &self.category, "unknown category", Category::parse)?,
-            types: words("type", &self.kind, "unknown observable type", ObservableType::parse)?,
-            sectors: words("sector", &self.sector, "not a sector", sector)?,
+            categories: words("category", &self.category, || one_of("unknown category", Category::ALL, Category::as_str), Category::parse)?,
+            types: words("type", &self.kind, || one_of("unknown observable type", ObservableType::ALL, ObservableType::as_str), ObservableType::parse)?,
+            sectors: words("sector", &self.sector, || "not a sector".to_owned(), sector)?,
             within: single("within", self.within, "must be an address or a range such as 192.0.2.0/24", parse_range)?,
             domain: single("domain", self.domain, "must be a domain name", domain)?,
             malware: single("malware", self.malware, "must be a name of at most 200 characters", malware)?,
@@ -133,11 +133,17 @@ fn single<T>(name: &'static str, text: Option<String>, reason: &str, parse: fn(&
     text.map(|text| parse(text.trim()).ok_or_else(|| (name, reason.to_owned()))).transpose()
 }
 
-fn words<T>(name: &'static str, texts: &[String], reason: &str, parse: fn(&str) -> Option<T>) -> Result<Vec<T>, FilterError> {
+fn words<T>(name: &'static str, texts: &[String], reason: fn() -> String, parse: fn(&str) -> Option<T>) -> Result<Vec<T>, FilterError> {
     if texts.len() > limits::LIST {
         return Err((name, format!("at most {} are taken", limits::LIST)));
     }
-    texts.iter().map(|text| parse(text).ok_or_else(|| (name, reason.to_owned()))).collect()
+    texts.iter().map(|text| parse(text).ok_or_else(|| (name, reason()))).collect()
+}
+
+/// A refusal of a word, with the words that would be right.
+pub fn one_of<T: Copy>(what: &str, all: &[T], word: fn(T) -> &'static str) -> String {
+    let words: Vec<&str> = all.iter().map(|&value| word(value)).collect();
+    format!("{what}; one of: {}", words.join(", "))
 }
 
 fn sector(text: &str) -> Option<Text> {
@@ -196,6 +202,14 @@ mod tests {
         let filter = params("category=phishing,c2-server&category=spam&type=url").filter().unwrap();
         assert_eq!(filter.categories, [Category::Phishing, Category::C2Server, Category::Spam]);
         assert_eq!(filter.types, [ObservableType::Url]);
+    }
+
+    #[test]
+    fn an_unknown_word_is_refused_with_the_words_that_are_known() {
+        let problem = format!("{:?}", params("category=phisching").filter().unwrap_err());
+        assert!(problem.contains("phishing, ") && problem.contains("c2-server"), "{problem}");
+        let problem = format!("{:?}", params("type=ip").filter().unwrap_err());
+        assert!(problem.contains("ipv4, ipv6"), "{problem}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hub::HubError;
+use hub::answers::Outcome;
 use serde_json::{Map, Value, json};
 
 /// The media type of every refusal.
@@ -67,6 +68,19 @@ impl Problem {
         self
     }
 
+    /// Names the part of a submission that was kept although the rest was refused; without one nothing changes.
+    #[must_use]
+    pub fn keeping(mut self, kept: &Outcome) -> Self {
+        let (Some(receipt), Some(first), Some(last)) = (&kept.receipt, kept.first_seq, kept.last_seq) else { return self };
+        self.detail.push_str("; what came before was kept, under the receipt named here");
+        self.with("receipt", receipt.as_str())
+            .with("first_seq", first.0)
+            .with("last_seq", last.0)
+            .with("accepted", kept.accepted)
+            .with("merged", kept.merged)
+            .with("refused", kept.refused)
+    }
+
     fn typed(mut self, kind: &'static str) -> Self {
         self.kind = Some(kind);
         self
@@ -113,6 +127,10 @@ impl From<HubError> for Problem {
             HubError::Overloaded { retry_after } => Self::new(StatusCode::SERVICE_UNAVAILABLE, said).retry(retry_after),
             HubError::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, said),
             HubError::ReadOnly => Self::new(StatusCode::SERVICE_UNAVAILABLE, said).retry(READ_ONLY_RETRY),
+            HubError::Partly { error, outcome } => Self::from(*error).keeping(&outcome),
+            HubError::Replaced { by } => {
+                Self::new(StatusCode::GONE, format!("a corrected event stands in its place: {by}")).typed("replaced").with("seq", by.0)
+            }
             HubError::Internal(source) => {
                 tracing::error!(error = %causes(source.as_ref()), "request failed inside");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something broke inside; the hub's log has more")
@@ -125,7 +143,7 @@ impl From<HubError> for Problem {
 const READ_ONLY_RETRY: u64 = 10;
 
 impl Problem {
-    fn nothing_usable(said: String, outcome: &hub::answers::Outcome) -> Self {
+    fn nothing_usable(said: String, outcome: &Outcome) -> Self {
         let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, said)
             .typed("nothing-usable")
             .with("accepted", outcome.accepted)
@@ -197,6 +215,25 @@ mod tests {
     fn an_illegal_step_names_the_legal_ones() {
         let (_, body) = document(HubError::IllegalStep { step: "uphold".into(), legal: "reject, reopen".into() });
         assert_eq!(body["legal"], json!(["reject", "reopen"]));
+    }
+
+    #[test]
+    fn a_request_of_which_a_part_was_kept_says_which() {
+        let kept =
+            Outcome { receipt: Some("rcp_1".to_owned()), first_seq: Some(model::Seq(7)), last_seq: Some(model::Seq(9)), accepted: 3, ..Outcome::default() };
+        let error = HubError::Partly { error: Box::new(HubError::TooLarge { limit: 3, unit: "events a request" }), outcome: Box::new(kept) };
+        let (status, body) = document(error);
+        assert_eq!((status.as_u16(), &body["limit"], &body["receipt"]), (413, &json!(3), &json!("rcp_1")));
+        assert_eq!((&body["first_seq"], &body["last_seq"], &body["accepted"], &body["merged"]), (&json!(7), &json!(9), &json!(3), &json!(0)));
+        let nothing = Problem::from(HubError::DiskFull).keeping(&Outcome::default());
+        assert!(nothing.extra.is_empty());
+    }
+
+    #[test]
+    fn what_was_replaced_is_gone_and_names_what_stands_in_its_place() {
+        let (status, body) = document(HubError::Replaced { by: model::Seq(12) });
+        assert_eq!((status.as_u16(), &body["seq"]), (410, &json!(12)));
+        assert!(body["detail"].as_str().unwrap().contains("12"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Flow: a request passes, from the outside in, [`observe`] → [`headers`] → compression → [`auth::gate`] → [`guard`] → one row of [`rows`].
 //! Invariant: these rows and [`crate::openapi::ROUTES`] name the same routes; a test compares them.
 
-use crate::api::{claims, erasures, events, keys, networks, observables, organisations, receipts, status, stream, submissions};
+use crate::api::{claims, erasures, events, groups, keys, networks, observables, organisations, receipts, status, stream, submissions};
 use crate::problem::Problem;
 use crate::{AppState, auth, guard, headers, limits, metrics, observe, pages};
 use axum::Router;
@@ -53,6 +53,7 @@ fn rows() -> Vec<Row> {
         post("/api/v1/events/withdraw", events::withdraw),
         get("/api/v1/events/{seq}", events::show),
         post("/api/v1/events/{seq}/amend", submissions::amend),
+        get("/api/v1/events/{seq}/history", events::history),
         get("/api/v1/receipts/{receipt}", receipts::show),
         get("/api/v1/stream", stream::follow),
         // Observables.
@@ -80,6 +81,11 @@ fn rows() -> Vec<Row> {
         get("/api/v1/organisations/{id}/networks", networks::list),
         post("/api/v1/organisations/{id}/networks", networks::add),
         post("/api/v1/organisations/{id}/networks/{net}/steps", networks::step),
+        get("/api/v1/groups", groups::list),
+        post("/api/v1/groups", groups::add),
+        get("/api/v1/groups/{group}", groups::show),
+        patch("/api/v1/groups/{group}", groups::change),
+        get("/api/v1/groups/{group}/history", groups::history),
         // The hub and the caller.
         get("/api/v1/status", status::status),
         get("/api/v1/me", status::me),

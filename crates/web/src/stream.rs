@@ -12,6 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hub::sharing::{StreamItem, Subscription};
+use model::Seq;
 use std::convert::Infallible;
 use std::io::Write;
 use std::pin::Pin;
@@ -22,9 +23,6 @@ use tokio_stream::Stream;
 
 /// The media type of a stream.
 pub const MEDIA_TYPE: &str = "text/event-stream";
-/// Says at once that the stream is open, and after how many milliseconds to come back when it breaks.
-const OPENING: &[u8] = b"retry: 2000\n: open\n\n";
-
 /// A reader that takes nothing for so long is gone. There is a heartbeat to take several times as often.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// How often that is looked at.
@@ -32,11 +30,28 @@ const WATCH_EVERY: Duration = Duration::from_secs(10);
 
 /// An answer that stays open until the reader leaves or is dropped.
 pub fn response(subscription: Subscription) -> Response {
-    let ready = Arc::new(Mutex::new(OPENING.to_vec()));
+    let ready = Arc::new(Mutex::new(opening(subscription.seen())));
     let source = Source::new(Box::pin(pump(subscription, Arc::clone(&ready))));
     tokio::spawn(watch(Arc::downgrade(&source)));
     let body = Body::from_stream(Frames { source, ready });
     ([(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], body).into_response()
+}
+
+/// Says at once that the stream is open, after how many milliseconds to come back when it breaks, and after which event: a connection that
+/// breaks before its first event is resumed without loss, too.
+fn opening(seen: Option<Seq>) -> Vec<u8> {
+    let mut bytes = b"retry: 2000\n: open\n".to_vec();
+    write_place(&mut bytes, seen);
+    bytes
+}
+
+/// Writes an id without data: a reader keeps it for coming back, and no event is dispatched.
+fn write_place(bytes: &mut Vec<u8>, seen: Option<Seq>) {
+    if let Some(seq) = seen {
+        // Writing into memory does not fail.
+        let _ = writeln!(bytes, "id: {seq}");
+    }
+    bytes.push(b'\n');
 }
 
 /// Bytes that are ready to be written; filled by [`pump`], emptied by [`Frames`].
@@ -133,8 +148,9 @@ fn write_item(bytes: &mut Vec<u8>, item: &StreamItem) -> bool {
             bytes.extend_from_slice(b"\n\n");
             false
         }
-        StreamItem::Heartbeat => {
-            bytes.extend_from_slice(b": heartbeat\n\n");
+        StreamItem::Heartbeat { seen } => {
+            bytes.extend_from_slice(b": heartbeat\n");
+            write_place(bytes, *seen);
             false
         }
         StreamItem::Dropped { reason } => {
@@ -159,10 +175,18 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_is_a_comment() {
-        let mut bytes = Vec::new();
-        assert!(!write_item(&mut bytes, &StreamItem::Heartbeat));
-        assert_eq!(bytes, b": heartbeat\n\n");
+    fn a_heartbeat_is_a_comment_and_the_place_to_resume_from() {
+        for (seen, expected) in [(None, ": heartbeat\n\n"), (Some(Seq(7)), ": heartbeat\nid: 7\n\n")] {
+            let mut bytes = Vec::new();
+            assert!(!write_item(&mut bytes, &StreamItem::Heartbeat { seen }));
+            assert_eq!(bytes, expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_opening_names_the_place_to_resume_from() {
+        assert_eq!(opening(Some(Seq(7))), b"retry: 2000\n: open\nid: 7\n\n");
+        assert_eq!(opening(None), b"retry: 2000\n: open\n\n");
     }
 
     #[tokio::test]

@@ -96,7 +96,7 @@ fn follow(connection: Connection, end: Instant) -> anyhow::Result<Seen> {
     stream.set_read_timeout(Some(REST))?;
     let mut reader = BufReader::with_capacity(256 << 10, stream);
     let mut seen = Seen::default();
-    let mut line = Vec::new();
+    let (mut id, mut line) = (None, Vec::new());
     while Instant::now() < end {
         line.clear();
         match reader.read_until(b'\n', &mut line) {
@@ -109,8 +109,12 @@ fn follow(connection: Connection, end: Instant) -> anyhow::Result<Seen> {
             }
             Err(error) => return Err(error.into()),
         }
-        let Some(id) = line.strip_prefix(b"id: ") else { continue };
-        let Some(id) = std::str::from_utf8(id).ok().and_then(|text| text.trim().parse::<u64>().ok()) else { continue };
+        if let Some(text) = line.strip_prefix(b"id: ") {
+            id = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse::<u64>().ok());
+            continue;
+        }
+        // The opening and heartbeats have an id and no event.
+        let (true, Some(id)) = (line.starts_with(b"data: "), id) else { continue };
         seen.count += 1;
         if id % SAMPLE == 0 {
             seen.samples.push((id, Instant::now()));

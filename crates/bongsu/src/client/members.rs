@@ -58,16 +58,17 @@ pub fn organisations(command: &OrgCommand) -> anyhow::Result<Exit> {
 /// Runs `key`.
 pub fn keys(command: &KeyCommand) -> anyhow::Result<Exit> {
     match command {
-        KeyCommand::Add { org, role, expires, allow, red, json, connection } => {
+        KeyCommand::Add { org, role, expires, allow, red, holder, json, connection } => {
             let mut body = json!({ "role": role });
             set(&mut body, "expires", expires.map(|time| json!(time)));
             set(&mut body, "allow", (!allow.is_empty()).then(|| json!(allow)));
             set(&mut body, "red", red.then(|| json!(true)));
+            set(&mut body, "holder", holder.as_ref().map(|text| json!(text)));
             secret(connection, &format!("{}/keys", organisation(org)), &body, *json)?;
         }
         KeyCommand::List { org, json, connection } => {
             let rows = pages(&Api::new(connection)?, &format!("{}/keys", organisation(org)), "keys")?;
-            list(&rows, &["id", "role", "state", "expires", "valid_until", "last_used", "red", "allow"], *json)?;
+            list(&rows, &["id", "role", "state", "expires", "valid_until", "last_used", "red", "allow", "holder"], *json)?;
         }
         KeyCommand::Rotate { org, key, overlap, json, connection } => {
             let mut body = json!({});

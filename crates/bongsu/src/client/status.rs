@@ -17,7 +17,9 @@ pub fn run(arguments: &StatusArguments) -> anyhow::Result<Exit> {
     let status = answer.json()?;
     output::line(&format!("hub      {}, version {}, realm {}", api.url(), plain(status.get("version")), plain(status.get("realm"))))?;
     if let Some(ledger) = status.get("ledger") {
-        output::line(&format!("ledger   {} events, last sequence number {}", plain(ledger.get("events")), plain(ledger.get("last_seq"))))?;
+        // The number of events is for those who may see totals.
+        let events = ledger.get("events").map(|events| format!("{} events, ", plain(Some(events)))).unwrap_or_default();
+        output::line(&format!("ledger   {events}last sequence number {}", plain(ledger.get("last_seq"))))?;
     }
     for (name, position) in status.get("views").and_then(Value::as_object).into_iter().flatten() {
         output::line(&format!("view     {name} at {}", plain(Some(position))))?;

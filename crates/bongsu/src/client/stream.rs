@@ -184,6 +184,13 @@ mod tests {
     }
 
     #[test]
+    fn an_id_without_an_event_is_where_the_next_connection_goes_on() {
+        let mut reader = Reader { last: None, left: Some(1) };
+        assert_eq!(read(&mut reader, "retry: 2000\n: open\nid: 8\n\n: heartbeat\nid: 9\n\n"), "");
+        assert_eq!((reader.last, reader.left), (Some(9), Some(1)));
+    }
+
+    #[test]
     fn an_event_that_came_before_is_not_printed_again() {
         let mut reader = Reader { last: Some(5), left: None };
         assert_eq!(read(&mut reader, "id: 5\ndata: x\n\nid: 6\ndata: y\n\n"), "y\n");

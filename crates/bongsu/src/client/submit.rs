@@ -229,6 +229,7 @@ fn parameters(arguments: &SubmitArguments) -> Vec<(&'static str, String)> {
         ("category", arguments.category.clone()),
         ("origin", arguments.origin.map(|word| word.as_str().to_owned())),
         ("role", arguments.role.map(|word| word.as_str().to_owned())),
+        ("on_behalf_of", arguments.on_behalf_of.map(|id| id.to_string())),
     ];
     given.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect()
 }

@@ -152,7 +152,7 @@ async fn settle(hub: &Arc<Hub>, nation: &Nation, data: &Path) -> anyhow::Result<
 }
 
 async fn add_key(hub: &Arc<Hub>, actor: &Actor, organisation: OrgId, role: KeyRole) -> anyhow::Result<String> {
-    let new = NewKey { role, expires: None, allow: Vec::new(), red: false };
+    let new = NewKey { role, expires: None, allow: Vec::new(), red: false, holder: None };
     let (_, secret) = hub.members().add_key(actor, organisation, new).await.with_context(|| format!("adding a key of role {role}"))?;
     Ok(secret)
 }
@@ -193,6 +193,7 @@ async fn submit(hub: &Arc<Hub>, members: &Members, member: usize, body: String) 
         encoding: Encoding::Identity,
         idempotency_key: None,
         dry_run: false,
+        on_behalf_of: None,
         tlp: None,
         category: None,
         origin: None,

@@ -3,7 +3,7 @@
 //! Flow: [`Patient`] wraps what another acceptor lets in → [`Connection`] watches the bytes.
 //! Invariant: a connection whose first request has no whole head within [`HEAD`], or that takes nothing of an answer for [`STALL`], is closed
 //! and gives back what it held. After the head a read costs one comparison more.
-//! Not here: heads of later requests on the same connection, how long bodies take (`web::limits`).
+//! Not here: heads of later requests on the same connection (`super` has the server bound them), how long bodies take (`web::limits`).
 
 use axum_server::accept::Accept;
 use std::io::{Error, ErrorKind, IoSlice, Result};

@@ -3,21 +3,22 @@
 //! Flow: [`super::parse`] and `csv` fill a [`Draft`] → [`Draft::build`] → `model::Event`.
 //! Invariant: every check of the contract's event table is made here and nowhere else, so JSON and CSV cannot disagree; a reason names
 //! the field.
-//! Not here: reading bytes (`ndjson`, `csv`), how a value becomes canonical (`model::canonical`).
+//! Not here: a field by itself (`checks`), an event's values (`observables`), reading bytes (`ndjson`, `csv`), how a value becomes canonical
+//! (`model::canonical`).
+
+mod checks;
+mod observables;
 
 use super::scalar::{Scalar, Wanted, quoted};
 use crate::Defaults;
 use crate::json::quote_into;
-use model::canonical::{canonical, is_reserved};
-use model::detect::detect_with_port;
-use model::{Category, Details, Event, Notify, Observable, ObservableType, Origin, Pap, Role, Severity, Target, Text, Timestamp, Tlp};
+use checks::{address, asn, bounded, json_text, list, lower_case, port, sector, technique, time_not_ahead, word};
+use model::canonical::canonical;
+use model::{Category, Details, Event, Notify, ObservableType, Origin, Pap, Role, Severity, Target, Text, Tlp};
+use observables::Inherited;
 use smallvec::SmallVec;
 use std::borrow::Cow;
-use std::fmt;
-use std::time::Duration;
 
-/// How far ahead of the hub's time an event may lie.
-const AHEAD: Duration = Duration::from_hours(24);
 /// Observables of one event.
 pub(crate) const MAX_OBSERVABLES: usize = 1_000;
 /// Entries of `audience`, `technique` and `cve` each.
@@ -125,27 +126,6 @@ pub(crate) enum Place<'a> {
     Column(&'a str),
 }
 
-/// A place with its number in the array.
-struct Located<'a>(Place<'a>, usize);
-
-impl fmt::Display for Located<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Place::Listed => write!(f, "observables[{}]", self.1),
-            Place::Observable => f.write_str("observable"),
-            Place::Value => f.write_str("value"),
-            Place::Column(name) => f.write_str(name),
-        }
-    }
-}
-
-/// What an observable inherits from its event.
-struct Inherited {
-    category: Category,
-    role: Option<Role>,
-    detect: Option<bool>,
-}
-
 impl<'a> Draft<'a> {
     /// Keeps an unknown field; past the limit only the fact is kept.
     pub(crate) fn keep(&mut self, name: Cow<'a, str>, json: Cow<'a, str>) {
@@ -213,59 +193,6 @@ impl<'a> Draft<'a> {
         };
         self.keep(Cow::Borrowed("category"), Cow::Owned(json));
         Ok((Category::Other, None))
-    }
-
-    /// The observables, without repeats, and the port that stood beside the first that had one.
-    fn build_observables(&mut self, inherited: &Inherited, rules: &Rules) -> Result<(SmallVec<[Observable; 1]>, Option<u16>), String> {
-        let given = self.take_observables();
-        if given.len() > MAX_OBSERVABLES {
-            return Err(format!("observables: more than {MAX_OBSERVABLES}"));
-        }
-        let mut observables: SmallVec<[Observable; 1]> = SmallVec::new();
-        let mut port = None;
-        let mut first_reason = None;
-        for (index, draft) in given.into_iter().enumerate() {
-            let located = Located(draft.place, index);
-            match draft.build(inherited, rules.lenient) {
-                Ok((observable, beside)) => {
-                    port = port.or(beside);
-                    let same = |other: &Observable| other.kind == observable.kind && other.role == observable.role && other.value == observable.value;
-                    if !observables.iter().any(same) {
-                        observables.push(observable);
-                    }
-                }
-                Err(reason) if rules.lenient => {
-                    first_reason.get_or_insert_with(|| format!("{located}: {reason}"));
-                    if let Ok(Some(text)) = draft.value.text("value") {
-                        self.keep_text(Cow::Owned(located.to_string()), &text);
-                    }
-                }
-                Err(reason) => return Err(format!("{located}: {reason}")),
-            }
-            for (name, json) in draft.members {
-                self.keep(Cow::Owned(format!("{located}.{name}")), Cow::Borrowed(json));
-            }
-        }
-        if observables.is_empty() {
-            return Err(first_reason.unwrap_or_else(|| "observables are missing".into()));
-        }
-        Ok((observables, port))
-    }
-
-    /// Everything given as an observable, in the order `observables`, `observable`, `value`.
-    fn take_observables(&mut self) -> SmallVec<[DraftObservable<'a>; 1]> {
-        let mut given = std::mem::take(&mut self.observables);
-        if !self.single.is_empty() {
-            given.extend(std::mem::take(&mut self.single).into_iter().map(|draft| DraftObservable { place: Place::Observable, ..draft }));
-        }
-        let kind = std::mem::take(&mut self.kind);
-        if !self.value.is_blank() {
-            let value = std::mem::take(&mut self.value);
-            given.push(DraftObservable { place: Place::Value, kind, value, ..DraftObservable::default() });
-        } else if let Ok(Some(text)) = kind.text("type") {
-            self.keep_text(Cow::Borrowed("type"), &text);
-        }
-        given
     }
 
     /// 0 to 100, or n6's words.
@@ -358,143 +285,4 @@ impl<'a> Draft<'a> {
         let text = Text::from_utf8(&out).map_err(|_| "extra is not valid UTF-8")?;
         Ok((text != "{}").then_some(text))
     }
-}
-
-impl DraftObservable<'_> {
-    /// The observable, and the port that stood beside its value.
-    fn build(&self, inherited: &Inherited, lenient: bool) -> Result<(Observable, Option<u16>), String> {
-        let Some(value) = self.value.text("value")? else {
-            return Err("value is missing".into());
-        };
-        let wanted = match self.kind.text("type")? {
-            None => self.wanted,
-            Some(word) if lenient => Wanted::parse_loosely(&word),
-            Some(word) => Wanted::parse(&word).ok_or_else(|| format!("unknown observable type {}", quoted(&word)))?,
-        };
-        let (kind, value, port) = find(wanted, &value, lenient)?;
-        let own_role = self.role.word(Role::WHAT, Role::parse)?;
-        let own_detect = self.detect.flag("detect")?;
-        let observable = Observable {
-            kind,
-            role: own_role.or(inherited.role).unwrap_or_else(|| Role::default_for(inherited.category, kind)),
-            detect: own_detect.or(inherited.detect).unwrap_or_else(|| kind.detect_by_default()),
-            reserved: is_reserved(kind, &value),
-            value,
-        };
-        Ok((observable, port))
-    }
-}
-
-/// A value's type, canonical form and the port beside it.
-fn find(wanted: Wanted, value: &str, lenient: bool) -> Result<(ObservableType, Text, Option<u16>), String> {
-    let detected = |accepts: fn(ObservableType) -> bool, what: &str| {
-        detect_with_port(value).filter(|(kind, ..)| lenient || accepts(*kind)).ok_or_else(|| format!("{what}: {}", quoted(value)))
-    };
-    match wanted {
-        Wanted::Any => detected(|_| true, "not recognised as an observable"),
-        Wanted::Address => detected(ObservableType::is_address, "not an IP address"),
-        Wanted::Hash => detected(is_hash, "not a hash"),
-        Wanted::Exact(kind) => match canonical(kind, value) {
-            Ok(text) => Ok((kind, text, None)),
-            Err(error) if lenient => loosely(kind, value).ok_or_else(|| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        },
-    }
-}
-
-const fn is_hash(kind: ObservableType) -> bool {
-    matches!(kind, ObservableType::Md5 | ObservableType::Sha1 | ObservableType::Sha256 | ObservableType::Sha512 | ObservableType::Ssdeep)
-}
-
-/// Tables hold `80.85.154.48:443` as a URL and URLs without scheme.
-fn loosely(kind: ObservableType, value: &str) -> Option<(ObservableType, Text, Option<u16>)> {
-    detect_with_port(value).or_else(|| {
-        let with_scheme = (kind == ObservableType::Url).then(|| format!("http://{value}"))?;
-        canonical(kind, &with_scheme).ok().map(|text| (kind, text, None))
-    })
-}
-
-fn time_not_ahead(scalar: &Scalar<'_>, field: &str, defaults: &Defaults) -> Result<Option<Timestamp>, String> {
-    match scalar.time(field)? {
-        Some(time) if time > defaults.now.plus(AHEAD) => Err(format!("{field} lies more than 24 h ahead")),
-        time => Ok(time),
-    }
-}
-
-fn json_text(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len() + 2);
-    quote_into(&mut out, text);
-    String::from_utf8(out).unwrap_or_default()
-}
-
-fn bounded(scalar: &Scalar<'_>, field: &str, limit: usize) -> Result<Option<Text>, String> {
-    match scalar.text(field)? {
-        Some(text) if text.len() > limit => Err(format!("{field} is longer than {limit} bytes")),
-        Some(text) => Ok(Some(Text::from(text))),
-        None => Ok(None),
-    }
-}
-
-fn sector(scalar: &Scalar<'_>, field: &str) -> Result<Option<Text>, String> {
-    Ok(bounded(scalar, field, MAX_WORD_BYTES)?.map(lower_case))
-}
-
-fn lower_case(mut text: Text) -> Text {
-    text.make_ascii_lowercase();
-    text
-}
-
-fn port(scalar: &Scalar<'_>, field: &str) -> Result<Option<u16>, String> {
-    Ok(scalar.number(field, 0, u64::from(u16::MAX))?.map(|port| port as u16))
-}
-
-fn asn(scalar: &Scalar<'_>, field: &str) -> Result<Option<u32>, String> {
-    if let Scalar::Text(text) = scalar
-        && let Some((prefix, digits)) = text.trim().split_at_checked(2)
-        && prefix.eq_ignore_ascii_case("as")
-        && let Ok(number) = digits.trim().parse::<u32>()
-    {
-        return Ok(Some(number));
-    }
-    Ok(scalar.number(field, 0, u64::from(u32::MAX))?.map(|number| number as u32))
-}
-
-fn address(scalar: &Scalar<'_>, field: &str) -> Result<Option<Text>, String> {
-    let Some(text) = scalar.text(field)? else { return Ok(None) };
-    canonical(ObservableType::Ipv4, &text).or_else(|_| canonical(ObservableType::Ipv6, &text)).map(Some).map_err(|_| format!("{field}: not an IP address"))
-}
-
-/// A list of words without repeats.
-fn list(items: &[Scalar<'_>], field: &str, each: impl Fn(&str) -> Result<Text, String>) -> Result<Vec<Text>, String> {
-    if items.len() > MAX_LIST {
-        return Err(format!("{field}: more than {MAX_LIST} entries"));
-    }
-    let mut out = Vec::with_capacity(items.len());
-    for (index, item) in items.iter().enumerate() {
-        let Some(text) = item.text(field)? else { continue };
-        let entry = each(&text).map_err(|reason| format!("{field}[{index}]: {reason}"))?;
-        if !out.contains(&entry) {
-            out.push(entry);
-        }
-    }
-    Ok(out)
-}
-
-fn word(text: &str) -> Result<Text, String> {
-    if text.len() > MAX_WORD_BYTES {
-        return Err(format!("longer than {MAX_WORD_BYTES} bytes"));
-    }
-    Ok(Text::new(text))
-}
-
-/// An ATT&CK id: `T1059.001`, `TA0001`, `S0002`, `G0016`, `M1036`, …
-fn technique(text: &str) -> Result<Text, String> {
-    let shaped = text.len() <= MAX_WORD_BYTES
-        && text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.bytes().any(|byte| byte.is_ascii_digit())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-');
-    if !shaped {
-        return Err(format!("not an ATT&CK id: {}", quoted(text)));
-    }
-    Ok(Text::from(text.to_ascii_uppercase()))
 }

@@ -10,8 +10,6 @@ const MISP_NAMES: [&[u8]; 9] =
     [b"Attribute", b"Event", b"Object", b"Orgc", b"attribute_count", b"publish_timestamp", b"response", b"threat_level_id", b"Galaxy"];
 /// Names that only STIX objects, bundles and TAXII envelopes have, at the outer level.
 const STIX_NAMES: [&[u8]; 3] = [b"spec_version", b"objects", b"stix_header"];
-/// Names of ours that hold observables.
-const OBSERVABLE_NAMES: [&[u8]; 3] = [b"observables", b"observable", b"value"];
 
 /// Guesses the format from the first bytes (decompressed) and the file's name without compression endings.
 ///
@@ -47,7 +45,7 @@ fn json_format(body: &[u8], ending: Option<&str>) -> Format {
         Format::Stix
     } else if names.is_misp {
         Format::Misp
-    } else if body.first() == Some(&b'[') || names.is_spread_event() {
+    } else if body.first() == Some(&b'[') || names.is_spread_object() {
         Format::JsonArray
     } else {
         Format::Ndjson
@@ -59,10 +57,10 @@ fn json_format(body: &[u8], ending: Option<&str>) -> Format {
 struct OuterNames {
     is_stix: bool,
     is_misp: bool,
-    has_time: bool,
-    has_observables: bool,
     /// The first object goes over a line's end.
     is_spread: bool,
+    /// What comes after that line's end cannot go on with the object: the line was cut short.
+    is_broken: bool,
 }
 
 impl OuterNames {
@@ -72,6 +70,8 @@ impl OuterNames {
         let mut objects_deep = 0_usize;
         let mut arrays_deep = 0_usize;
         let mut saw_object_end = false;
+        // The last byte that is no space.
+        let mut before = b' ';
         // The last string at the outer level, the name it is the value of, and the object's `type`.
         let mut last: &[u8] = b"";
         let mut name: &[u8] = b"";
@@ -86,6 +86,7 @@ impl OuterNames {
                 b'"' => {
                     let text = string_at(body, at);
                     at += text.len() + 1;
+                    names.is_broken |= !saw_object_end && text.contains(&b'\n');
                     if is_outer {
                         if name == b"type" {
                             type_word = text;
@@ -102,6 +103,8 @@ impl OuterNames {
                     names.note(name);
                 }
                 b'{' => {
+                    // In an object only a name's value begins so.
+                    names.is_broken |= !saw_object_end && objects_deep > 0 && arrays_deep == 0 && before != b':';
                     objects_deep += 1;
                     if objects_deep == 1 {
                         type_word = b"";
@@ -119,6 +122,9 @@ impl OuterNames {
                 b'\n' => names.is_spread |= objects_deep > 0 && !saw_object_end,
                 _ => {}
             }
+            if !byte.is_ascii_whitespace() {
+                before = byte;
+            }
         }
         names
     }
@@ -126,13 +132,11 @@ impl OuterNames {
     fn note(&mut self, name: &[u8]) {
         self.is_stix |= STIX_NAMES.contains(&name);
         self.is_misp |= MISP_NAMES.contains(&name);
-        self.has_time |= name == b"time";
-        self.has_observables |= OBSERVABLE_NAMES.contains(&name);
     }
 
-    /// One event of ours written over several lines.
-    const fn is_spread_event(&self) -> bool {
-        self.is_spread && self.has_time && self.has_observables
+    /// One object written over several lines: cut by lines, every one of them would be refused.
+    const fn is_spread_object(&self) -> bool {
+        self.is_spread && !self.is_broken
     }
 }
 
@@ -166,7 +170,11 @@ mod tests {
             ("{\"time\":1,\"value\":\"8.8.8.8\"}\n{\"time\":2", Format::Ndjson),
             ("\u{feff}\n {\"time\":1,\"type\":\"ipv4\",\"id\":\"ipv4-7\",\"extra\":{\"Event\":1,\"objects\":[]}}", Format::Ndjson),
             ("{\n  \"time\": 1,\n  \"value\": \"8.8.8.8\"\n}", Format::JsonArray),
-            ("{\n  \"results\": [\n {\"type\":\"cname\"}", Format::Ndjson),
+            ("{\n  \"results\": [\n {\"type\":\"cname\"}", Format::JsonArray),
+            ("{\n  \"category\": \"phishing\",\n  \"target\": {\n    \"asn\": 1\n  }\n}\n{\n  \"time\": 1\n}", Format::JsonArray),
+            ("{\"time\":1,\"value\":\"8.8.8.8\"\n{\"time\":2,\"value\":\"9.9.9.9\"}\n", Format::Ndjson),
+            ("{\"time\":1,\n{\"time\":2,\"value\":\"9.9.9.9\"}\n", Format::Ndjson),
+            ("{\"time\":1,\"val\n{\"time\":2,\"value\":\"9.9.9.9\"}\n", Format::Ndjson),
             ("[{\"time\":1}]", Format::JsonArray),
             ("[", Format::JsonArray),
             ("{\"type\":\"bundle\",\"id\":\"bundle--1\"", Format::Stix),

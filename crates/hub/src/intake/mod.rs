@@ -70,12 +70,16 @@ pub struct Options {
     pub role: Option<Role>,
     /// The file's name, where there is one: helps to tell the format.
     pub file_name: Option<String>,
+    /// The organisation whose events these are, where the caller's acts for it.
+    pub on_behalf_of: Option<model::OrgId>,
 }
 
 /// One request under way.
 pub struct Session {
     hub: Arc<Hub>,
     org: model::OrgNo,
+    /// Who sends another's events.
+    agent: Option<(model::KeyId, model::OrgId)>,
     options: Options,
     defaults: Arc<Defaults>,
     decoder: Decoder,
@@ -92,7 +96,12 @@ pub struct Session {
     applying: VecDeque<(oneshot::Receiver<Result<BatchResult, StoreError>>, Option<Arc<OwnedSemaphorePermit>>)>,
     nonce: u64,
     idempotency: Option<u128>,
+    /// Ordinal of the next batch's first line, as `store::ledger::Submission` counts them.
     ordinal: u64,
+    /// Refused lines since the last event, which the next batch begins with.
+    refused_since: u32,
+    /// Events handed to the store.
+    handed: u64,
     quota_left: Option<u64>,
     outcome: Outcome,
 }
@@ -107,13 +116,14 @@ impl Hub {
     /// Begins to take in a request's events.
     ///
     /// # Errors
-    /// [`HubError::Forbidden`] for roles that do not submit, [`HubError::Quota`] where the day's quota is used up.
+    /// [`HubError::Forbidden`] for roles that do not submit and for organisations that the caller's does not act for, [`HubError::NotFound`] for such
+    /// that the caller may not know, [`HubError::Quota`] where the day's quota is used up.
     pub fn intake(self: &Arc<Self>, actor: &Actor, options: Options) -> Result<Session, HubError> {
         match actor.role {
             KeyRole::Coordinator | KeyRole::Authority | KeyRole::MemberAdmin | KeyRole::Analyst | KeyRole::Reporter => {}
             KeyRole::Reader | KeyRole::Auditor => return Err(HubError::Forbidden("this role does not submit events")),
         }
-        let organisation = &actor.organisation;
+        let organisation = self.members().reporter_for(actor, options.on_behalf_of)?;
         let now = self.clock().now();
         let quota_left = self.quotas.left(organisation.number, organisation.quota_per_day, now);
         if quota_left == Some(0) {
@@ -132,6 +142,7 @@ impl Hub {
         Ok(Session {
             hub: self.clone(),
             org: organisation.number,
+            agent: (organisation.id != actor.organisation.id).then(|| (actor.key, actor.organisation.id)),
             decoder: Decoder::new(options.encoding)?,
             options,
             defaults,
@@ -145,6 +156,8 @@ impl Hub {
             nonce: receipt::nonce(),
             idempotency,
             ordinal: 0,
+            refused_since: 0,
+            handed: 0,
             quota_left,
             outcome: Outcome::default(),
         })
@@ -179,8 +192,39 @@ impl Session {
     /// Ends the body and waits until its events are durable and applied.
     ///
     /// # Errors
-    /// As [`Session::push`]; [`HubError::NothingUsable`] where every entry was refused.
+    /// As [`Session::push`], in [`HubError::Partly`] where a part was kept; [`HubError::NothingUsable`] where every entry was refused.
     pub async fn finish(mut self) -> Result<Outcome, HubError> {
+        if let Err(error) = self.end().await {
+            let outcome = self.so_far().await;
+            return Err(if outcome.receipt.is_some() { HubError::Partly { error: Box::new(error), outcome: Box::new(outcome) } } else { error });
+        }
+        if self.options.dry_run {
+            self.outcome.dry_run = true;
+        }
+        if self.outcome.accepted + self.outcome.merged == 0 && self.outcome.refused > 0 {
+            return Err(HubError::NothingUsable { outcome: Box::new(self.outcome) });
+        }
+        count(&self.outcome);
+        Ok(self.outcome)
+    }
+
+    /// Gives up a request that failed, and says what of it was kept: what was handed to the store, and the batch held back, which comes right
+    /// after. Without a receipt nothing was.
+    pub async fn so_far(mut self) -> Outcome {
+        // These come later, and what is kept is the beginning of the request.
+        self.parsing.clear();
+        // Where a part before was refused, the store refuses this one too; why is told already.
+        let _ = self.submit_held(true).await;
+        while !self.applying.is_empty() {
+            let _ = self.next_applied().await;
+        }
+        if self.outcome.receipt.is_some() {
+            count(&self.outcome);
+        }
+        self.outcome
+    }
+
+    async fn end(&mut self) -> Result<(), HubError> {
         let rest = self.decoder.finish()?;
         self.take(&rest).await?;
         if self.splitting.is_none() {
@@ -203,16 +247,7 @@ impl Session {
         while !self.applying.is_empty() {
             self.next_applied().await?;
         }
-        if self.options.dry_run {
-            self.outcome.dry_run = true;
-        }
-        if self.outcome.accepted + self.outcome.merged == 0 && self.outcome.refused > 0 {
-            return Err(HubError::NothingUsable { outcome: Box::new(self.outcome) });
-        }
-        metrics::counter!("bongsu_events_accepted_total").increment(self.outcome.accepted);
-        metrics::counter!("bongsu_events_merged_total").increment(self.outcome.merged);
-        metrics::counter!("bongsu_events_refused_total").increment(self.outcome.refused);
-        Ok(self.outcome)
+        Ok(())
     }
 
     async fn take(&mut self, plain: &[u8]) -> Result<(), HubError> {
@@ -285,7 +320,8 @@ impl Session {
         }
         let share = self.share(share_of(format, chunk.bytes.len())).await?;
         let (reply, parsed) = oneshot::channel();
-        self.hub.workers.parse(ParseJob { format, header, chunk, defaults: self.defaults.clone(), org: self.org, share, reply })?;
+        let has_key = self.idempotency.is_some();
+        self.hub.workers.parse(ParseJob { format, header, chunk, defaults: self.defaults.clone(), org: self.org, has_key, share, reply })?;
         self.parsing.push_back(parsed);
         Ok(())
     }
@@ -312,10 +348,10 @@ impl Session {
     /// Takes the oldest parsed chunk and hands its events to the store.
     async fn next_parsed(&mut self) -> Result<(), HubError> {
         let Some(parsed) = self.parsing.pop_front() else { return Ok(()) };
-        let parsed = parsed.await.map_err(|_| HubError::Overloaded { retry_after: 5 })?;
+        let mut parsed = parsed.await.map_err(|_| HubError::Overloaded { retry_after: 5 })?;
         self.name_refusals(parsed.refusals, parsed.refused);
         let events: u64 = parsed.batches.iter().map(|batch| batch.prepared.events.len() as u64).sum();
-        let so_far = self.ordinal + self.held_events() + events;
+        let so_far = self.handed + self.held_events() + events;
         if so_far + self.outcome.refused > self.hub.options.max_events {
             return Err(HubError::TooLarge { limit: self.hub.options.max_events, unit: "events a request" });
         }
@@ -326,6 +362,10 @@ impl Session {
             self.outcome.accepted += events;
             return Ok(());
         }
+        if let Some(first) = parsed.batches.first_mut() {
+            first.follow(std::mem::take(&mut self.refused_since));
+        }
+        self.refused_since = self.refused_since.saturating_add(parsed.trailing);
         let permit = Arc::new(parsed.share);
         for batch in parsed.batches {
             self.submit_held(false).await?;
@@ -352,9 +392,10 @@ impl Session {
         let Some((batch, permit)) = self.held.take() else { return Ok(()) };
         let rows = batch.prepared.events.len() as u32;
         let submission = Submission { org: self.org, nonce: self.nonce, idempotency: self.idempotency, first_ordinal: self.ordinal, start: 0, rows, last };
-        self.ordinal += u64::from(rows);
+        self.ordinal = submission.reached(&batch.holes);
+        self.handed += u64::from(rows);
         let (reply, answer) = oneshot::channel();
-        self.hub.store().submit(Batch { prepared: batch.prepared, encoded: batch.encoded, submission, reply }).await?;
+        self.hub.store().submit(Batch { prepared: batch.prepared, encoded: batch.encoded, submission, holes: batch.holes, reply }).await?;
         self.applying.push_back((answer, permit));
         Ok(())
     }
@@ -368,11 +409,22 @@ impl Session {
         self.outcome.merged += result.applied.merged;
         if self.outcome.first_seq.is_none() {
             self.outcome.first_seq = Some(result.first_seq);
-            self.outcome.receipt = Some(make_receipt(result.first_seq, self.nonce).to_string());
+            let receipt = make_receipt(result.first_seq, self.nonce).to_string();
+            if let Some((key, agent)) = self.agent {
+                // The ledger names the reporter alone.
+                tracing::info!(%receipt, %key, %agent, reporter = %self.org, "events taken on behalf of another organisation");
+            }
+            self.outcome.receipt = Some(receipt);
         }
         self.outcome.last_seq = self.outcome.last_seq.max(Some(result.last_seq));
         Ok(())
     }
+}
+
+fn count(outcome: &Outcome) {
+    metrics::counter!("bongsu_events_accepted_total").increment(outcome.accepted);
+    metrics::counter!("bongsu_events_merged_total").increment(outcome.merged);
+    metrics::counter!("bongsu_events_refused_total").increment(outcome.refused);
 }
 
 /// The KiB that a chunk takes until its events are applied.

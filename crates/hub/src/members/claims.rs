@@ -184,8 +184,8 @@ impl Members {
             "upheld": upheld,
             "senders": claim.senders,
         });
-        // A rejected claim changes nothing, not even what another upheld one changed.
-        let controls = if upheld { vec![control] } else { Vec::new() };
+        // A rejected claim changes nothing, not even what another upheld one changed; nor does one whose value was erased.
+        let controls = if upheld && claim.value.is_some() { vec![control] } else { Vec::new() };
         writer.update(&claim, version, &change, &controls).await?;
         self.commit(writer).await?;
         Ok(view(&claim, ClaimPart::Queue, change.at))

@@ -17,6 +17,8 @@ pub const MAX_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 const MAX_RANGES: usize = 64;
 /// Holding keys of one organisation at the most.
 const MAX_KEYS: usize = 1_000;
+/// Bytes of a holder's name at the most.
+const MAX_HOLDER: usize = 200;
 
 /// What a key is added with.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +34,9 @@ pub struct NewKey {
     /// Whether it is a person's flagged for red.
     #[serde(default)]
     pub red: bool,
+    /// The person who is to hold it: a name or a staff number. Needed for what takes two people.
+    #[serde(default)]
+    pub holder: Option<String>,
 }
 
 /// A key for those who manage it; never its hash.
@@ -59,6 +64,8 @@ pub struct KeyView {
     pub allow: Vec<String>,
     /// Whether it is a person's flagged for red.
     pub red: bool,
+    /// The person who holds it, as far as told.
+    pub holder: Option<String>,
 }
 
 impl Members {
@@ -75,8 +82,9 @@ impl Members {
             return Err(invalid("/expires", "lies in the past"));
         }
         let allow = tidy_ranges(&new.allow)?;
+        let holder = tidy_holder(new.holder.as_deref().unwrap_or_default())?;
         let (key, secret) = fresh(KeyId(self.clock.uuid()), organisation.id, new.role, change.at);
-        let key = Key { expires: new.expires, allow, red: new.red, ..key };
+        let key = Key { expires: new.expires, allow, red: new.red, holder, ..key };
         let mut writer = self.records.write().await?;
         let keys: Vec<Key> = writer.owned(&organisation.id.to_string()).await?;
         if keys.iter().filter(|key| key_state(key, change.at).holds()).count() >= MAX_KEYS {
@@ -97,7 +105,7 @@ impl Members {
         Ok(self.directory.snapshot().keys_of(organisation.id).iter().rev().map(|facts| view(facts, now)).collect())
     }
 
-    /// Replaces a key by one of the same role, ranges and length of life; the old one holds for `overlap` longer.
+    /// Replaces a key by one of the same role, holder, ranges and length of life; the old one holds for `overlap` longer.
     pub async fn rotate_key(&self, actor: &Actor, organisation: OrgId, key: KeyId, overlap: Duration) -> Result<(KeyId, String), HubError> {
         let organisation = self.known(actor, organisation)?;
         may_administer(actor, organisation.id)?;
@@ -119,7 +127,7 @@ impl Members {
         let life = old.expires.map(|expires| expires.micros().saturating_sub(old.created.micros()));
         let (new, secret) = fresh(KeyId(self.clock.uuid()), organisation.id, old.role, change.at);
         let expires = life.map(|life| Timestamp::from_micros(change.at.micros().saturating_add(life)));
-        let new = Key { expires, allow: old.allow.clone(), red: old.red, ..new };
+        let new = Key { expires, allow: old.allow.clone(), red: old.red, holder: old.holder.clone(), ..new };
         let version = old.version;
         let old = Key { valid_until: Some(change.at.plus(overlap)), ..old };
         writer.insert(&new, &change, &[]).await?;
@@ -164,6 +172,7 @@ pub(super) fn fresh(id: KeyId, organisation: OrgId, role: KeyRole, now: Timestam
         valid_until: None,
         allow: Vec::new(),
         red: false,
+        holder: None,
         version: 1,
         created: now,
     };
@@ -210,6 +219,18 @@ fn own_key(key: Option<Key>, organisation: OrgId) -> Result<Key, HubError> {
     key.filter(|key| key.organisation == organisation).ok_or(HubError::NotFound)
 }
 
+/// A holder's name with single blanks; `None` where it is empty.
+fn tidy_holder(holder: &str) -> Result<Option<String>, HubError> {
+    let holder = holder.split_whitespace().collect::<Vec<_>>().join(" ");
+    if holder.len() > MAX_HOLDER {
+        return Err(invalid("/holder", format!("longer than {MAX_HOLDER} bytes")));
+    }
+    if holder.chars().any(char::is_control) {
+        return Err(invalid("/holder", "must not hold control characters"));
+    }
+    Ok((!holder.is_empty()).then_some(holder))
+}
+
 fn tidy_ranges(ranges: &[String]) -> Result<Vec<String>, HubError> {
     if ranges.len() > MAX_RANGES {
         return Err(HubError::TooLarge { limit: MAX_RANGES as u64, unit: "address ranges" });
@@ -235,5 +256,6 @@ fn view(facts: &KeyFacts, now: Timestamp) -> KeyView {
         last_used: facts.last_used(),
         allow: key.allow.clone(),
         red: key.red,
+        holder: key.holder.clone(),
     }
 }

@@ -1,4 +1,4 @@
-//! Members: organisations, their keys and registrations, and claims against what they sent.
+//! Members: organisations with their standing, their keys and registrations, and claims against what they sent.
 //!
 //! Flow: judge by the directory → open a writer, read again, check version, rights and fields → write → commit and refresh the directory.
 //! Invariant: *may not know it exists* is [`HubError::NotFound`], *may not do it* is [`HubError::Forbidden`], and a stale version is
@@ -6,14 +6,18 @@
 //! Not here: what a reader sees of events (`policy`), how records are kept (`store::records`), the carrying of control entries.
 
 mod claims;
+mod delegation;
+mod groups;
 mod keys;
 mod networks;
 mod organisations;
 mod shapes;
+pub(crate) mod standing;
 #[cfg(test)]
 mod tests;
 
 pub use claims::{About, CLAIM_CLOCK, ClaimPart, ClaimView};
+pub use groups::{GroupPatch, GroupView, NewGroup};
 pub use keys::{KeyView, MAX_OVERLAP, NewKey};
 pub use networks::{NetworkView, NewNetwork};
 pub use shapes::{HistoryRow, NewOrganisation, OrganisationPatch, OrganisationView, Patch};

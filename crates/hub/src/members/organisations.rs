@@ -1,9 +1,11 @@
 //! Organisations: adding, showing, changing, standing; and the hub's own at the first start.
 
 use super::shapes::{HistoryRow, NewOrganisation, OrganisationPatch, OrganisationView};
+use super::standing::{Decision, MAX_HOLD, OPERATOR_HOLDS};
 use super::{MAX_PAGE, Members, coordinator_only, invalid, is_hub, keys, may_know, reason_text, taken};
+use crate::directory::Snapshot;
 use crate::{Actor, HubError};
-use model::{KeyRole, OrgId, OrgKind, OrgNo, Organisation, Pap, Standing, Text, Timestamp, Tlp};
+use model::{KeyRole, OrgId, OrgKind, OrgNo, Organisation, Pap, Standing, StandingBy, Text, Timestamp, Tlp};
 use serde_json::{Value, json};
 use store::records::{Change, MAX_NAME};
 
@@ -11,8 +13,6 @@ use store::records::{Change, MAX_NAME};
 const HUB_NAME: &str = "Coordination centre";
 /// Groups of an organisation, and organisations it acts for, at the most.
 const MAX_LINKS: usize = 100;
-/// Characters of a group's id at the most.
-const MAX_GROUP: usize = 64;
 
 /// Number of an organisation that has not been given one.
 const UNNUMBERED: OrgNo = OrgNo(u32::MAX);
@@ -73,7 +73,7 @@ impl Members {
         let snapshot = self.directory.snapshot();
         let mut rest =
             snapshot.organisations().rev().filter(|organisation| before.is_none_or(|before| organisation.number.0 < before) && may_know(actor, organisation));
-        let page: Vec<OrganisationView> = rest.by_ref().take(limit).map(|organisation| view(organisation)).collect();
+        let page: Vec<OrganisationView> = rest.by_ref().take(limit).map(|organisation| view(actor, organisation, &snapshot)).collect();
         let more = rest.next().is_some();
         let next = page.last().filter(|_| more).map(|last| format!("{:x}", last.organisation.number.0));
         Ok((page, next))
@@ -81,7 +81,7 @@ impl Members {
 
     /// One organisation.
     pub fn show(&self, actor: &Actor, id: OrgId) -> Result<OrganisationView, HubError> {
-        self.known(actor, id).map(|organisation| view(&organisation))
+        self.known(actor, id).map(|organisation| view(actor, &organisation, &self.directory.snapshot()))
     }
 
     /// Changes an organisation that the caller read at `version`.
@@ -96,28 +96,57 @@ impl Members {
         if !(actor.is_coordinator() || own_administrator && patch.is_members_own()) {
             return Err(HubError::Forbidden("only the coordinator may change this; a member's administrator sets named, default_tlp and default_pap"));
         }
-        let reason = reason_text("/reason", reason, false)?;
+        let reason = reason_text("/reason", reason, patch.standing.is_some())?;
+        let change = self.noted(actor, "change", reason);
+        if let Some(standing) = patch.standing {
+            decide(&mut organisation, standing, StandingBy::Operator, &change, Some(change.at.plus(OPERATOR_HOLDS)));
+        }
         patch.apply(&mut organisation);
         self.tidy(&mut organisation)?;
         self.check_kind(&organisation)?;
-        let change = self.noted(actor, "change", reason);
-        self.save(writer, organisation, version, &change).await
+        let saved = self.save(writer, organisation, version, &change).await?;
+        Ok(view(actor, &saved, &self.directory.snapshot()))
     }
 
-    /// Sets the standing: by rule, or by an operator who hears an appeal.
-    pub async fn set_standing(&self, actor: &Actor, id: OrgId, standing: Standing, reason: &str) -> Result<OrganisationView, HubError> {
+    /// Sets the standing by an operator, as one who hears an appeal: the rule leaves it alone until a date, half a year from now where none is named.
+    pub async fn set_standing(
+        &self,
+        actor: &Actor,
+        id: OrgId,
+        standing: Standing,
+        reason: &str,
+        until: Option<Timestamp>,
+    ) -> Result<OrganisationView, HubError> {
         self.known(actor, id)?;
         coordinator_only(actor)?;
         let reason = reason_text("/reason", reason, true)?;
+        let now = self.clock.now();
+        if until.is_some_and(|until| until <= now || until > now.plus(MAX_HOLD)) {
+            return Err(invalid("/until", "must lie ahead, five years at the most"));
+        }
         let mut writer = self.records.write().await?;
         let mut organisation: Organisation = writer.get(&id.to_string()).await?.ok_or(HubError::NotFound)?;
         if is_hub(&organisation) && standing == Standing::Revoked {
             return Err(HUB_STAYS);
         }
-        organisation.standing = standing;
         let version = organisation.version;
         let change = self.noted(actor, "standing", reason);
-        self.save(writer, organisation, version, &change).await
+        decide(&mut organisation, standing, StandingBy::Operator, &change, Some(until.unwrap_or_else(|| now.plus(OPERATOR_HOLDS))));
+        let saved = self.save(writer, organisation, version, &change).await?;
+        Ok(view(actor, &saved, &self.directory.snapshot()))
+    }
+
+    /// Writes what the rule decided about an organisation as it was at `version`; the hub itself acts. Gives false where there is nothing to write,
+    /// or where the organisation has changed since: the next round judges it as it is then.
+    pub(crate) async fn settle_standing(&self, id: OrgId, version: u64, decision: Decision) -> Result<bool, HubError> {
+        let Decision::Set { standing, review, reason } = decision else { return Ok(false) };
+        let mut writer = self.records.write().await?;
+        let found: Option<Organisation> = writer.get(&id.to_string()).await?;
+        let Some(mut organisation) = found.filter(|organisation| organisation.version == version) else { return Ok(false) };
+        let change = Change { actor_key: None, actor_org: None, at: self.clock.now(), action: "standing", reason: &reason };
+        decide(&mut organisation, standing, StandingBy::Rule, &change, review);
+        self.save(writer, organisation, version, &change).await?;
+        Ok(true)
     }
 
     /// Every change of an organisation, newest first.
@@ -129,7 +158,12 @@ impl Members {
                 return Err(HubError::Forbidden("the history is for administrators, authorities and auditors"));
             }
         }
-        let rows = self.records.history(&id.to_string()).await?;
+        self.rows_of(&id.to_string()).await
+    }
+
+    /// The history of a record, newest first.
+    pub(super) async fn rows_of(&self, id: &str) -> Result<Vec<HistoryRow>, HubError> {
+        let rows = self.records.history(id).await?;
         rows.into_iter()
             .map(|row| {
                 let content = serde_json::from_str(&row.content).map_err(|error| HubError::Internal(Box::new(error)))?;
@@ -153,7 +187,7 @@ impl Members {
         mut organisation: Organisation,
         version: u64,
         change: &Change<'_>,
-    ) -> Result<OrganisationView, HubError> {
+    ) -> Result<Organisation, HubError> {
         organisation.version = version + 1;
         organisation.updated = change.at;
         writer
@@ -161,7 +195,7 @@ impl Members {
             .await
             .map_err(|error| taken(error, "/name", "another organisation has this name"))?;
         self.commit(writer).await?;
-        Ok(OrganisationView { organisation })
+        Ok(organisation)
     }
 
     /// Checks every field and brings it into its one form.
@@ -195,12 +229,7 @@ impl Members {
             }
         }
         for group in &mut organisation.groups {
-            *group = Text::from(group.trim().to_lowercase());
-            let plain = group.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-            // Audiences name organisations, sectors and groups alike; a group must not pass for one of the others.
-            if group.is_empty() || group.len() > MAX_GROUP || !plain || group.starts_with("org_") || self.sectors.contains(group) {
-                return Err(invalid("/groups", "a group's id has letters, digits and -_. and is neither an organisation's id nor a sector"));
-            }
+            *group = self.group_id("/groups", group)?;
         }
         organisation.groups.sort_unstable();
         organisation.groups.dedup();
@@ -243,6 +272,11 @@ fn blank(id: OrgId, number: OrgNo, name: String, now: Timestamp) -> Organisation
         country: None,
         groups: Vec::new(),
         standing: Standing::Full,
+        standing_since: Some(now),
+        standing_reason: None,
+        standing_review: None,
+        standing_by: StandingBy::Rule,
+        standing_rule: true,
         acts_for: Vec::new(),
         agreement: None,
         default_tlp: Tlp::Amber,
@@ -255,8 +289,23 @@ fn blank(id: OrgId, number: OrgNo, name: String, now: Timestamp) -> Organisation
     }
 }
 
-fn view(organisation: &Organisation) -> OrganisationView {
-    OrganisationView { organisation: organisation.clone() }
+/// The only place that writes a standing. A revoked organisation has no date: only an operator takes it back.
+fn decide(organisation: &mut Organisation, standing: Standing, by: StandingBy, change: &Change<'_>, review: Option<Timestamp>) {
+    organisation.standing = standing;
+    organisation.standing_by = by;
+    organisation.standing_since = Some(change.at);
+    organisation.standing_reason = Some(Text::from(change.reason));
+    organisation.standing_review = review.filter(|_| standing != Standing::Revoked);
+}
+
+/// An organisation as the actor may see it: who acts for whom is told to both of them, and else to those who may know the other one.
+fn view(actor: &Actor, organisation: &Organisation, snapshot: &Snapshot) -> OrganisationView {
+    let own = actor.organisation.id == organisation.id;
+    let told = |other: &Organisation| own || may_know(actor, other);
+    let acted_for_by = snapshot.organisations().filter(|other| other.acts_for.contains(&organisation.id) && told(other)).map(|other| other.id).collect();
+    let mut organisation = organisation.clone();
+    organisation.acts_for.retain(|id| snapshot.by_id(*id).is_some_and(|other| told(other)));
+    OrganisationView { organisation, acted_for_by }
 }
 
 /// What the ledger is told of an organisation.

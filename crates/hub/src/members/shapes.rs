@@ -67,8 +67,10 @@ pub struct OrganisationPatch {
     pub country: Patch<Text>,
     /// The groups it belongs to.
     pub groups: Option<Vec<Text>>,
-    /// Its standing.
+    /// Its standing, as an operator's decision that stands for half a year.
     pub standing: Option<Standing>,
+    /// Whether the rule of contribution applies to it.
+    pub standing_rule: Option<bool>,
     /// Organisations it may act for.
     pub acts_for: Option<Vec<OrgId>>,
     /// A partner's agreement.
@@ -90,6 +92,7 @@ impl OrganisationPatch {
         *self == own
     }
 
+    /// Writes what it holds but the standing, which is a decision with a date.
     pub(super) fn apply(self, organisation: &mut Organisation) {
         if let Some(name) = self.name {
             organisation.name = name;
@@ -108,7 +111,7 @@ impl OrganisationPatch {
         if let Some(acts_for) = self.acts_for {
             organisation.acts_for = acts_for;
         }
-        organisation.standing = self.standing.unwrap_or(organisation.standing);
+        organisation.standing_rule = self.standing_rule.unwrap_or(organisation.standing_rule);
         organisation.default_tlp = self.default_tlp.unwrap_or(organisation.default_tlp);
         organisation.default_pap = self.default_pap.unwrap_or(organisation.default_pap);
         organisation.named = self.named.unwrap_or(organisation.named);
@@ -118,9 +121,11 @@ impl OrganisationPatch {
 /// An organisation for those who may know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OrganisationView {
-    /// All its fields.
+    /// All its fields; it names only those organisations it acts for that the reader may know of.
     #[serde(flatten)]
     pub organisation: Organisation,
+    /// Organisations that act for it, as far as the reader may know of them.
+    pub acted_for_by: Vec<OrgId>,
 }
 
 /// One change of an organisation.

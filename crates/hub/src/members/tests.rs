@@ -67,7 +67,7 @@ impl Nation {
 }
 
 fn plain(role: KeyRole) -> NewKey {
-    NewKey { role, expires: None, allow: Vec::new(), red: false }
+    NewKey { role, expires: None, allow: Vec::new(), red: false, holder: None }
 }
 
 fn verdict<T>(result: &Result<T, HubError>) -> &'static str {
@@ -284,6 +284,7 @@ async fn a_key_opens_nothing_from_elsewhere_after_expiry_or_when_revoked() {
         expires: Some(Timestamp::from_seconds(START + 100)),
         allow: vec!["192.0.2.10".to_owned(), "2001:db8::/32".to_owned()],
         red: false,
+        holder: Some("  Kim\tMinjun ".to_owned()),
     };
     let (id, secret) = nation.members.add_key(&nation.coordinator(), own, new.clone()).await.unwrap();
     for (peer, expected) in
@@ -300,14 +301,21 @@ async fn a_key_opens_nothing_from_elsewhere_after_expiry_or_when_revoked() {
     assert_eq!(verdict(&nation.directory.again(&actor, nation.members.clock.now())), "unauthenticated");
     assert_eq!(verdict(&nation.members.add_key(&nation.coordinator(), own, new).await), "invalid");
 
-    let bad = NewKey { allow: vec!["nowhere".to_owned()], ..plain(KeyRole::Reader) };
-    assert_eq!(verdict(&nation.members.add_key(&nation.coordinator(), own, bad).await), "invalid");
+    for bad in [
+        NewKey { allow: vec!["nowhere".to_owned()], ..plain(KeyRole::Reader) },
+        NewKey { holder: Some("\u{ae40}".repeat(70)), ..plain(KeyRole::Reader) },
+        NewKey { holder: Some("Kim\u{0}".to_owned()), ..plain(KeyRole::Reader) },
+    ] {
+        assert_eq!(verdict(&nation.members.add_key(&nation.coordinator(), own, bad).await), "invalid");
+    }
     let (second, second_secret) = nation.key(own, KeyRole::Reader).await;
     nation.members.revoke_key(&nation.coordinator(), own, second, "left").await.unwrap();
     assert_eq!(verdict(&nation.enter(&second_secret, home())), "unauthenticated");
     assert_eq!(verdict(&nation.members.revoke_key(&nation.coordinator(), own, second, "").await), "illegal");
-    let states: Vec<_> = nation.members.list_keys(&nation.coordinator(), own).unwrap().into_iter().map(|key| (key.id, key.state)).collect();
+    let keys = nation.members.list_keys(&nation.coordinator(), own).unwrap();
+    let states: Vec<_> = keys.iter().map(|key| (key.id, key.state)).collect();
     assert_eq!(states, [(second, crate::directory::KeyState::Revoked), (id, crate::directory::KeyState::Expired)]);
+    assert_eq!(keys.iter().map(|key| key.holder.as_deref()).collect::<Vec<_>>(), [None, Some("Kim Minjun")]);
 }
 
 #[tokio::test]
@@ -316,7 +324,7 @@ async fn the_last_coordinator_cannot_be_revoked_and_a_revoked_member_is_out() {
     let coordinator = nation.coordinator();
     let hub = coordinator.organisation.id;
     assert_eq!(verdict(&nation.members.revoke_key(&coordinator, hub, coordinator.key, "").await), "forbidden");
-    assert_eq!(verdict(&nation.members.set_standing(&coordinator, hub, Standing::Revoked, "oops").await), "forbidden");
+    assert_eq!(verdict(&nation.members.set_standing(&coordinator, hub, Standing::Revoked, "oops", None).await), "forbidden");
     let (second, _) = nation.key(hub, KeyRole::Coordinator).await;
     assert_ne!(second, coordinator.key);
     nation.members.revoke_key(&coordinator, hub, coordinator.key, "handed over").await.unwrap();
@@ -329,9 +337,71 @@ async fn the_last_coordinator_cannot_be_revoked_and_a_revoked_member_is_out() {
         .unwrap()
         .id;
     let (_, secret) = nation.members.add_key(&coordinator, own, plain(KeyRole::Analyst)).await.unwrap();
-    assert_eq!(verdict(&nation.members.set_standing(&coordinator, own, Standing::Revoked, " ").await), "invalid");
-    nation.members.set_standing(&coordinator, own, Standing::Revoked, "left the treaty").await.unwrap();
+    assert_eq!(verdict(&nation.members.set_standing(&coordinator, own, Standing::Revoked, " ", None).await), "invalid");
+    nation.members.set_standing(&coordinator, own, Standing::Revoked, "left the treaty", None).await.unwrap();
     assert_eq!(verdict(&nation.enter(&secret, home())), "unauthenticated");
+}
+
+#[tokio::test]
+async fn an_operators_decision_has_a_reason_and_a_date_and_the_rules_own_names_the_hub() {
+    let nation = Nation::new().await;
+    let coordinator = nation.coordinator();
+    let own = nation.organisation("Own", OrgKind::Company, Some(Constituency::Private)).await;
+    let members = &nation.members;
+    let now = members.clock.now();
+    for until in [now, now.plus(standing::MAX_HOLD).plus(Duration::from_secs(1))] {
+        assert_eq!(verdict(&members.set_standing(&coordinator, own, Standing::Warned, "late", Some(until)).await), "invalid");
+    }
+    let until = now.plus(Duration::from_secs(86_400));
+    let view = members.set_standing(&coordinator, own, Standing::Warned, "late", Some(until)).await.unwrap().organisation;
+    assert_eq!((view.standing, view.standing_by, view.standing_since), (Standing::Warned, model::StandingBy::Operator, Some(now)));
+    assert_eq!((view.standing_review, view.standing_reason.as_deref()), (Some(until), Some("late")));
+
+    let patch: OrganisationPatch = serde_json::from_str(r#"{"standing": "full"}"#).unwrap();
+    assert_eq!(verdict(&members.change(&coordinator, own, view.version, patch.clone(), " ").await), "invalid");
+    let view = members.change(&coordinator, own, view.version, patch, "heard").await.unwrap().organisation;
+    assert_eq!((view.standing, view.standing_review), (Standing::Full, Some(now.plus(standing::OPERATOR_HOLDS))));
+
+    let decision = || standing::Decision::Set { standing: Standing::Warned, review: Some(until), reason: "nothing of use".to_owned() };
+    assert!(!members.settle_standing(own, view.version - 1, decision()).await.unwrap(), "it has changed since");
+    assert!(members.settle_standing(own, view.version, decision()).await.unwrap());
+    assert!(!members.settle_standing(own, view.version + 1, standing::Decision::Keep).await.unwrap());
+    let newest = members.history(&coordinator, own).await.unwrap().remove(0);
+    assert_eq!((newest.action.as_str(), newest.reason.as_str(), newest.key, newest.organisation), ("standing", "nothing of use", None, None));
+    assert_eq!(nation.directory.by_id(own).unwrap().standing_by, model::StandingBy::Rule);
+    assert_eq!(nation.records.verify_history().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn who_acts_for_whom_is_the_coordinators_to_say_and_told_to_both() {
+    let nation = Nation::new().await;
+    let coordinator = nation.coordinator();
+    let provider = nation.organisation("Provider", OrgKind::Company, Some(Constituency::Private)).await;
+    let client = nation.organisation("Client", OrgKind::Agency, Some(Constituency::Public)).await;
+    let stranger = nation.organisation("Stranger", OrgKind::Agency, Some(Constituency::Public)).await;
+    let authority = nation.organisation("Authority", OrgKind::Authority, Some(Constituency::Private)).await;
+    let administrator = nation.actor(provider, KeyRole::MemberAdmin).await;
+    let patch = OrganisationPatch { acts_for: Some(vec![client]), ..OrganisationPatch::default() };
+    assert_eq!(verdict(&nation.members.change(&administrator, provider, 1, patch.clone(), "").await), "forbidden");
+    nation.members.change(&coordinator, provider, 1, patch, "contract 7").await.unwrap();
+
+    let seen = |actor: &Actor, id| nation.members.show(actor, id).map(|view| (view.organisation.acts_for, view.acted_for_by)).unwrap();
+    let administrator = nation.directory.again(&administrator, nation.members.clock.now()).unwrap();
+    assert_eq!(seen(&administrator, provider), (vec![client], vec![]));
+    assert_eq!(seen(&nation.actor(client, KeyRole::Reader).await, client), (vec![], vec![provider]));
+    assert_eq!(seen(&coordinator, client), (vec![], vec![provider]));
+    // The authority of one line is not told of organisations of another.
+    assert_eq!(seen(&nation.actor(authority, KeyRole::Authority).await, provider), (vec![], vec![]));
+
+    let reporter = |actor: &Actor, id| nation.members.reporter_for(actor, id).map(|organisation| organisation.id);
+    assert_eq!(reporter(&administrator, None).unwrap(), provider);
+    assert_eq!(reporter(&administrator, Some(provider)).unwrap(), provider);
+    assert_eq!(reporter(&administrator, Some(client)).unwrap(), client);
+    assert_eq!(verdict(&reporter(&administrator, Some(stranger))), "not found");
+    assert_eq!(verdict(&reporter(&administrator, Some(OrgId(uuid::Uuid::nil())))), "not found");
+    assert_eq!(verdict(&reporter(&coordinator, Some(client))), "forbidden");
+    nation.members.set_standing(&coordinator, client, Standing::Revoked, "left", None).await.unwrap();
+    assert_eq!(verdict(&reporter(&administrator, Some(client))), "forbidden");
 }
 
 #[tokio::test]

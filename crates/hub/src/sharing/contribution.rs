@@ -1,22 +1,34 @@
 //! The contribution ledger: what a member gave and what came of it, counted only from events that the member may see.
 //!
 //! Flow: one pass over the aggregates in order of key.
-//! Invariant: relayed events are nobody's contribution and confirm nothing.
+//! Invariant: but for `accepted`, which counts all that was taken, relayed events are nobody's contribution and confirm nothing.
+//! Invariant: bounded memory: [`MAX_MONTHS`] months with a few counters each, whatever times events claim.
+//! Not here: the rule that gives a standing (`members::standing`); it looks at what was received in a month.
 
 use super::view::View;
 use crate::answers::{ContributionAnswer, ContributionMonth};
+use crate::members::standing::{Month, RULE};
 use crate::{Actor, Hub, HubError};
-use model::time::civil_from_days;
-use model::{Category, KeyRole, OrgId, OrgNo, Text};
+use model::{Category, KeyRole, OrgId, OrgNo, Seq, Timestamp};
 use policy::{Reader, Sight};
 use std::collections::BTreeMap;
 use store::views::Row;
-use store::views::prepare::JOIN;
 use store::views::strings::Class;
 
-/// The rule that gives a standing, in words.
-const RULE: &str = "full: contributes; warned: fewer than 1 accepted event in the last 90 days, with a date; receive-limited: still none 30 days after the warning. \
-     Standing never limits a member's own findings, warnings, or clear data, and an operator can set it with a reason on appeal.";
+/// Months of an answer at the most; events of earlier ones are left out.
+const MAX_MONTHS: i64 = 120;
+/// Classes of delays: none, then up to each power of two seconds, to beyond the range of time.
+const DELAY_CLASSES: usize = 41;
+
+/// Counters of one month.
+#[derive(Debug, Clone, Copy)]
+struct Counters {
+    accepted: u64,
+    first: u64,
+    confirmed: u64,
+    false_positives: u64,
+    delays: [u64; DELAY_CLASSES],
+}
 
 impl Hub {
     /// A member's contribution by month.
@@ -33,15 +45,31 @@ impl Hub {
         let now = self.clock().now();
         let reader = Reader::new(&organisation, KeyRole::Analyst, false, now);
         let view = View { reader: &reader, directory: self.directory().snapshot() };
-        let months = self.months(&view, organisation.number).map_err(|error| HubError::Internal(Box::new(error)))?;
-        Ok(ContributionAnswer { organisation: id.to_string(), standing: organisation.standing, rule: RULE.to_owned(), months })
+        let months = self.months(&view, organisation.number, now).map_err(|error| HubError::Internal(Box::new(error)))?;
+        Ok(ContributionAnswer {
+            organisation: id.to_string(),
+            standing: organisation.standing,
+            standing_by: organisation.standing_by,
+            standing_since: organisation.standing_since,
+            standing_reason: organisation.standing_reason.clone(),
+            standing_review: organisation.standing_review,
+            rule: RULE.to_owned(),
+            months,
+        })
     }
 
-    fn months(&self, view: &View<'_>, org: OrgNo) -> std::io::Result<Vec<ContributionMonth>> {
+    fn months(&self, view: &View<'_>, org: OrgNo, now: Timestamp) -> std::io::Result<Vec<ContributionMonth>> {
         let views = &self.store().views;
-        let mut months: BTreeMap<String, ContributionMonth> = BTreeMap::new();
+        let mut days = self.make_days();
+        // An event's time may lie a day ahead.
+        let newest = Month::of_day(i64::from(days.day(now))).plus(1);
+        let shown = |month: &Month| *month <= newest && *month > newest.plus(-MAX_MONTHS);
+        let mut months: BTreeMap<Month, Counters> = BTreeMap::new();
         for (key, tally) in views.tallies.read().iter().filter(|(key, _)| key.reporter == org && key.category != Category::Test) {
-            month(&mut months, i64::from(key.day)).accepted += tally.events;
+            let month = Month::of_day(i64::from(key.day));
+            if shown(&month) {
+                months.entry(month).or_default().accepted += tally.events;
+            }
         }
         for (key, rows) in views.observables.scan()? {
             let mut mine: Option<Row> = None;
@@ -64,7 +92,11 @@ impl Hub {
                 }
             }
             let Some(mine) = mine else { continue };
-            let slot = month(&mut months, mine.first_time.utc_day());
+            let month = Month::of_day(i64::from(days.day(mine.first_time)));
+            if !shown(&month) {
+                continue;
+            }
+            let slot = months.entry(month).or_default();
             if others.is_none_or(|others| mine.first_seq < others.first_seq) {
                 slot.first += 1;
             }
@@ -74,26 +106,77 @@ impl Hub {
             if views.disputed.read().contains(&key) {
                 slot.false_positives += 1;
             }
+            if let Some(received) = self.received(mine.first_seq) {
+                slot.add_delay(received.seconds() - mine.first_time.seconds());
+            }
         }
-        Ok(months.into_values().rev().collect())
+        Ok(months.into_iter().rev().map(|(month, counters)| counters.answer(month)).collect())
+    }
+
+    /// When the hub received an event; its block is not opened.
+    fn received(&self, seq: Seq) -> Option<Timestamp> {
+        let ledger = &self.store().ledger;
+        let header = ledger.place(ledger.index_of(seq))?.header;
+        let row = seq.0.checked_sub(header.first_seq.0)?;
+        u32::try_from(row).ok().map(|row| header.received_at(row))
     }
 
     fn knows(&self, view: &View<'_>, class: &Class) -> bool {
-        let audience: Vec<Text> =
-            self.store().views.strings.read().get(class.audience).map_or_else(Vec::new, |joined| joined.split(JOIN).map(Text::from).collect());
+        let audience = self.store().views.strings.read().audience(class.audience);
         view.class(class, &audience) >= Sight::WithoutReporterAndVictims
     }
 }
 
-fn month(months: &mut BTreeMap<String, ContributionMonth>, day: i64) -> &mut ContributionMonth {
-    let (year, month, _) = civil_from_days(day);
-    let name = format!("{year:04}-{month:02}");
-    months.entry(name.clone()).or_insert_with(|| ContributionMonth {
-        month: name,
-        accepted: 0,
-        first: 0,
-        confirmed: 0,
-        false_positives: 0,
-        timeliness_seconds: None,
-    })
+impl Default for Counters {
+    fn default() -> Self {
+        Self { accepted: 0, first: 0, confirmed: 0, false_positives: 0, delays: [0; DELAY_CLASSES] }
+    }
+}
+
+impl Counters {
+    /// Counts one delay; a time ahead of the receipt is none.
+    fn add_delay(&mut self, seconds: i64) {
+        let class = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map_or(0, |seconds| seconds.next_power_of_two().trailing_zeros() as usize + 1);
+        if let Some(slot) = self.delays.get_mut(class.min(DELAY_CLASSES - 1)) {
+            *slot += 1;
+        }
+    }
+
+    /// Upper bound of the class in which half of the delays are reached; `None` where there is none.
+    fn median_delay(&self) -> Option<u64> {
+        let all: u64 = self.delays.iter().sum();
+        let mut so_far = 0;
+        let class = self.delays.iter().position(|delays| {
+            so_far += delays;
+            so_far * 2 >= all
+        })?;
+        (all > 0).then(|| class.checked_sub(1).map_or(0, |power| 1 << power))
+    }
+
+    fn answer(&self, month: Month) -> ContributionMonth {
+        ContributionMonth {
+            month: month.to_string(),
+            accepted: self.accepted,
+            first: self.first,
+            confirmed: self.confirmed,
+            false_positives: self.false_positives,
+            timeliness_seconds: self.median_delay(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_delay_is_the_upper_bound_of_its_class() {
+        let table: [(&[i64], Option<u64>); 6] =
+            [(&[], None), (&[0], Some(0)), (&[-5, 0, 1], Some(0)), (&[1, 3, 3_600], Some(4)), (&[60, 61, 64, 100_000], Some(64)), (&[i64::MAX], Some(1 << 39))];
+        for (delays, expected) in table {
+            let mut counters = Counters::default();
+            delays.iter().for_each(|delay| counters.add_delay(*delay));
+            assert_eq!(counters.median_delay(), expected, "{delays:?}");
+        }
+    }
 }

@@ -27,11 +27,12 @@ impl Hub {
     /// One event as its reader may see it, as JSON.
     ///
     /// # Errors
-    /// [`HubError::NotFound`] where it is hidden, withdrawn or not there.
+    /// [`HubError::NotFound`] where it is hidden, withdrawn or not there, [`HubError::Replaced`] where a corrected event stands in its place and
+    /// the caller may know of both.
     pub fn event(&self, actor: &Actor, seq: Seq) -> Result<Vec<u8>, HubError> {
         reads(actor)?;
-        let mut found = self.blocks.event(seq).ok_or(HubError::NotFound)?;
         let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
+        let Some(mut found) = self.blocks.event(seq) else { return Err(self.no_longer(&view, seq)) };
         view.render(seq, found.received, found.reporter, &mut found.event).ok_or(HubError::NotFound)
     }
 
@@ -173,14 +174,13 @@ impl Hub {
 
     /// Whether rows of this class are another member's own observation that the reader may know of.
     pub(crate) fn confirms(&self, view: &View<'_>, class: &Class, org: OrgNo) -> bool {
-        let strings = self.store().views.strings.read();
-        let audience: Vec<_> =
-            strings.get(class.audience).map_or_else(Vec::new, |joined| joined.split(store::views::prepare::JOIN).map(model::Text::from).collect());
+        let audience = self.store().views.strings.read().audience(class.audience);
         class.reporter != org && !class.relayed && !class.withdrawn && view.class(class, &audience).sees_event()
     }
 }
 
-fn run_of(first: Seq, submission: &Submission) -> (Seq, Seq) {
+/// The first and the last place of a submission's rows in the block that begins at `first`.
+pub(super) fn run_of(first: Seq, submission: &Submission) -> (Seq, Seq) {
     let start = first.0 + u64::from(submission.start);
     (Seq(start), Seq(start + u64::from(submission.rows.max(1)) - 1))
 }

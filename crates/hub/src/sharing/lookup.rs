@@ -5,14 +5,13 @@
 use super::view::View;
 use crate::answers::{ObservableAnswer, ObservableState, Related, ReporterCount};
 use crate::{Actor, Hub, HubError};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use model::canonical::{canonical, is_reserved};
 use model::detect::detect;
-use model::{ObservableType, OrgNo, Pap, Text, Timestamp, Tlp};
+use model::{ObservableType, OrgNo, Pap, Seq, Text, Timestamp, Tlp};
 use policy::Sight;
 use store::records::{NetworkKind, NetworkState};
 use store::views::Row;
-use store::views::prepare::JOIN;
 use store::views::row::NEVER;
 use store::views::strings::{Class, OVERFLOW};
 
@@ -27,11 +26,43 @@ pub const MAX_VALUES_WITH_RELATED: usize = 100;
 /// Events read to find them.
 const MAX_RELATED_EVENTS: usize = 8;
 
-/// Classes and audiences looked up once per request.
-#[derive(Default)]
-struct Memory {
-    classes: HashMap<u32, Option<(Class, Sight)>>,
+/// Threads of one bulk look-up at the most.
+const MAX_THREADS: usize = 4;
+/// Values for which another thread is worth its start.
+const VALUES_PER_THREAD: usize = 1_000;
+
+/// One value of a look-up.
+struct Asked {
+    /// Where its answer goes.
+    place: usize,
+    key: u128,
+    kind: ObservableType,
+    value: Text,
+}
+
+/// What the answers of one request share.
+struct Memory<'r> {
+    view: View<'r>,
+    now: Timestamp,
+    /// Number of the text that stands for all past the limit.
+    overflow: Option<u32>,
     audiences: HashMap<u32, Vec<Text>>,
+}
+
+impl<'r> Memory<'r> {
+    fn new(hub: &Hub, actor: &'r Actor) -> Self {
+        let view = View { reader: &actor.reader, directory: hub.directory().snapshot() };
+        Self { view, now: hub.clock().now(), overflow: hub.store().views.strings.read().find(OVERFLOW), audiences: HashMap::new() }
+    }
+
+    /// What the reader sees of a row of this class.
+    fn sight(&mut self, hub: &Hub, class: &Class) -> Sight {
+        if class.audience == 0 {
+            return self.view.class(class, &[]);
+        }
+        let audience = self.audiences.entry(class.audience).or_insert_with(|| hub.store().views.strings.read().audience(class.audience));
+        self.view.class(class, audience)
+    }
 }
 
 impl Hub {
@@ -42,7 +73,8 @@ impl Hub {
     pub fn observable(&self, actor: &Actor, kind: ObservableType, value: &str) -> Result<ObservableAnswer, HubError> {
         reads(actor)?;
         let value = canonical(kind, value).map_err(|error| HubError::Invalid { pointer: "value".to_owned(), reason: error.to_string() })?;
-        self.answer(actor, kind, &value, &mut Memory::default(), true)?.ok_or(HubError::NotFound)
+        let asked = Asked { place: 0, key: self.store().views.keys.observable(kind, &value), kind, value };
+        self.answer(actor, &asked, &mut Memory::new(self, actor), true)?.ok_or(HubError::NotFound)
     }
 
     /// What the hub knows of up to 10,000 values, in their order. `related` is there for up to `MAX_VALUES_WITH_RELATED` of them.
@@ -54,67 +86,80 @@ impl Hub {
         if values.len() > MAX_VALUES {
             return Err(HubError::TooLarge { limit: MAX_VALUES as u64, unit: "values" });
         }
-        let mut memory = Memory::default();
-        values
+        let related = values.len() <= MAX_VALUES_WITH_RELATED;
+        let keys = &self.store().views.keys;
+        let mut asked: Vec<Asked> = values
             .iter()
-            .map(|text| match detect(text) {
-                Some((kind, value)) => self.answer(actor, kind, &value, &mut memory, values.len() <= MAX_VALUES_WITH_RELATED),
-                None => Ok(None),
-            })
-            .collect()
+            .enumerate()
+            .filter_map(|(place, text)| detect(text).map(|(kind, value)| Asked { place, key: keys.observable(kind, &value), kind, value }))
+            .collect();
+        // In order of key, so that what lies together on disk is read together.
+        asked.sort_unstable_by_key(|asked| asked.key);
+        let answer_all = |asked: &[Asked]| -> Result<Vec<(usize, Option<ObservableAnswer>)>, HubError> {
+            let mut memory = Memory::new(self, actor);
+            asked.iter().map(|asked| Ok((asked.place, self.answer(actor, asked, &mut memory, related)?))).collect()
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(asked.len() / VALUES_PER_THREAD + 1);
+        let parts: Vec<_> = asked.chunks(asked.len().div_ceil(threads).max(1)).collect();
+        let answered: Vec<Result<_, HubError>> = std::thread::scope(|scope| {
+            let others: Vec<_> = parts.iter().skip(1).map(|part| scope.spawn(|| answer_all(part))).collect();
+            let own = parts.first().map(|part| answer_all(part));
+            let broken = || Err(HubError::Internal("a look-up broke".into()));
+            own.into_iter().chain(others.into_iter().map(|other| other.join().unwrap_or_else(|_| broken()))).collect()
+        });
+        let mut answers: Vec<Option<ObservableAnswer>> = Vec::new();
+        answers.resize_with(values.len(), || None);
+        for part in answered {
+            for (place, answer) in part? {
+                if let Some(slot) = answers.get_mut(place) {
+                    *slot = answer;
+                }
+            }
+        }
+        Ok(answers)
     }
 
-    fn answer(&self, actor: &Actor, kind: ObservableType, value: &Text, memory: &mut Memory, related: bool) -> Result<Option<ObservableAnswer>, HubError> {
+    fn answer(&self, actor: &Actor, asked: &Asked, memory: &mut Memory<'_>, related: bool) -> Result<Option<ObservableAnswer>, HubError> {
         let views = &self.store().views;
-        let key = views.keys.observable(kind, value);
-        let mut rows = views.observables.get(key).map_err(|error| HubError::Internal(Box::new(error)))?;
+        let (kind, value) = (asked.kind, &asked.value);
+        let mut rows = views.observables.get(asked.key).map_err(|error| HubError::Internal(Box::new(error)))?;
         if rows.is_empty() {
             return Ok(None);
         }
-        let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
         // Hidden rows take no place and tell nothing by their number.
-        rows.retain(|row| self.class_seen(&view, row.class, memory).is_some_and(|(_, sight)| sight.sees_event()));
-        let cut = rows.len() > MAX_ROWS;
-        rows.truncate(MAX_ROWS);
-        let now = self.clock().now();
         let mut fold = Fold::new(kind, value.clone());
-        for row in &rows {
-            let Some((class, sight)) = self.class_seen(&view, row.class, memory) else { continue };
-            fold.add(row, &class, sight);
-        }
-        let overflow = views.strings.read().find(OVERFLOW);
-        let incomplete = overflow.is_some_and(|number| fold.malware.contains(&number) || fold.sectors.contains(&number));
-        let Some(mut answer) = fold.finish(self, now, views.disputed.read().contains(&key)) else { return Ok(None) };
-        answer.at_least = cut || incomplete;
+        let mut admitted = 0;
+        let mut shared = Vec::new();
+        let classes = views.classes.read();
+        rows.retain(|row| {
+            let Some(class) = classes.get(row.class) else { return false };
+            let sight = memory.sight(self, &class);
+            if sight.sees_event() {
+                admitted += 1;
+                if admitted <= MAX_ROWS {
+                    fold.add(row, &class, sight);
+                    if class.related {
+                        shared.push(row.last_seq);
+                    }
+                }
+            }
+            sight.sees_event()
+        });
+        drop(classes);
+        let incomplete = memory.overflow.is_some_and(|number| fold.malware.contains(&number) || fold.sectors.contains(&number));
+        let Some(mut answer) = fold.finish(self, memory.now, views.disputed.read().contains(&asked.key)) else { return Ok(None) };
+        answer.at_least = rows.len() > MAX_ROWS || incomplete;
         answer.warning_lists = self.warning_lists.hits(kind, value);
         answer.reserved = is_reserved(kind, value);
         answer.protected = self.is_protected(actor, kind, value);
         if related {
-            answer.related = Some(self.related(&view, &rows, memory, kind, value));
+            answer.related = Some(self.related(&memory.view, shared, kind, value));
         }
         Ok(Some(answer))
     }
 
-    fn class_seen(&self, view: &View<'_>, number: u32, memory: &mut Memory) -> Option<(Class, Sight)> {
-        let Memory { classes, audiences } = memory;
-        *classes.entry(number).or_insert_with(|| {
-            let class = self.store().views.class(number)?;
-            let audience = audiences.entry(class.audience).or_insert_with(|| {
-                let strings = self.store().views.strings.read();
-                strings.get(class.audience).map_or_else(Vec::new, |joined| joined.split(JOIN).map(Text::from).collect())
-            });
-            let sight = view.class(&class, audience);
-            Some((class, sight))
-        })
-    }
-
     /// Values of the latest events that the reader sees.
-    fn related(&self, view: &View<'_>, rows: &[Row], memory: &mut Memory, kind: ObservableType, value: &Text) -> Vec<Related> {
-        let mut places: Vec<_> = rows
-            .iter()
-            .filter(|row| self.class_seen(view, row.class, memory).is_some_and(|(class, sight)| class.related && sight.sees_event()))
-            .map(|row| row.last_seq)
-            .collect();
+    fn related(&self, view: &View<'_>, mut places: Vec<Seq>, kind: ObservableType, value: &Text) -> Vec<Related> {
         places.sort_unstable_by(|a, b| b.cmp(a));
         let mut related: Vec<Related> = Vec::new();
         for seq in places.into_iter().take(MAX_RELATED_EVENTS) {
@@ -163,10 +208,11 @@ pub(crate) fn reads(actor: &Actor) -> Result<(), HubError> {
 /// An answer being put together.
 struct Fold {
     answer: ObservableAnswer,
-    reporters: HashSet<OrgNo>,
+    /// With repeats until the end: most values have few rows.
+    reporters: Vec<OrgNo>,
     withheld: bool,
-    sectors: HashSet<u32>,
-    malware: HashSet<u32>,
+    sectors: Vec<u32>,
+    malware: Vec<u32>,
     expires: i64,
     withdrawn: bool,
 }
@@ -195,10 +241,10 @@ impl Fold {
                 related: None,
                 at_least: false,
             },
-            reporters: HashSet::new(),
+            reporters: Vec::new(),
             withheld: false,
-            sectors: HashSet::new(),
-            malware: HashSet::new(),
+            sectors: Vec::new(),
+            malware: Vec::new(),
             expires: i64::MIN,
             withdrawn: false,
         }
@@ -231,26 +277,30 @@ impl Fold {
         if !answer.categories.contains(&class.category) {
             answer.categories.push(class.category);
         }
-        self.sectors.insert(class.sector);
-        self.malware.insert(class.malware);
+        self.sectors.push(class.sector);
+        self.malware.push(class.malware);
         // Relayed events are nobody's observation.
         if !class.relayed {
-            self.reporters.insert(class.reporter);
+            self.reporters.push(class.reporter);
             self.withheld |= !sight.sees_reporter();
         }
     }
 
     fn finish(mut self, hub: &Hub, now: Timestamp, disputed: bool) -> Option<ObservableAnswer> {
         let strings = hub.store().views.strings.read();
-        let texts = |numbers: &HashSet<u32>| {
+        let texts = |numbers: &mut Vec<u32>| {
+            numbers.sort_unstable();
+            numbers.dedup();
             let mut texts: Vec<Text> = numbers.iter().filter_map(|&number| strings.get(number).cloned()).collect();
             texts.sort_unstable();
             texts
         };
+        self.reporters.sort_unstable();
+        self.reporters.dedup();
         let reporters = self.reporters.len() as u64;
         self.answer.reporters = if self.withheld && reporters < 3 { ReporterCount::UnderThree } else { ReporterCount::Exactly(reporters) };
-        self.answer.sectors = texts(&self.sectors);
-        self.answer.malware = texts(&self.malware);
+        self.answer.sectors = texts(&mut self.sectors);
+        self.answer.malware = texts(&mut self.malware);
         self.answer.categories.sort_unstable();
         self.answer.state = match (self.answer.events, self.withdrawn) {
             (0, false) => return None,

@@ -6,9 +6,11 @@
 pub(crate) mod blocks;
 mod contribution;
 mod event;
+mod history;
 mod lookup;
 mod search;
 mod sighting;
+mod standing;
 mod stream;
 mod view;
 mod withdraw;

@@ -1,4 +1,4 @@
-//! Search: blocks from the newest on, skipping by zone map, then by column, then by event.
+//! Search: blocks from the newest on, skipping by zone map, then by column (`store::ledger`), then by event.
 //!
 //! Invariant: order is by sequence, newest first; a cursor names a place and the filter it belongs to, so pages neither overlap nor miss
 //! under writes. The filter is asked of the event as the reader sees it.
@@ -7,7 +7,7 @@ use super::lookup::reads;
 use super::view::View;
 use crate::answers::Page;
 use crate::{Actor, Hub, HubError};
-use model::{Filter, OrgNo, Seq, Text};
+use model::{Filter, OrgNo, Seq};
 use policy::{Sight, redact};
 use std::time::{Duration, Instant};
 use store::ledger::{Body, Frame, Kind, Place, columns};
@@ -80,54 +80,29 @@ impl Hub {
     fn matches_in(&self, search: &Search<'_>, frame: &Frame, before: Seq, limit: usize) -> Option<Vec<(Seq, Vec<u8>)>> {
         let header = &frame.header;
         let filter = search.filter;
-        let (_, columns) = columns::split_filter(frame.body())?;
-        let body = Body::open(header.rows, columns)?;
-        let scan = body.scan()?;
         let submissions = frame.submissions();
         let mut out = Vec::new();
         if search.own.is_some_and(|own| !submissions.iter().any(|submission| submission.org == own)) {
             return Some(out);
         }
-        // Names that the block's dictionary does not have cannot be in it.
-        let dictionary = if filter.sectors.is_empty() && filter.malware.is_none() { Vec::new() } else { body.dictionary()? };
-        let numbers = |wanted: &dyn Fn(&Text) -> bool| -> Vec<u64> {
-            dictionary.iter().enumerate().skip(1).filter(|(_, text)| wanted(text)).map(|(number, _)| number as u64).collect()
-        };
-        let sectors = numbers(&|text| filter.sectors.contains(text));
-        let malware = numbers(&|text| filter.malware.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(text)));
-        if (!filter.sectors.is_empty() && sectors.is_empty()) || (filter.malware.is_some() && malware.is_empty()) {
-            return Some(out);
-        }
+        let (_, columns) = columns::split_filter(frame.body())?;
+        let body = Body::open(header.rows, columns)?;
+        let rows = body.rows_that_may_match(frame.vault(), &header.zone, filter)?;
         let mut reader = None;
-        for row in (0..body.rows()).rev() {
-            let seq = Seq(header.first_seq.0 + row as u64);
-            if seq >= before {
-                continue;
-            }
-            let time = scan.time.get(row);
-            if filter.since.is_some_and(|since| time < since)
-                || filter.until.is_some_and(|until| time >= until)
-                || (!filter.categories.is_empty() && !scan.category(row).is_some_and(|category| filter.categories.contains(&category)))
-                || (!sectors.is_empty() && !sectors.contains(&scan.sector(row)))
-                || (!malware.is_empty() && !malware.contains(&scan.malware(row)))
-            {
-                continue;
-            }
-            let reporter = reporter_of(&submissions, row as u32);
-            if search.own.is_some_and(|own| own != reporter) {
+        for row in rows.into_iter().rev() {
+            let seq = Seq(header.first_seq.0 + u64::from(row));
+            let reporter = reporter_of(&submissions, row);
+            if seq >= before || search.own.is_some_and(|own| own != reporter) || !self.store().views.counts(seq) {
                 continue;
             }
             let reader = match &mut reader {
                 Some(reader) => reader,
                 empty => empty.insert(body.events(frame.vault())?),
             };
-            if !reader.may_match(row, filter) || !self.store().views.counts(seq) {
-                continue;
-            }
-            let mut event = reader.event(row)?;
+            let mut event = reader.event(row as usize)?;
             let sight = search.view.event(reporter, &event);
             if redact(&mut event, sight) && filter.matches(&event) {
-                out.push((seq, search.view.write(seq, header.received_at(row as u32), reporter, &event, sight)));
+                out.push((seq, search.view.write(seq, header.received_at(row), reporter, &event, sight)));
                 if out.len() >= limit {
                     break;
                 }
@@ -148,8 +123,10 @@ impl Hub {
             let frame = self.store().ledger.read(&place).map_err(|error| HubError::Internal(Box::new(error)))?;
             let submissions = frame.submissions();
             let Some((_, columns)) = columns::split_filter(frame.body()) else { continue };
-            let Some(reader) = Body::open(frame.header.rows, columns).and_then(|body| body.events(frame.vault())) else { continue };
-            for row in 0..frame.header.rows {
+            let Some(body) = Body::open(frame.header.rows, columns) else { continue };
+            let Some(rows) = body.rows_that_may_match(frame.vault(), &frame.header.zone, filter).filter(|rows| !rows.is_empty()) else { continue };
+            let Some(reader) = body.events(frame.vault()) else { continue };
+            for row in rows {
                 let seq = Seq(frame.header.first_seq.0 + u64::from(row));
                 let reporter = reporter_of(&submissions, row);
                 let Some(mut event) = reader.event(row as usize) else { continue };

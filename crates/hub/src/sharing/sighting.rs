@@ -110,8 +110,7 @@ impl Hub {
         let mut role: Option<Role> = None;
         for row in views.observables.get(views.keys.observable(kind, &value)).map_err(|error| HubError::Internal(Box::new(error)))? {
             let Some(class) = views.class(row.class) else { continue };
-            let ids: Vec<Text> =
-                views.strings.read().get(class.audience).map_or_else(Vec::new, |joined| joined.split(store::views::prepare::JOIN).map(Text::from).collect());
+            let ids = views.strings.read().audience(class.audience);
             // Withdrawn events count for nothing unless there are no others.
             if class.withdrawn != withdrawn || !view.class(&class, &ids).sees_event() {
                 continue;
@@ -143,8 +142,7 @@ impl Hub {
         let mut about = About { senders: Vec::new(), red: true };
         for row in views.observables.get(views.keys.observable(kind, &value)).map_err(|error| HubError::Internal(Box::new(error)))? {
             let Some(class) = views.class(row.class) else { continue };
-            let audience: Vec<Text> =
-                views.strings.read().get(class.audience).map_or_else(Vec::new, |joined| joined.split(store::views::prepare::JOIN).map(Text::from).collect());
+            let audience = views.strings.read().audience(class.audience);
             if view.class(&class, &audience).sees_event() {
                 about.red &= class.tlp == Tlp::Red;
                 if !about.senders.contains(&class.reporter) {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::ledger::{Body, Kind, columns};
 use store::views::reporter_of;
+use tokio::time::Instant;
 
 /// Silence after which a heartbeat is sent, and after which the key is looked at again.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -37,8 +38,11 @@ pub enum StreamItem {
         /// Its JSON.
         json: Bytes,
     },
-    /// Nothing happened for a while.
-    Heartbeat,
+    /// Nothing came for a while.
+    Heartbeat {
+        /// The place up to which the follower has everything; `None` before the first.
+        seen: Option<Seq>,
+    },
     /// The last word before the end.
     Dropped {
         /// Why.
@@ -60,6 +64,8 @@ pub struct Subscription {
     follower: store::Follower,
     stopping: tokio::sync::watch::Receiver<bool>,
     checked: Timestamp,
+    /// When a heartbeat is due, unless something comes before.
+    heartbeat: Instant,
     was_current: bool,
     ended: bool,
 }
@@ -90,6 +96,7 @@ impl Hub {
             org: actor.organisation.number,
             stopping: self.streams_stopping(),
             checked: self.clock().now(),
+            heartbeat: Instant::now() + HEARTBEAT,
             was_current: false,
             ended: false,
         })
@@ -109,6 +116,12 @@ impl Drop for Subscription {
 }
 
 impl Subscription {
+    /// The place up to which the follower has everything it is entitled to, once it has taken what was handed out: it resumes after it.
+    pub fn seen(&self) -> Option<Seq> {
+        let next = self.ready.front().map_or(self.next, |(seq, _)| *seq);
+        next.0.checked_sub(1).map(Seq)
+    }
+
     /// The next item; waits for it.
     pub async fn next(&mut self) -> StreamItem {
         loop {
@@ -120,7 +133,13 @@ impl Subscription {
                 return StreamItem::Dropped { reason };
             }
             if let Some((seq, json)) = self.ready.pop_front() {
+                self.heartbeat = Instant::now() + HEARTBEAT;
                 return StreamItem::Event { seq, json };
+            }
+            // Also while others' events pass by, so that who comes back does not begin before them.
+            if Instant::now() >= self.heartbeat {
+                self.heartbeat = Instant::now() + HEARTBEAT;
+                return StreamItem::Heartbeat { seen: self.seen() };
             }
             let position = *self.follower.position.borrow_and_update();
             if self.next < position {
@@ -134,7 +153,7 @@ impl Subscription {
             tokio::select! {
                 changed = self.follower.position.changed() => if changed.is_err() { return StreamItem::Closed },
                 _ = self.stopping.changed() => return StreamItem::Closed,
-                () = tokio::time::sleep(HEARTBEAT) => return StreamItem::Heartbeat,
+                () = tokio::time::sleep_until(self.heartbeat) => {}
             }
         }
     }

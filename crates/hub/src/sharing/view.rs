@@ -3,7 +3,7 @@
 use crate::directory::Snapshot;
 use formats::json::{EventHead, Reporter, write_event};
 use model::{Category, Constituency, Event, OrgNo, Role, Seq, Text, Timestamp, Tlp};
-use policy::{Item, Reader, Sight, redact, sight};
+use policy::{Item, Reader, Sight, groups_permit_naming, redact, sight};
 use std::sync::Arc;
 use store::views::strings::Class;
 
@@ -23,7 +23,8 @@ impl View<'_> {
 
     /// What the reader sees of an item with these facts.
     pub(crate) fn sight(&self, reporter: OrgNo, tlp: Tlp, audience: &[Text], category: Category, named: bool) -> Sight {
-        let item = Item { reporter, reporter_constituency: self.constituency(reporter), tlp, audience, test: category == Category::Test, named };
+        let group_leave = groups_permit_naming(audience, |id| self.directory.group(id).is_some_and(|group| group.named));
+        let item = Item { reporter, reporter_constituency: self.constituency(reporter), tlp, audience, test: category == Category::Test, named, group_leave };
         sight(self.reader, &item)
     }
 

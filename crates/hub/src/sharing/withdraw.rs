@@ -7,6 +7,7 @@ use crate::{Actor, Hub, HubError};
 use formats::Defaults;
 use model::{Event, Filter, KeyRole, ReceiptId, Seq};
 use policy::Sight;
+use std::sync::Arc;
 use store::Batch;
 use store::ledger::{Control, Submission};
 use store::views::prepare;
@@ -33,33 +34,41 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::NotFound`] where nothing is there that the caller may withdraw, [`HubError::Forbidden`] for what it only sees.
-    pub async fn withdraw(&self, actor: &Actor, what: Withdrawal, reason: &str, dry_run: bool) -> Result<WithdrawAnswer, HubError> {
+    pub async fn withdraw(self: &Arc<Self>, actor: &Actor, what: Withdrawal, reason: &str, dry_run: bool) -> Result<WithdrawAnswer, HubError> {
         submits(actor)?;
         let reason = checked_reason(reason)?;
         // An event being amended is either withdrawn before, and then not amended, or amended before.
         let _turn = if matches!(what, Withdrawal::Seq(_)) { Some(self.amending.lock().await) } else { None };
-        let seqs = match what {
-            Withdrawal::Seq(seq) => {
-                self.own_event(actor, seq)?;
-                vec![seq]
-            }
-            Withdrawal::Receipt(id) => {
-                let batch = self.batch_places(actor, id)?;
-                self.batch_to_withdraw(actor, &batch)?
-            }
-            Withdrawal::Filter(filter) => {
-                if filter.is_empty() {
-                    return Err(HubError::Invalid { pointer: "/filter".to_owned(), reason: "must hold a condition".to_owned() });
-                }
-                self.places_to_withdraw(actor, &filter, MAX_EVENTS)?
-            }
-        };
+        let (hub, caller) = (self.clone(), actor.clone());
+        // Looking for them may read every block, so it is done away from the threads that serve connections.
+        let found = tokio::task::spawn_blocking(move || hub.to_withdraw(&caller, what)).await;
+        let seqs = found.map_err(|broken| HubError::Internal(Box::new(broken)))??;
         let withdrawn = seqs.len() as u64;
         if !dry_run && withdrawn > 0 {
             let control = Control::Withdraw { ranges: ranges(&seqs), by: actor.organisation.number, reason };
             self.store().control(control).await?;
         }
         Ok(WithdrawAnswer { withdrawn, dry_run })
+    }
+
+    /// The events that are meant, as far as the caller may withdraw them.
+    fn to_withdraw(&self, actor: &Actor, what: Withdrawal) -> Result<Vec<Seq>, HubError> {
+        match what {
+            Withdrawal::Seq(seq) => {
+                self.own_event(actor, seq)?;
+                Ok(vec![seq])
+            }
+            Withdrawal::Receipt(id) => {
+                let batch = self.batch_places(actor, id)?;
+                self.batch_to_withdraw(actor, &batch)
+            }
+            Withdrawal::Filter(filter) => {
+                if filter.is_empty() {
+                    return Err(HubError::Invalid { pointer: "/filter".to_owned(), reason: "must hold a condition".to_owned() });
+                }
+                self.places_to_withdraw(actor, &filter, MAX_EVENTS)
+            }
+        }
     }
 
     /// Puts a corrected event in the place of one; the old one stays in the history of the ledger.
@@ -91,7 +100,7 @@ impl Hub {
         let submission = Submission { org: reporter, nonce, idempotency: None, first_ordinal: 0, start: 0, rows: 1, last: true };
         let (reply, answer) = oneshot::channel();
         let control = Control::Amend { old: seq, nonce, by: actor.organisation.number };
-        self.store().amend(control, Batch { prepared, encoded: None, submission, reply }).await?;
+        self.store().amend(control, Batch { prepared, encoded: None, submission, holes: Vec::new(), reply }).await?;
         let result = answer.await.map_err(|_| HubError::Overloaded { retry_after: 5 })??;
         Ok(Outcome {
             receipt: Some(crate::intake::make_receipt(result.first_seq, nonce).to_string()),

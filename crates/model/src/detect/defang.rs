@@ -29,6 +29,8 @@ const DEFANGED_SCHEMES: &[(&str, &str)] = &[
 const MAX_SCHEME_BYTES: usize = 16;
 /// The longest disguise of `://`.
 const MAX_SEPARATOR_BYTES: usize = 12;
+/// Marks as people write them out in running text, and what they stand for.
+const WRITTEN_OUT: &[(&str, &str)] = &[(" dot ", "."), (" . ", "."), (" at ", "@"), (" @ ", "@"), ("[://]", "://"), (":\\\\", "://"), ("[/]", "/")];
 /// Brackets inside brackets are opened this often.
 const MAX_PASSES: usize = 8;
 
@@ -56,6 +58,30 @@ pub fn refang(text: &str) -> Cow<'_, str> {
             Cow::Owned(out)
         }
     }
+}
+
+/// A running text with every disguise in it undone, paths included: to look for a value in it, never to be kept.
+///
+/// Of schemes the ones in lower case are known.
+pub fn refang_text(text: &str) -> String {
+    let mut plain = text.to_owned();
+    for _ in 0..MAX_PASSES {
+        let next = one_pass(&plain);
+        if next == plain {
+            break;
+        }
+        plain = next;
+    }
+    for (written, mark) in WRITTEN_OUT {
+        plain = plain.replace(written, mark);
+    }
+    for secure in ["[s]://", "(s)://", "{s}://"] {
+        plain = plain.replace(secure, "s://");
+    }
+    for (written, meant) in DEFANGED_SCHEMES {
+        plain = plain.replace(&format!("{written}://"), &format!("{meant}://"));
+    }
+    plain
 }
 
 /// A scheme as it is meant, and whether it was written otherwise.
@@ -211,6 +237,21 @@ mod tests {
             ("2001[:]db8[:][:]1", "2001:db8::1"),
         ] {
             assert_eq!(refang(text), plain, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_disguise_in_a_running_text_is_undone() {
+        for (text, held) in [
+            ("mail of lee[at]household[.]kr, again", "lee@household.kr"),
+            ("(lee (at) household (dot) kr)", "lee@household.kr"),
+            ("lee at household dot kr", "lee@household.kr"),
+            ("see hxxps://shop[.]kr/a[.]b now", "https://shop.kr/a.b"),
+            ("h**p[:]//shop.kr and hxxp[s]://shop.kr", "http://shop.kr and https://shop.kr"),
+            ("http[://]shop.kr", "http://shop.kr"),
+            ("hxxp:\\\\shop.kr", "http://shop.kr"),
+        ] {
+            assert!(refang_text(text).contains(held), "{text}: {}", refang_text(text));
         }
     }
 

@@ -5,9 +5,9 @@
 use model::organisation::Agreement;
 use model::{
     Category, Constituency, Details, Event, KeyRole, Notify, Observable, ObservableType, OrgId, OrgKind, OrgNo, Organisation, Origin, Pap, Role, Severity,
-    Standing, Target, Text, Timestamp, Tlp,
+    Standing, StandingBy, Target, Text, Timestamp, Tlp,
 };
-use policy::{Item, Reader, Sight, redact, sight};
+use policy::{Item, Reader, Sight, groups_permit_naming, redact, sight};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -43,6 +43,11 @@ pub struct Report {
 
 impl Report {
     pub fn sight(&self, reader: &Reader) -> Sight {
+        self.sight_with_leave_of(reader, &[])
+    }
+
+    /// The same where these groups permit their members to be named to one another.
+    pub fn sight_with_leave_of(&self, reader: &Reader, groups: &[Text]) -> Sight {
         let item = Item {
             reporter: self.reporter,
             reporter_constituency: self.constituency,
@@ -50,6 +55,7 @@ impl Report {
             audience: self.event.audience(),
             test: self.event.category == Category::Test,
             named: self.event.named,
+            group_leave: groups_permit_naming(self.event.audience(), |id| groups.contains(id)),
         };
         sight(reader, &item)
     }
@@ -204,6 +210,11 @@ pub fn organisation() -> impl Strategy<Value = Organisation> {
             country: None,
             groups,
             standing,
+            standing_since: None,
+            standing_reason: None,
+            standing_review: None,
+            standing_by: StandingBy::Rule,
+            standing_rule: true,
             acts_for: Vec::new(),
             agreement,
             default_tlp: Tlp::Amber,

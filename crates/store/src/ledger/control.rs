@@ -16,7 +16,7 @@ pub enum Control {
         /// Why.
         reason: String,
     },
-    /// A corrected event, in the frame after this, replaces one.
+    /// A corrected event, in the frame before this, replaces one.
     Amend {
         /// The event replaced.
         old: Seq,

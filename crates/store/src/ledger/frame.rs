@@ -3,10 +3,11 @@
 //! Shape (little-endian): header of [`HEADER`] bytes, then meta, body, vault, whose lengths the header gives.
 //! Invariant: a frame is whole or not there: header, content and vault page each have a checksum; `chain` binds it to every frame before.
 //! A rewritten frame (expired or erased parts) keeps its numbers and its `chain`.
-//! Not here: files (`segment`), what is inside a body (`columns`).
+//! Not here: files (`segment`), what is inside a body (`columns`), the table of submissions (`submission`).
 
+use super::submission::Submission;
 use super::zone::Zone;
-use model::{OrgNo, Seq, Timestamp};
+use model::{Seq, Timestamp};
 
 /// Bytes of a header.
 pub const HEADER: usize = 192;
@@ -217,7 +218,7 @@ impl Frame {
 
     /// The submissions of the frame.
     pub fn submissions(&self) -> Vec<Submission> {
-        Submission::read_all(self.meta()).unwrap_or_default()
+        Submission::read_all(self.meta()).unwrap_or_default().into_iter().map(|(submission, _)| submission).collect()
     }
 }
 
@@ -228,62 +229,6 @@ pub fn content_hash(meta: &[u8], body: &[u8]) -> [u8; 32] {
     hasher.update(meta);
     hasher.update(body);
     *hasher.finalize().as_bytes()
-}
-
-/// Rows of a frame that came in one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Submission {
-    /// Who sent them.
-    pub org: OrgNo,
-    /// The receipt's nonce, the same in every frame of the request.
-    pub nonce: u64,
-    /// Hash of sender and idempotency key, where one was given.
-    pub idempotency: Option<u128>,
-    /// Number of the first row among the request's events.
-    pub first_ordinal: u64,
-    /// First row in the frame.
-    pub start: u32,
-    /// Rows.
-    pub rows: u32,
-    /// Whether the request ends here.
-    pub last: bool,
-}
-
-const SUBMISSION: usize = 45;
-
-impl Submission {
-    /// Appends the entry to a table.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.org.0.to_le_bytes());
-        out.extend_from_slice(&self.nonce.to_le_bytes());
-        out.extend_from_slice(&self.idempotency.unwrap_or(0).to_le_bytes());
-        out.extend_from_slice(&self.first_ordinal.to_le_bytes());
-        out.extend_from_slice(&self.start.to_le_bytes());
-        out.extend_from_slice(&self.rows.to_le_bytes());
-        out.push(u8::from(self.last));
-    }
-
-    /// Reads a table; `None` where it is broken.
-    pub fn read_all(bytes: &[u8]) -> Option<Vec<Self>> {
-        if !bytes.len().is_multiple_of(SUBMISSION) {
-            return None;
-        }
-        bytes.chunks_exact(SUBMISSION).map(Self::read).collect()
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let mut reader = crate::codec::Reader::new(bytes);
-        let (org, nonce, key) = (OrgNo(reader.u32()?), reader.u64()?, u128::from_le_bytes(reader.array()?));
-        Some(Self {
-            org,
-            nonce,
-            idempotency: (key != 0).then_some(key),
-            first_ordinal: reader.u64()?,
-            start: reader.u32()?,
-            rows: reader.u32()?,
-            last: reader.u8()? == 1,
-        })
-    }
 }
 
 #[cfg(test)]
@@ -329,16 +274,5 @@ mod tests {
             content[index] ^= 1;
             assert_eq!(Frame::new(header(), content).unwrap_err(), FrameError::Damaged);
         }
-    }
-
-    #[test]
-    fn submissions_come_back() {
-        let one = Submission { org: OrgNo(7), nonce: 9, idempotency: Some(11), first_ordinal: 5, start: 0, rows: 10, last: true };
-        let two = Submission { idempotency: None, last: false, ..one };
-        let mut out = Vec::new();
-        one.write(&mut out);
-        two.write(&mut out);
-        assert_eq!(Submission::read_all(&out), Some(vec![one, two]));
-        assert_eq!(Submission::read_all(&out[1..]), None);
     }
 }

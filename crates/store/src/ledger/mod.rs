@@ -13,12 +13,14 @@ mod ints;
 mod open;
 mod pack;
 pub(crate) mod rewrite;
+mod submission;
 mod writer;
 pub mod zone;
 
 pub use columns::{Body, Encoded, EventReader, Victim, encode};
 pub use control::Control;
-pub use frame::{Frame, Header, Kind, Submission};
+pub use frame::{Frame, Header, Kind};
+pub use submission::{Hole, Submission};
 pub use writer::{Content, Pending, Writer};
 
 use frame::HEADER;

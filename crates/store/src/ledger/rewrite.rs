@@ -3,7 +3,8 @@
 //! Flow: read a segment's frames → where one holds the value, write the segment beside the old one with the same frames, numbers, times
 //! of receipt and chain → sync → put it in the old one's place.
 //! Invariant: a crash leaves the old segment or the new one, each whole. Erasing again finds nothing and changes nothing.
-//! Not here: the page of a block (`columns::erasing`), what the views forget (`engine`), bytes that the disk itself keeps of the old file.
+//! Not here: the page of a block (`columns::erasing`), how a text is found to hold the value (`mention`), what the views forget (`engine`),
+//! bytes that the disk itself keeps of the old file.
 
 use super::columns::{self, Victim};
 use super::frame::{Frame, content_hash};
@@ -14,6 +15,7 @@ use std::io::{BufWriter, Read, Write};
 use std::ops::Range;
 use std::path::PathBuf;
 
+pub(crate) mod mention;
 #[cfg(test)]
 mod tests;
 
@@ -93,11 +95,8 @@ fn change<'f>(frame: &'f Frame, victim: &Victim) -> Option<Changed<'f>> {
             }
         }
         Kind::Control => {
-            // The words in which something was withdrawn are the only free text of a control entry that was not checked for the value.
-            if let Control::Withdraw { ranges, by, reason } = serde_json::from_slice(frame.body()).ok()?
-                && victim.is_in(&reason)
-            {
-                let body = serde_json::to_vec(&Control::Withdraw { ranges, by, reason: String::new() }).ok()?;
+            if let Some(without) = control_without(serde_json::from_slice(frame.body()).ok()?, victim) {
+                let body = serde_json::to_vec(&without).ok()?;
                 changed.header = Header { rewritten: true, body_length: body.len() as u32, content: content_hash(frame.meta(), &body), ..header };
                 changed.body = Cow::Owned(body);
                 changed.entries = 1;
@@ -105,6 +104,16 @@ fn change<'f>(frame: &'f Frame, victim: &Victim) -> Option<Changed<'f>> {
         }
     }
     Some(changed)
+}
+
+/// A control entry without the words that hold the value; `None` where there are none.
+fn control_without(control: Control, victim: &Victim) -> Option<Control> {
+    match control {
+        Control::Withdraw { ranges, by, reason } if victim.is_in(&reason) => Some(Control::Withdraw { ranges, by, reason: String::new() }),
+        // An erasure's basis was checked for the value it was about, not for others.
+        Control::Erase { erasure, key, basis, entries } if victim.is_in(&basis) => Some(Control::Erase { erasure, key, basis: String::new(), entries }),
+        Control::Withdraw { .. } | Control::Amend { .. } | Control::Dispute { .. } | Control::Erase { .. } | Control::Record { .. } => None,
+    }
 }
 
 /// A segment being written anew.

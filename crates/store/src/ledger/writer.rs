@@ -4,7 +4,7 @@
 
 use super::frame::{HEADER, Header, Kind, content_hash};
 use super::zone::Zone;
-use super::{Control, Encoded, Ledger, LedgerError, Place, SEGMENT_MAGIC, SEGMENT_SIZE, Segment, Submission, Victim, rewrite, sync_folder};
+use super::{Control, Encoded, Ledger, LedgerError, Place, SEGMENT_MAGIC, SEGMENT_SIZE, Segment, Victim, rewrite, sync_folder};
 use model::{Seq, Timestamp};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -17,8 +17,8 @@ pub enum Content {
     Events {
         /// Encoded columns.
         encoded: Encoded,
-        /// Who sent which rows.
-        submissions: Vec<Submission>,
+        /// Who sent which rows: the table of `submission`.
+        meta: Vec<u8>,
     },
     /// A control entry.
     Control(Control),
@@ -98,7 +98,7 @@ impl Writer {
                 vault_length: vault.len() as u32,
                 previous: chain,
                 chain: [0; 32],
-                content: content_hash(&meta, &body),
+                content: content_hash(meta, &body),
                 vault_crc: crc32fast::hash(vault),
                 zone,
             };
@@ -106,7 +106,7 @@ impl Writer {
             places.push(Place { segment: self.ledger.segment_count() - 1, offset: self.offset + buffer.len() as u64, header });
             buffer.reserve(HEADER + meta.len() + body.len() + vault.len());
             buffer.extend_from_slice(&header.to_bytes());
-            buffer.extend_from_slice(&meta);
+            buffer.extend_from_slice(meta);
             buffer.extend_from_slice(&body);
             buffer.extend_from_slice(vault);
             chain = header.chain;
@@ -180,18 +180,12 @@ impl Writer {
     }
 }
 
-fn parts(content: &Content) -> (Kind, u32, Zone, Vec<u8>, std::borrow::Cow<'_, [u8]>, &[u8]) {
+fn parts(content: &Content) -> (Kind, u32, Zone, &[u8], std::borrow::Cow<'_, [u8]>, &[u8]) {
     match content {
-        Content::Events { encoded, submissions } => {
-            let mut meta = Vec::new();
-            for submission in submissions {
-                submission.write(&mut meta);
-            }
-            (Kind::Events, encoded.events, encoded.zone, meta, std::borrow::Cow::Borrowed(&encoded.body), &encoded.vault)
-        }
+        Content::Events { encoded, meta } => (Kind::Events, encoded.events, encoded.zone, meta, std::borrow::Cow::Borrowed(&encoded.body), &encoded.vault),
         Content::Control(control) => {
             let body = serde_json::to_vec(control).unwrap_or_default();
-            (Kind::Control, 1, Zone::default(), Vec::new(), std::borrow::Cow::Owned(body), &[])
+            (Kind::Control, 1, Zone::default(), &[], std::borrow::Cow::Owned(body), &[])
         }
     }
 }

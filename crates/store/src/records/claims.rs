@@ -1,9 +1,10 @@
 //! Claims that a value is a false positive, as records.
 //!
-//! Invariant: the value and the claimant's note can be a person's data; they are kept beside the content, in no history, so that
-//! [`Records::erase_claims`] leaves no byte of them.
+//! Invariant: the value and the claimant's note can be a person's data; they are kept beside the content, in no history but as a hash, so
+//! that [`Records::erase_claims`] leaves no byte of them.
 
-use super::{Parts, Record, Records, RecordsError};
+use super::{Change, Erasable, Parts, Record, Records, RecordsError};
+use crate::ledger::Victim;
 use model::ids::ClaimId;
 use model::{ObservableType, OrgId, OrgNo, Text, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -76,13 +77,6 @@ pub struct Claim {
     pub created: Timestamp,
 }
 
-/// The part of a claim that is in no history.
-#[derive(Serialize, Deserialize)]
-struct Erasable {
-    value: Text,
-    note: Option<Text>,
-}
-
 impl Record for Claim {
     const KIND: &'static str = "claim";
 
@@ -96,8 +90,7 @@ impl Record for Claim {
 
     fn from_parts(parts: Parts) -> Result<Self, serde_json::Error> {
         let claim: Self = serde_json::from_str(&parts.content)?;
-        let erasable: Option<Erasable> = parts.erasable.as_deref().map(serde_json::from_str).transpose()?;
-        let (value, note) = erasable.map_or((None, None), |erasable| (Some(erasable.value), erasable.note));
+        let (value, note) = parts.erasable.map_or((None, None), |erasable| (Some(erasable.value), erasable.note));
         Ok(Self { value, note, version: parts.version, created: parts.created, ..claim })
     }
 
@@ -109,24 +102,29 @@ impl Record for Claim {
         self.state.as_str()
     }
 
-    fn erasable(&self) -> Option<String> {
-        let value = self.value.clone()?;
-        serde_json::to_string(&Erasable { value, note: self.note.clone() }).ok()
+    fn erasable(&self) -> Option<Erasable> {
+        self.value.clone().map(|value| Erasable { value, note: self.note.clone() })
     }
 }
 
 impl Records {
-    /// Destroys the value and note of every claim about this value, in the file and its log; gives how many there were.
-    pub async fn erase_claims(&self, kind: ObservableType, value: &str) -> Result<u64, RecordsError> {
+    /// Destroys value and note of every claim about the victim's value, and every other note that mentions it; gives how many claims changed.
+    pub async fn erase_claims(&self, victim: &Victim, change: &Change<'_>) -> Result<u64, RecordsError> {
         let mut writer = self.write().await?;
         let claims: Vec<Claim> = writer.all().await?;
-        let mut erased = 0;
-        for claim in claims.iter().filter(|claim| claim.kind == kind && claim.value.as_deref() == Some(value)) {
-            sqlx::query("UPDATE record SET erasable = NULL WHERE id = $1").bind(claim.id.to_string()).execute(writer.connection()).await?;
-            erased += 1;
+        let mut changed = 0;
+        for claim in claims {
+            let about_it = claim.value.as_deref().is_some_and(|value| victim.is_value(claim.kind, value));
+            let value = claim.value.clone().filter(|_| !about_it);
+            let note = claim.note.clone().filter(|note| !about_it && !victim.is_in(note));
+            if value == claim.value && note == claim.note {
+                continue;
+            }
+            let version = claim.version;
+            writer.update(&Claim { value, note, version: version + 1, ..claim }, version, change, &[]).await?;
+            changed += 1;
         }
         writer.commit().await?;
-        self.checkpoint().await?;
-        Ok(erased)
+        Ok(changed)
     }
 }

@@ -1,8 +1,8 @@
 //! Erasures of a value, as records: asked for by one person on a legal basis, confirmed by another.
 //!
-//! Invariant: the value is kept beside the content, in no history, and only until the erasure is done or rejected.
+//! Invariant: the value is kept beside the content, in no history but as a hash, and only until the erasure is done or rejected.
 
-use super::{Parts, Record};
+use super::{Erasable, Parts, Record};
 use model::ids::ErasureId;
 use model::{KeyId, ObservableType, OrgId, Text, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ impl ErasureState {
     }
 }
 
-/// A person who asks or confirms: the holder of a key.
+/// A person who asks or confirms, by the key that the person holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signatory {
     /// The key.
@@ -74,18 +74,15 @@ pub struct Erasure {
     pub reason: Option<Text>,
     /// Entries of the vault that were destroyed.
     pub entries: u64,
+    /// Positions of the history's rows out of which words were taken because they held the value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redacted: Vec<i64>,
     /// Version, starting at 1.
     #[serde(skip)]
     pub version: u64,
     /// When it was asked for.
     #[serde(skip)]
     pub created: Timestamp,
-}
-
-/// The part of an erasure that is in no history.
-#[derive(Serialize, Deserialize)]
-struct Erasable {
-    value: Text,
 }
 
 impl Record for Erasure {
@@ -101,16 +98,14 @@ impl Record for Erasure {
 
     fn from_parts(parts: Parts) -> Result<Self, serde_json::Error> {
         let erasure: Self = serde_json::from_str(&parts.content)?;
-        let erasable: Option<Erasable> = parts.erasable.as_deref().map(serde_json::from_str).transpose()?;
-        Ok(Self { value: erasable.map(|erasable| erasable.value), version: parts.version, created: parts.created, ..erasure })
+        Ok(Self { value: parts.erasable.map(|erasable| erasable.value), version: parts.version, created: parts.created, ..erasure })
     }
 
     fn state(&self) -> &'static str {
         self.state.as_str()
     }
 
-    fn erasable(&self) -> Option<String> {
-        let value = self.value.clone()?;
-        serde_json::to_string(&Erasable { value }).ok()
+    fn erasable(&self) -> Option<Erasable> {
+        self.value.clone().map(|value| Erasable { value, note: None })
     }
 }

@@ -1,16 +1,26 @@
 //! The history of every change, as one chain of hashes over all kinds.
 //!
 //! Invariant: rows are only appended; position counts from 1 without a gap; each hash covers its row and the hash before.
+//! An erasure alone takes words out of rows; their hashes stay, so that the chain does, and the erasure's own row names their positions.
 //! What the chain cannot show is a tail cut off together with the records it changed; a backup's last hash shows that.
 
-use super::{Change, Records, RecordsError};
+use super::{Change, Erasure, Record, Records, RecordsError, Writer, erasable};
+use crate::ledger::Victim;
 use model::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
 use sqlx::SqliteConnection;
+use std::collections::HashSet;
 
 /// Rows read at a time when the chain is checked.
 const CHECK_PAGE: i64 = 1_000;
 /// Rows of one record's history given at the most.
 const MAX_HISTORY: i64 = 1_000;
+
+/// What stands where words were erased.
+const ERASED: &str = "[erased]";
+/// Fields of a content in which people write freely.
+const FREE_TEXT: [&str; 3] = ["basis", "reason", "standing_reason"];
 
 /// One change of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +116,7 @@ impl Records {
 
     /// Checks the chain from its start, then every record against its last row; gives the first break.
     pub async fn verify_history(&self) -> Result<Option<HistoryBreak>, RecordsError> {
+        let redacted = self.redacted_rows().await?;
         let mut head = Head { position: 0, hash: String::new() };
         loop {
             let rows: Vec<Columns> = sqlx::query_as(
@@ -120,7 +131,7 @@ impl Records {
                 break;
             }
             for row in rows.into_iter().map(row_of) {
-                if let Some(reason) = check(&head, &row) {
+                if let Some(reason) = check(&head, &row, redacted.contains(&row.position)) {
                     return Ok(Some(HistoryBreak { position: Some(row.position), record_id: row.record_id, reason }));
                 }
                 head = Head { position: row.position, hash: row.hash };
@@ -132,8 +143,90 @@ impl Records {
         )
         .fetch_optional(&self.reads)
         .await?;
+        let differing = match differing {
+            Some(record_id) => Some(record_id),
+            None => self.unlike_its_hash().await?,
+        };
         Ok(differing.map(|record_id| HistoryBreak { position: None, record_id, reason: BreakReason::RecordDiffers }))
     }
+
+    /// Positions that erasures name. A row names only rows before it, so that the last of them is itself checked.
+    async fn redacted_rows(&self) -> Result<HashSet<i64>, RecordsError> {
+        #[derive(Deserialize)]
+        struct Names {
+            #[serde(default)]
+            redacted: Vec<i64>,
+        }
+        let rows: Vec<(i64, String)> =
+            sqlx::query_as("SELECT position, content FROM history WHERE kind = $1").bind(Erasure::KIND).fetch_all(&self.reads).await?;
+        let names = rows.iter().filter_map(|(position, content)| Some((*position, serde_json::from_str::<Names>(content).ok()?)));
+        Ok(names.flat_map(|(position, names)| names.redacted.into_iter().filter(move |named| *named < position)).collect())
+    }
+
+    /// A record whose erasable part is not what its content has the hash of.
+    async fn unlike_its_hash(&self) -> Result<Option<String>, RecordsError> {
+        let rows: Vec<(String, String, Option<String>)> =
+            sqlx::query_as("SELECT id, content, erasable FROM record WHERE erasable IS NOT NULL OR content LIKE '%\"sealed\":%' ORDER BY id")
+                .fetch_all(&self.reads)
+                .await?;
+        Ok(rows.into_iter().find(|(_, content, kept)| !erasable::fits(content, kept.as_deref())).map(|(id, ..)| id))
+    }
+}
+
+impl Writer {
+    /// Takes the words that hold the victim's value out of the whole history and out of the records it is of; gives the positions of the
+    /// rows. An erasure written by the same writer must name them: without it [`Records::verify_history`] takes them for damage.
+    pub async fn redact(&mut self, victim: &Victim) -> Result<Vec<i64>, RecordsError> {
+        let mut redacted = Vec::new();
+        let mut last = 0;
+        loop {
+            let rows: Vec<(i64, String, String, String)> =
+                sqlx::query_as("SELECT position, record_id, reason, content FROM history WHERE position > $1 ORDER BY position LIMIT $2")
+                    .bind(last)
+                    .bind(CHECK_PAGE)
+                    .fetch_all(self.connection())
+                    .await?;
+            let Some(newest) = rows.last() else { return Ok(redacted) };
+            last = newest.0;
+            for (position, record_id, reason, content) in rows {
+                let (words, fields) = (victim.is_in(&reason), without(&content, victim));
+                if !words && fields.is_none() {
+                    continue;
+                }
+                sqlx::query("UPDATE history SET reason = $1, content = $2 WHERE position = $3")
+                    .bind(if words { ERASED } else { reason.as_str() })
+                    .bind(fields.as_ref().unwrap_or(&content))
+                    .bind(position)
+                    .execute(self.connection())
+                    .await?;
+                // The record as of this row, where no later one changed it.
+                if let Some(fields) = &fields {
+                    sqlx::query("UPDATE record SET content = $1 WHERE id = $2 AND content = $3")
+                        .bind(fields)
+                        .bind(&record_id)
+                        .bind(&content)
+                        .execute(self.connection())
+                        .await?;
+                }
+                redacted.push(position);
+            }
+        }
+    }
+}
+
+/// A content without the free texts that hold the victim's value; `None` where there are none.
+fn without(content: &str, victim: &Victim) -> Option<String> {
+    let mut content: Value = serde_json::from_str(content).ok()?;
+    let mut changed = false;
+    for field in FREE_TEXT {
+        if let Some(Value::String(text)) = content.get_mut(field)
+            && victim.is_in(text)
+        {
+            ERASED.clone_into(text);
+            changed = true;
+        }
+    }
+    changed.then(|| content.to_string())
 }
 
 /// The chain's end as of the transaction.
@@ -206,12 +299,12 @@ fn row_of(columns: Columns) -> HistoryRow {
     }
 }
 
-fn check(head: &Head, row: &HistoryRow) -> Option<BreakReason> {
+fn check(head: &Head, row: &HistoryRow, redacted: bool) -> Option<BreakReason> {
     if row.position != head.position + 1 {
         Some(BreakReason::Gap)
     } else if row.previous_hash != head.hash {
         Some(BreakReason::NotLinked)
-    } else if row.hash != hash_of(row) {
+    } else if !redacted && row.hash != hash_of(row) {
         Some(BreakReason::Changed)
     } else {
         None

@@ -27,6 +27,9 @@ pub struct Key {
     pub allow: Vec<String>,
     /// Whether it is a person's flagged for red.
     pub red: bool,
+    /// The person who holds it: a name or a staff number. What takes two people asks for two of them.
+    #[serde(default)]
+    pub holder: Option<String>,
     /// Version, starting at 1.
     #[serde(skip)]
     pub version: u64,

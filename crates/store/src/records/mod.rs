@@ -2,13 +2,16 @@
 //!
 //! Flow: `hub` opens a [`Writer`], reads what it judges, inserts or updates whole records, commits; reads go past it, concurrently.
 //! Invariant: the only ways to write a record are [`Writer::insert`] and [`Writer::update`], and both check the version, write the
-//! row, append to the history's chain of hashes and put control entries into the outbox in one transaction.
+//! row, append to the history's chain of hashes and put control entries into the outbox in one transaction. [`Writer::redact`] alone
+//! takes words out of what they wrote, for an erasure.
 //! Invariant: the SQL is what SQLite and PostgreSQL share; what only SQLite knows is in this file and in `schema.rs`.
 //! Not here: who may change what (`hub::members`), the ledger that the outbox is carried into.
 
 mod claims;
+mod erasable;
 mod erasures;
 mod error;
+mod groups;
 mod history;
 mod keys;
 mod networks;
@@ -20,8 +23,10 @@ mod tests;
 mod writer;
 
 pub use claims::{Claim, ClaimState};
+pub use erasable::Erasable;
 pub use erasures::{Erasure, ErasureState, Signatory};
 pub use error::RecordsError;
+pub use groups::Group;
 pub use history::{BreakReason, HistoryBreak, HistoryRow};
 pub use keys::Key;
 pub use networks::{Network, NetworkKind, NetworkState};
@@ -65,8 +70,8 @@ pub struct Parts {
     pub number: Option<u32>,
     /// Version, starting at 1.
     pub version: u64,
-    /// JSON of what may be erased and is in no history.
-    pub erasable: Option<String>,
+    /// What may be erased and is in no history.
+    pub erasable: Option<Erasable>,
     /// When it was made.
     pub created: Timestamp,
     /// When it was changed last.
@@ -107,8 +112,8 @@ pub trait Record: Sized + Send + Sync + 'static {
         None
     }
 
-    /// JSON of what may have to be erased one day and so may not enter the history.
-    fn erasable(&self) -> Option<String> {
+    /// What may have to be erased one day and so may not enter the history but as a hash.
+    fn erasable(&self) -> Option<Erasable> {
         None
     }
 }
@@ -124,6 +129,8 @@ pub struct DirectoryRows {
     pub keys: Vec<Key>,
     /// Every network that is not removed.
     pub networks: Vec<Network>,
+    /// Every group.
+    pub groups: Vec<Group>,
     /// When each key was used last, as far as written.
     pub last_used: HashMap<KeyId, Timestamp>,
 }
@@ -213,6 +220,7 @@ impl Records {
             organisations: all(&mut tx).await?,
             keys: all(&mut tx).await?,
             networks: all::<Network>(&mut tx).await?.into_iter().filter(|network| network.state != NetworkState::Removed).collect(),
+            groups: all(&mut tx).await?,
             last_used: keys::last_used(&mut tx).await?,
         };
         tx.rollback().await?;
@@ -276,6 +284,8 @@ async fn owned<R: Record>(connection: &mut SqliteConnection, owner: &str) -> Res
 }
 
 fn read_row<R: Record>((id, number, version, content, erasable, created, updated): RecordRow) -> Result<R, RecordsError> {
+    let broken = |source| RecordsError::Content { id: id.clone(), source };
+    let erasable = erasable.as_deref().map(Erasable::read).transpose().map_err(broken)?;
     let parts = Parts {
         content,
         number: number.and_then(|number| u32::try_from(number).ok()),
@@ -284,7 +294,7 @@ fn read_row<R: Record>((id, number, version, content, erasable, created, updated
         created: Timestamp::from_micros(created),
         updated: Timestamp::from_micros(updated),
     };
-    R::from_parts(parts).map_err(|source| RecordsError::Content { id, source })
+    R::from_parts(parts).map_err(broken)
 }
 
 /// Makes the file for its owner alone, where it is missing, and makes its name durable: it holds key hashes and people's decisions.

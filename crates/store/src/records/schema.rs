@@ -9,7 +9,7 @@ use sqlx::sqlite::SqlitePool;
 pub const SCHEMA_VERSION: i64 = 1;
 
 /// One row per deliberate record of any kind; `content` is the kind's JSON.
-/// `erasable` is JSON that is in no history, so that it can be destroyed.
+/// `erasable` is JSON that is in no history but as a hash, so that it can be destroyed.
 const TABLES: [&str; 7] = [
     "CREATE TABLE record (
         id TEXT NOT NULL PRIMARY KEY,

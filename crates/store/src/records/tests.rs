@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use super::*;
+use crate::ledger::Victim;
+use crate::views::Keys;
 use model::ids::{ClaimId, ErasureId};
-use model::{KeyRole, ObservableType, OrgId, OrgKind, OrgNo, Pap, Standing, Text, Tlp};
+use model::{KeyRole, ObservableType, OrgId, OrgKind, OrgNo, Pap, Standing, StandingBy, Text, Tlp};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -18,6 +20,11 @@ fn organisation(number: u32, name: &str) -> Organisation {
         country: None,
         groups: Vec::new(),
         standing: Standing::Full,
+        standing_since: None,
+        standing_reason: None,
+        standing_review: None,
+        standing_by: StandingBy::Rule,
+        standing_rule: true,
         acts_for: Vec::new(),
         agreement: None,
         default_tlp: Tlp::Amber,
@@ -45,9 +52,20 @@ fn key_of(owner: &Organisation) -> Key {
         valid_until: None,
         allow: Vec::new(),
         red: false,
+        holder: Some("Kim Minjun".to_owned()),
         version: 1,
         created: Timestamp::from_seconds(10),
     }
+}
+
+fn victim() -> Victim {
+    Victim::new(&Keys::new([7; 32]), ObservableType::Domain, "erase-me-wholly.example")
+}
+
+/// Files that hold the victim's value.
+fn holding(folder: &tempfile::TempDir) -> Vec<std::path::PathBuf> {
+    let paths = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| std::fs::read(path).unwrap().to_ascii_lowercase().windows(15).any(|window| window == b"erase-me-wholly")).collect()
 }
 
 async fn open() -> (tempfile::TempDir, Records) {
@@ -193,16 +211,13 @@ async fn last_use_only_moves_forward_and_has_no_history() {
     assert_eq!(records.history(&key.id.to_string()).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn an_erased_claim_leaves_no_byte_of_its_value_in_any_file() {
-    let (folder, records) = open().await;
-    let first = with_one(&records).await;
-    let claim = Claim {
+fn claim_of(claimant: &Organisation, value: &str, note: &str) -> Claim {
+    Claim {
         id: ClaimId(Uuid::now_v7()),
         kind: ObservableType::Domain,
-        value: Some(Text::from("erase-me-wholly.example")),
-        note: Some(Text::from("erase-me-wholly.example is ours")),
-        claimant: first.id,
+        value: Some(Text::from(value)),
+        note: Some(Text::from(note)),
+        claimant: claimant.id,
         senders: vec![OrgNo(1)],
         red: false,
         state: ClaimState::Open,
@@ -211,20 +226,67 @@ async fn an_erased_claim_leaves_no_byte_of_its_value_in_any_file() {
         reason: None,
         version: 1,
         created: Timestamp::from_seconds(12),
-    };
+    }
+}
+
+#[tokio::test]
+async fn erasing_leaves_no_byte_of_a_value_in_claims_about_it_and_in_notes_on_others() {
+    let (folder, records) = open().await;
+    let first = with_one(&records).await;
+    let about = claim_of(&first, "erase-me-wholly.example", "it is ours");
+    let beside = claim_of(&first, "other.example", "belongs to ERASE-ME-WHOLLY[.]example");
+    let mut writer = records.write().await.unwrap();
+    for claim in [&about, &beside] {
+        writer.insert(claim, &change(12), &[]).await.unwrap();
+    }
+    writer.commit().await.unwrap();
+    assert_eq!(records.all::<Claim>().await.unwrap(), vec![about.clone(), beside.clone()]);
+
+    assert_eq!(records.erase_claims(&victim(), &change(13)).await.unwrap(), 2);
+    assert_eq!(records.erase_claims(&victim(), &change(14)).await.unwrap(), 0, "there is nothing left");
+    let erased = records.all::<Claim>().await.unwrap();
+    assert_eq!((&erased[0].value, &erased[0].note, erased[0].state, erased[0].version), (&None, &None, ClaimState::Open, 2));
+    assert_eq!((&erased[1].value, &erased[1].note), (&beside.value, &None));
+    assert_eq!(records.verify_history().await.unwrap(), None);
+    records.checkpoint().await.unwrap();
+    records.close().await;
+    assert_eq!(holding(&folder), Vec::<std::path::PathBuf>::new());
+}
+
+#[tokio::test]
+async fn a_value_changed_by_hand_beside_its_content_is_found() {
+    let (_folder, records) = open().await;
+    let first = with_one(&records).await;
+    let claim = claim_of(&first, "benign.example", "ours");
     let mut writer = records.write().await.unwrap();
     writer.insert(&claim, &change(12), &[]).await.unwrap();
     writer.commit().await.unwrap();
-    assert_eq!(records.page::<Claim>(None, 5).await.unwrap(), vec![claim.clone()]);
-
-    assert_eq!(records.erase_claims(ObservableType::Domain, "erase-me-wholly.example").await.unwrap(), 1);
-    let erased = records.get::<Claim>(&claim.id.to_string()).await.unwrap().unwrap();
-    assert_eq!((erased.value, erased.note, erased.state), (None, None, ClaimState::Open));
     assert_eq!(records.verify_history().await.unwrap(), None);
-    records.close().await;
-    for entry in std::fs::read_dir(folder.path()).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        assert!(!bytes.windows(15).any(|window| window == b"erase-me-wholly"));
+    for statement in
+        ["UPDATE record SET erasable = replace(erasable, 'benign', 'malign') WHERE kind = 'claim'", "UPDATE record SET erasable = NULL WHERE kind = 'claim'"]
+    {
+        sqlx::query(statement).execute(&records.writes).await.unwrap();
+        let found = records.verify_history().await.unwrap().unwrap();
+        assert_eq!((found.record_id, found.reason), (claim.id.to_string(), BreakReason::RecordDiffers));
+    }
+}
+
+fn asked_by(asker: &Organisation) -> Erasure {
+    Erasure {
+        id: ErasureId(Uuid::now_v7()),
+        kind: ObservableType::Domain,
+        value: Some(Text::from("erase-me-wholly.example")),
+        basis: Text::from("a law"),
+        state: ErasureState::Requested,
+        requested_by: Signatory { key: KeyId(Uuid::now_v7()), organisation: asker.id },
+        confirmed_by: None,
+        confirmed: None,
+        ended: None,
+        reason: None,
+        entries: 0,
+        redacted: Vec::new(),
+        version: 1,
+        created: Timestamp::from_seconds(12),
     }
 }
 
@@ -232,22 +294,7 @@ async fn an_erased_claim_leaves_no_byte_of_its_value_in_any_file() {
 async fn an_erasure_holds_its_value_only_while_it_is_open() {
     let (folder, records) = open().await;
     let first = with_one(&records).await;
-    let asker = Signatory { key: KeyId(Uuid::now_v7()), organisation: first.id };
-    let asked = Erasure {
-        id: ErasureId(Uuid::now_v7()),
-        kind: ObservableType::Domain,
-        value: Some(Text::from("erase-me-wholly.example")),
-        basis: Text::from("a law"),
-        state: ErasureState::Requested,
-        requested_by: asker,
-        confirmed_by: None,
-        confirmed: None,
-        ended: None,
-        reason: None,
-        entries: 0,
-        version: 1,
-        created: Timestamp::from_seconds(12),
-    };
+    let asked = asked_by(&first);
     let mut writer = records.write().await.unwrap();
     writer.insert(&asked, &change(12), &[]).await.unwrap();
     assert_eq!(writer.all::<Erasure>().await.unwrap(), vec![asked.clone()]);
@@ -257,10 +304,38 @@ async fn an_erasure_holds_its_value_only_while_it_is_open() {
     records.checkpoint().await.unwrap();
     assert_eq!(records.get::<Erasure>(&done.id.to_string()).await.unwrap(), Some(done));
     assert_eq!(records.verify_history().await.unwrap(), None);
-    for entry in std::fs::read_dir(folder.path()).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        assert!(!bytes.windows(15).any(|window| window == b"erase-me-wholly"));
-    }
+    assert_eq!(holding(&folder), Vec::<std::path::PathBuf>::new());
+}
+
+#[tokio::test]
+async fn reasons_that_hold_an_erased_value_lose_it_and_the_chain_holds_where_the_erasure_names_them() {
+    let (folder, records) = open().await;
+    let first = with_one(&records).await;
+    let decided = Claim { reason: Some(Text::from("see Erase-Me-Wholly.example")), ..claim_of(&first, "other.example", "ours") };
+    let worded = Change { reason: "see erase-me-wholly[.]example", ..change(12) };
+    let asked = asked_by(&first);
+    let mut writer = records.write().await.unwrap();
+    writer.insert(&decided, &worded, &[]).await.unwrap();
+    writer.insert(&asked, &change(13), &[]).await.unwrap();
+    writer.commit().await.unwrap();
+
+    let mut writer = records.write().await.unwrap();
+    let redacted = writer.redact(&victim()).await.unwrap();
+    assert_eq!(redacted, [2], "the row of the claim, after the organisation's");
+    let done = Erasure { value: None, state: ErasureState::Done, redacted, version: 2, ..asked };
+    writer.update(&done, 1, &change(14), &[]).await.unwrap();
+    writer.commit().await.unwrap();
+    records.checkpoint().await.unwrap();
+    assert_eq!(holding(&folder), Vec::<std::path::PathBuf>::new());
+    assert_eq!(records.verify_history().await.unwrap(), None);
+    let row = records.history(&decided.id.to_string()).await.unwrap().remove(0);
+    assert_eq!((row.reason.as_str(), row.content.contains("[erased]")), ("[erased]", true));
+    assert_eq!(records.get::<Claim>(&decided.id.to_string()).await.unwrap().unwrap().reason.as_deref(), Some("[erased]"));
+
+    // Rows that no erasure names are still checked, the erasure's own among them.
+    sqlx::query("UPDATE history SET content = replace(content, '[2]', '[1,2]') WHERE kind = 'erasure'").execute(&records.writes).await.unwrap();
+    let found = records.verify_history().await.unwrap().unwrap();
+    assert_eq!((found.position, found.reason), (Some(4), BreakReason::Changed));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! Flow: [`super::Records::write`] → reads that decide → [`Writer::insert`] or [`Writer::update`] → [`Writer::commit`].
 //! Invariant: what is read through the writer cannot change before its commit, for there is one writer at a time.
 
+use super::erasable::marked;
 use super::history::{self, Head};
 use super::{Record, RecordsError, all, get, outbox, owned};
 use model::{KeyId, OrgId, Timestamp};
@@ -75,7 +76,7 @@ impl Writer {
     /// [`RecordsError::Taken`] where its unique name, number or id is another's.
     pub async fn insert<R: Record>(&mut self, record: &R, change: &Change<'_>, control: &[serde_json::Value]) -> Result<(), RecordsError> {
         let id = record.id();
-        let content = content_of(record, &id)?;
+        let (content, erasable) = written(record, &id)?;
         sqlx::query(
             "INSERT INTO record (id, kind, number, owner, state, unique_name, version, content, erasable, created, updated)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -88,7 +89,7 @@ impl Writer {
         .bind(record.unique_name())
         .bind(1_i64)
         .bind(&content)
-        .bind(record.erasable())
+        .bind(erasable)
         .bind(change.at.micros())
         .bind(change.at.micros())
         .execute(&mut *self.tx)
@@ -102,7 +103,7 @@ impl Writer {
     /// [`RecordsError::Stale`] where it has another version by now; [`RecordsError::Missing`] where there is none.
     pub async fn update<R: Record>(&mut self, record: &R, expected: u64, change: &Change<'_>, control: &[serde_json::Value]) -> Result<u64, RecordsError> {
         let id = record.id();
-        let content = content_of(record, &id)?;
+        let (content, erasable) = written(record, &id)?;
         let version = i64::try_from(expected).unwrap_or(i64::MAX - 1);
         let written = sqlx::query(
             "UPDATE record SET owner = $1, state = $2, unique_name = $3, version = $4, content = $5, erasable = $6, updated = $7
@@ -113,7 +114,7 @@ impl Writer {
         .bind(record.unique_name())
         .bind(version + 1)
         .bind(&content)
-        .bind(record.erasable())
+        .bind(erasable)
         .bind(change.at.micros())
         .bind(R::KIND)
         .bind(&id)
@@ -160,6 +161,11 @@ impl Writer {
     }
 }
 
-fn content_of<R: Record>(record: &R, id: &str) -> Result<String, RecordsError> {
-    record.content().map_err(|source| RecordsError::Content { id: id.to_owned(), source })
+/// What is written of a record: its content, and what may be erased, of which the content has the hash alone.
+fn written<R: Record>(record: &R, id: &str) -> Result<(String, Option<String>), RecordsError> {
+    let broken = |source| RecordsError::Content { id: id.to_owned(), source };
+    let content = record.content().map_err(broken)?;
+    let Some(erasable) = record.erasable() else { return Ok((content, None)) };
+    let sealed = erasable.seal().map_err(broken)?;
+    Ok((marked(&content, &sealed.hash), Some(sealed.kept)))
 }

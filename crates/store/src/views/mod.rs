@@ -5,6 +5,7 @@
 //! Not here: who may see what (`policy`), threads (`engine`).
 
 pub mod checkpoint;
+mod coverage;
 mod filter;
 pub mod key;
 pub mod observables;
@@ -21,11 +22,14 @@ pub use key::Keys;
 pub use prepare::{Days, Prepared, prepare};
 pub use row::Row;
 
-use crate::ledger::frame::{Header, Submission};
+use crate::ledger::frame::Header;
+use crate::ledger::{Hole, Submission};
+use coverage::Coverage;
 use hashbrown::HashSet;
 use model::{Event, OrgNo, Seq};
 use observables::Observables;
 use parking_lot::RwLock;
+use recent::Gathered;
 use roaring::RoaringTreemap;
 use seen::Seen;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -119,6 +123,8 @@ impl Views {
 pub struct Part {
     /// Who sent which rows.
     pub submission: Submission,
+    /// The refused lines between its events.
+    pub holes: Vec<Hole>,
     /// The events and what was prepared of them.
     pub prepared: Prepared,
 }
@@ -139,18 +145,17 @@ pub struct Applier {
     pub views: std::sync::Arc<Views>,
     /// What came before.
     pub seen: Seen,
+    /// Rows on their way into the observables; empty between two parts.
+    pub gathered: Gathered,
 }
 
 impl Applier {
     /// Takes one request's part of a frame in.
     pub fn apply(&mut self, header: &Header, part: &Part) -> Applied {
-        let Part { submission, prepared } = part;
+        let Part { submission, holes, prepared } = part;
         let (classes, texts) = self.views.intern(prepared);
         let active = self.views.observables.active();
-        let taken = match submission.idempotency {
-            Some(key) => self.seen.get(key).map_or(0, |(received, taken)| if header.received.minus(ID_WINDOW) > received { 0 } else { taken }),
-            None => 0,
-        };
+        let mut coverage = Coverage::of(&self.seen, submission, holes, header.received);
         let mut counted = vec![(0_u64, 0_u64); prepared.tally_keys.len()];
         let mut applied = Applied::default();
         let mut references = prepared.references.iter().peekable();
@@ -158,8 +163,8 @@ impl Applier {
         for (row, event) in prepared.events.iter().enumerate() {
             let place = submission.start + row as u32;
             let seq = Seq(header.first_seq.0 + u64::from(place));
-            let ordinal = submission.first_ordinal + row as u64;
-            if self.came_before(header, place, submission, prepared, row, event, ordinal < taken) {
+            let covered = coverage.as_mut().is_some_and(|coverage| coverage.next_came_before(&mut self.seen));
+            if self.came_before(header, place, submission, prepared, row, event, covered) {
                 while references.next_if(|reference| reference.event == row as u32).is_some() {}
                 merged.push(seq.0);
                 applied.merged += 1;
@@ -172,7 +177,7 @@ impl Applier {
             }
             while let Some(reference) = references.next_if(|reference| reference.event == row as u32) {
                 let Some(&class) = classes.get(reference.class as usize) else { continue };
-                active.add(&Row {
+                let row = Row {
                     key: reference.key,
                     class,
                     events: 1,
@@ -183,18 +188,16 @@ impl Applier {
                     last_seq: seq,
                     expires: reference.expires,
                     confidence: event.confidence.map_or(0, |confidence| confidence + 1),
-                });
+                };
+                self.gathered.push(row, &active);
             }
         }
+        self.gathered.finish(&active);
         if !merged.is_empty() {
             self.views.merged.write().extend(merged);
         }
-        if let Some(key) = submission.idempotency {
-            let reached = submission.first_ordinal + u64::from(submission.rows);
-            // A gap means that a part before was refused: what comes after it is not covered.
-            if submission.first_ordinal <= taken && reached > taken {
-                self.seen.set(key, header.received, reached);
-            }
+        if let Some(coverage) = coverage {
+            coverage.remember(&mut self.seen);
         }
         let mut tallies = self.views.tallies.write();
         for (key, (events, count)) in prepared.tally_keys.iter().zip(counted) {
@@ -239,14 +242,14 @@ pub fn replay(frame: &crate::ledger::Frame, keys: &Keys, days: &mut dyn Days) ->
     let (_, body) = crate::ledger::columns::split_filter(frame.body())?;
     let body = crate::ledger::Body::open(frame.header.rows, body)?;
     let reader = body.events(frame.vault())?;
-    frame
-        .submissions()
+    Submission::read_all(frame.meta())?
         .into_iter()
-        .map(|submission| {
+        .map(|(submission, holes)| {
             let rows = submission.start as usize..(submission.start + submission.rows) as usize;
             let tombstones = reader.tombstones(rows.clone());
             let events = rows.map(|row| reader.event(row)).collect::<Option<Vec<_>>>()?;
-            Some(Part { submission, prepared: prepare::prepare_remains(events, &tombstones, submission.org, keys, days) })
+            let prepared = prepare::prepare_remains(events, &tombstones, submission.org, keys, days);
+            Some(Part { submission, holes, prepared })
         })
         .collect()
 }

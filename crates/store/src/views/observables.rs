@@ -8,7 +8,7 @@ use super::recent::Recent;
 use super::row::{RESET, Row};
 use super::run::{Run, RunWriter, Scan, all_read};
 use hashbrown::HashSet;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -19,6 +19,8 @@ pub struct Observables {
     tiers: RwLock<Tiers>,
     /// Keys left out of answers while their rows are being recomputed.
     withheld: RwLock<HashSet<u128>>,
+    /// A part that was written, emptied: the next one need not ask the system for memory under load.
+    spare: Mutex<Option<Recent>>,
 }
 
 #[derive(Debug, Clone)]
@@ -35,6 +37,7 @@ impl Observables {
         Self {
             tiers: RwLock::new(Tiers { active: Arc::new(Recent::with_capacity(rows)), frozen: None, runs: Arc::new(runs) }),
             withheld: RwLock::new(HashSet::new()),
+            spare: Mutex::new(None),
         }
     }
 
@@ -49,7 +52,8 @@ impl Observables {
         if tiers.frozen.is_some() {
             return None;
         }
-        let full = std::mem::replace(&mut tiers.active, Arc::new(Recent::with_capacity(rows)));
+        let empty = self.spare.lock().take().unwrap_or_else(|| Recent::with_capacity(rows));
+        let full = std::mem::replace(&mut tiers.active, Arc::new(empty));
         tiers.frozen = Some(full.clone());
         Some(full)
     }
@@ -60,8 +64,11 @@ impl Observables {
         tiers.runs = Arc::new(runs);
         let written = if frozen_written { tiers.frozen.take() } else { None };
         drop(tiers);
-        // Giving hundreds of megabytes back takes a while; nobody should wait for it.
-        drop(written);
+        // Emptied here, outside the lock. Who still reads it keeps it, and the next part is made new.
+        if let Some(mut emptied) = written.and_then(Arc::into_inner) {
+            emptied.clear();
+            *self.spare.lock() = Some(emptied);
+        }
     }
 
     /// The runs, newest first.
@@ -193,7 +200,7 @@ impl Iterator for Groups {
 /// # Errors
 /// An I/O error.
 pub fn write_frozen(frozen: &Recent, path: &Path) -> std::io::Result<Run> {
-    let mut writer = RunWriter::<Row>::create(path, frozen.rows() as u64)?;
+    let mut writer = RunWriter::<Row>::create(path, frozen.keys() as u64)?;
     // Shard by shard: less memory, and breath for the threads that answer.
     for shard in 0..frozen.shards() {
         for row in &frozen.sorted_shard(shard) {
@@ -211,14 +218,12 @@ pub fn write_frozen(frozen: &Recent, path: &Path) -> std::io::Result<Run> {
 pub fn merge(runs: &[Arc<Run>], oldest: bool, path: &Path) -> std::io::Result<Run> {
     let mut sources: Vec<Box<dyn Iterator<Item = Row> + Send>> = Vec::new();
     let read = Arc::new(AtomicU64::new(0));
-    let mut capacity = 0;
     for run in runs {
         let scan: Scan<Row> = run.scan()?;
         sources.push(Box::new(scan.counting(&read)));
-        capacity += run.records();
     }
     let mut groups = Groups::new(sources);
-    let mut writer = RunWriter::<Row>::create(path, capacity)?;
+    let mut writer = RunWriter::<Row>::create(path, runs.iter().map(|run| run.keys()).sum())?;
     while let Some((key, rows, void)) = groups.next_group() {
         if void && !oldest {
             writer.push(&Row::reset(key))?;
@@ -227,6 +232,6 @@ pub fn merge(runs: &[Arc<Run>], oldest: bool, path: &Path) -> std::io::Result<Ru
             writer.push(row)?;
         }
     }
-    all_read(&read, capacity)?;
+    all_read(&read, runs.iter().map(|run| run.records()).sum())?;
     writer.finish()
 }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SHARDS: usize = 64;
 const END: u32 = u32::MAX;
+/// Rows gathered for a shard at the most; all shards' together stay in the processor's cache.
+const GATHERED: usize = 32;
 /// Rows of a key that are walked before the index is asked.
 const LONG: usize = 32;
 
@@ -40,7 +42,7 @@ impl Recent {
     }
 
     fn shard(&self, key: u128) -> Option<&RwLock<Shard>> {
-        self.shards.get((key >> 122) as usize)
+        self.shards.get(Self::shard_of(key))
     }
 
     /// Number of rows.
@@ -48,12 +50,38 @@ impl Recent {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// Takes a row in.
-    pub fn add(&self, row: &Row) {
-        let Some(shard) = self.shard(row.key) else { return };
-        if shard.write().add(row) {
-            self.rows.fetch_add(1, Ordering::Relaxed);
+    /// Number of different keys.
+    pub fn keys(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().heads.len()).sum()
+    }
+
+    /// Takes rows of one shard in; see [`Recent::shard_of`].
+    fn add_all(&self, shard: usize, rows: &[Row]) {
+        let Some(shard) = self.shards.get(shard) else { return };
+        let mut shard = shard.write();
+        // The first look at each row only fetches what the second needs: looks that do not wait for each other overlap in the processor.
+        let known = rows.iter().filter(|row| shard.head(row.key).is_some()).count();
+        debug_assert!(known <= rows.len(), "a row is known once");
+        let added = rows.iter().filter(|row| shard.add(row)).count();
+        drop(shard);
+        self.rows.fetch_add(added, Ordering::Relaxed);
+    }
+
+    /// The shard of a key: its first bits, so that shards are in order.
+    const fn shard_of(key: u128) -> usize {
+        (key >> 122) as usize
+    }
+
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        for shard in &mut self.shards {
+            let shard = shard.get_mut();
+            shard.heads.clear();
+            shard.rows.clear();
+            shard.next.clear();
+            shard.long = HashMap::new();
         }
+        *self.rows.get_mut() = 0;
     }
 
     /// Replaces whatever is known of a key, here and in older tiers, by `rows`.
@@ -87,6 +115,39 @@ impl Recent {
         let mut rows: Vec<Row> = shard.read().rows.iter().filter(|row| row.class == RESET || row.events > 0).copied().collect();
         rows.sort_unstable_by(|a, b| a.key.cmp(&b.key).then(b.class.cmp(&a.class)));
         rows
+    }
+}
+
+/// Rows on their way into a [`Recent`], gathered by shard: a shard is locked once for many.
+#[derive(Debug)]
+pub struct Gathered {
+    shards: Vec<Vec<Row>>,
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Vec::with_capacity(GATHERED)).collect() }
+    }
+}
+
+impl Gathered {
+    /// Adds a row; now and then a shard's rows go on into `recent`.
+    pub fn push(&mut self, row: Row, recent: &Recent) {
+        let number = Recent::shard_of(row.key);
+        let Some(shard) = self.shards.get_mut(number) else { return };
+        shard.push(row);
+        if shard.len() == GATHERED {
+            recent.add_all(number, shard);
+            shard.clear();
+        }
+    }
+
+    /// Puts what is left into `recent`.
+    pub fn finish(&mut self, recent: &Recent) {
+        for (number, shard) in self.shards.iter_mut().enumerate().filter(|(_, shard)| !shard.is_empty()) {
+            recent.add_all(number, shard);
+            shard.clear();
+        }
     }
 }
 
@@ -194,8 +255,10 @@ mod tests {
             last_seq: Seq(1),
             ..Row::reset(7)
         };
+        let mut gathered = Gathered::default();
         for _ in 0..3 {
-            (1..=200).for_each(|class| recent.add(&row(class)));
+            (1..=200).for_each(|class| gathered.push(row(class), &recent));
+            gathered.finish(&recent);
         }
         let mut rows = Vec::new();
         assert!(!recent.get(7, &mut rows));

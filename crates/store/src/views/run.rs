@@ -1,33 +1,75 @@
-//! An immutable sorted run on disk: records of one size, ordered by key, with a filter and an index of every 64th key in memory.
+//! An immutable sorted run on disk: records in pages, ordered by key, with a filter and an index of the pages in memory.
 //!
-//! Shape: header of 64 bytes, records, index (8 bytes per page), filter. Written to a temporary name, synced, then renamed.
-//! Invariant: a lookup reads one page (64 records) but for keys that straddle two; nothing in a run is ever changed.
+//! Shape: header of 64 bytes; pages of up to [`PAGE`] records; first keys and lengths of the pages; filter; CRC-32 of what comes after the pages.
+//! A page is a CRC-32 and its records, each written as its difference from the one before: the key (nothing where it is the same), then what the
+//! record makes of itself. Written to a temporary name, synced, then renamed.
+//! Invariant: a lookup reads one page but for keys that straddle two; nothing in a run is ever changed; a damaged page is an error, never an answer.
 //! Not here: which runs there are (`checkpoint`), what a record means.
 
 use super::filter::Filter;
+use crate::codec::Reader;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const MAGIC: [u8; 8] = *b"BGRUN\0\x01\0";
+const MAGIC: [u8; 8] = *b"BGRUN\0\x02\0";
 const HEADER: u64 = 64;
-const PAGE: usize = 64;
+/// Records of a page.
+const PAGE: usize = 32;
+/// Bytes read at once in a scan.
+const SCAN_BYTES: usize = 1 << 18;
 /// A run is synced step by step: one large sync would hold up the ledger's.
 const SYNC_EVERY: usize = 4 * 1024 * 1024;
 
 /// What a run holds.
 pub trait Record: Copy + Send + Sync + 'static {
-    /// Bytes of a record; the first 16 are the key, big-endian.
-    const SIZE: usize;
+    /// Tells files of different records apart.
+    const TAG: u64;
+    /// What stands before the first record of a page.
+    const FIRST: Self;
     /// The key it is ordered by.
     fn key(&self) -> u128;
-    /// Appends exactly [`Record::SIZE`] bytes.
-    fn write(&self, out: &mut Vec<u8>);
+    /// Appends all but the key, as it differs from the record before.
+    fn write(&self, before: &Self, out: &mut Vec<u8>);
     /// Reads what was appended; `None` for broken bytes.
-    fn read(bytes: &[u8]) -> Option<Self>;
+    fn read(reader: &mut Reader<'_>, key: u128, before: &Self) -> Option<Self>;
+}
+
+/// Where the pages are and which key each begins with.
+#[derive(Debug, Default)]
+struct Pages {
+    /// First halves of the first keys.
+    firsts: Vec<u64>,
+    /// Where each page begins, and where the last one ends.
+    places: Vec<u64>,
+}
+
+impl Pages {
+    /// The first page that may hold a key. Keys are uniform, so the look begins where the key should be.
+    fn find(&self, key: u128) -> usize {
+        let prefix = (key >> 64) as u64;
+        let before = |page: usize| self.firsts.get(page).is_some_and(|&first| first < prefix);
+        let mut low = ((u128::from(prefix) * self.firsts.len() as u128) >> 64) as usize;
+        let mut high = low;
+        let mut step = 1;
+        while low > 0 && !before(low) {
+            (high, low, step) = (low, low.saturating_sub(step), step * 2);
+        }
+        step = 1;
+        while high < self.firsts.len() && before(high) {
+            (low, high, step) = (high, high.saturating_add(step).min(self.firsts.len()), step * 2);
+        }
+        let between = self.firsts.get(low..high).unwrap_or_default();
+        (low + between.partition_point(|&first| first < prefix)).saturating_sub(1)
+    }
+
+    fn extent(&self, page: usize) -> Option<(u64, usize)> {
+        let (&start, &end) = (self.places.get(page)?, self.places.get(page + 1)?);
+        Some((start, end.checked_sub(start)? as usize))
+    }
 }
 
 /// One run, open for lookups.
@@ -36,7 +78,8 @@ pub struct Run {
     path: PathBuf,
     file: File,
     records: u64,
-    index: Vec<u64>,
+    keys: u64,
+    pages: Arc<Pages>,
     filter: Filter,
 }
 
@@ -44,30 +87,48 @@ impl Run {
     /// Opens a run.
     ///
     /// # Errors
-    /// An I/O error; `InvalidData` where the file is no run of this release.
+    /// An I/O error; `InvalidData` where the file is no run of this release or is damaged.
     pub fn open<R: Record>(path: &Path) -> std::io::Result<Self> {
         let file = File::open(path)?;
         let mut header = [0; HEADER as usize];
         file.read_exact_at(&mut header, 0)?;
-        let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| header.get(at + index).copied().unwrap_or(0)));
-        let (records, size, filter_length) = (number(8), number(16), number(24));
-        if header[..8] != MAGIC || size != R::SIZE as u64 {
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "not a run of this release"));
+        let mut fields = Reader::new(&header);
+        let magic = fields.array::<8>();
+        let mut number = || fields.u64().unwrap_or(0);
+        let (tag, records, keys, pages, tail_at, filter_length) = (number(), number(), number(), number(), number(), number());
+        if magic != Some(MAGIC) || tag != R::TAG {
+            return Err(invalid("not a run of this release"));
         }
-        let pages = records.div_ceil(PAGE as u64);
-        let index_at = HEADER + records * size;
-        let mut bytes = vec![0; (pages * 8) as usize];
-        file.read_exact_at(&mut bytes, index_at)?;
-        let index = bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok().map(u64::from_le_bytes)).collect();
-        let mut bytes = vec![0; filter_length as usize];
-        file.read_exact_at(&mut bytes, index_at + pages * 8)?;
-        let filter = Filter::from_bytes(&bytes).ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidData, "run has no filter"))?;
-        Ok(Self { path: path.to_owned(), file, records, index, filter })
+        let length = file.metadata()?.len();
+        let table = pages.checked_mul(12).filter(|table| tail_at.checked_add(*table).and_then(|end| end.checked_add(filter_length + 4)) == Some(length));
+        let table = table.ok_or_else(|| invalid("run is cut"))?;
+        let mut tail = vec![0; (length - tail_at) as usize];
+        file.read_exact_at(&mut tail, tail_at)?;
+        let (content, crc) = tail.split_at(tail.len() - 4);
+        if crc32fast::hash(content).to_le_bytes() != crc {
+            return Err(invalid("run's index is damaged"));
+        }
+        let (table, filter) = content.split_at(table as usize);
+        let (firsts, lengths) = table.split_at(pages as usize * 8);
+        let firsts = firsts.chunks_exact(8).filter_map(|eight| eight.try_into().ok().map(u64::from_le_bytes)).collect();
+        let mut place = HEADER;
+        let ends = lengths.chunks_exact(4).filter_map(|four| four.try_into().ok().map(u32::from_le_bytes)).map(|length| {
+            place += u64::from(length);
+            place
+        });
+        let places = std::iter::once(HEADER).chain(ends).collect();
+        let filter = Filter::from_bytes(filter).ok_or_else(|| invalid("run has no filter"))?;
+        Ok(Self { path: path.to_owned(), file, records, keys, pages: Arc::new(Pages { firsts, places }), filter })
     }
 
     /// Number of records.
     pub fn records(&self) -> u64 {
         self.records
+    }
+
+    /// Number of different keys.
+    pub fn keys(&self) -> u64 {
+        self.keys
     }
 
     /// The file.
@@ -78,25 +139,27 @@ impl Run {
     /// Appends every record with `key` to `out`.
     ///
     /// # Errors
-    /// An I/O error.
+    /// An I/O error; `InvalidData` where a page is damaged.
     pub fn get<R: Record>(&self, key: u128, out: &mut Vec<R>) -> std::io::Result<()> {
         if !self.filter.may_contain(key) {
             return Ok(());
         }
-        let prefix = (key >> 64) as u64;
-        let mut page = self.index.partition_point(|&first| first < prefix).saturating_sub(1) as u64;
-        let mut buffer = vec![0; PAGE * R::SIZE];
-        while page * (PAGE as u64) < self.records {
-            let first = page * PAGE as u64;
-            let count = (self.records - first).min(PAGE as u64) as usize;
-            let slice = buffer.get_mut(..count * R::SIZE).unwrap_or_default();
-            self.file.read_exact_at(slice, HEADER + first * R::SIZE as u64)?;
-            for record in slice.chunks_exact(R::SIZE).filter_map(R::read) {
-                match record.key().cmp(&key) {
-                    std::cmp::Ordering::Less => {}
-                    std::cmp::Ordering::Equal => out.push(record),
-                    std::cmp::Ordering::Greater => return Ok(()),
+        let mut bytes = Vec::new();
+        let mut page = self.pages.find(key);
+        while let Some((start, length)) = self.pages.extent(page) {
+            bytes.resize(length, 0);
+            self.file.read_exact_at(&mut bytes, start)?;
+            let mut past = false;
+            read_page(&bytes, |record: R| {
+                if record.key() == key {
+                    out.push(record);
                 }
+                past = record.key() > key;
+                !past
+            })
+            .ok_or_else(|| invalid("a page of a run is damaged"))?;
+            if past {
+                break;
             }
             page += 1;
         }
@@ -110,24 +173,81 @@ impl Run {
     pub fn scan<R: Record>(&self) -> std::io::Result<Scan<R>> {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(HEADER))?;
-        Ok(Scan { reader: BufReader::with_capacity(1 << 18, file), left: self.records, buffer: vec![0; R::SIZE], read: None, marker: std::marker::PhantomData })
+        let reader = std::io::BufReader::with_capacity(SCAN_BYTES, file);
+        Ok(Scan { reader, pages: self.pages.clone(), next: 0, bytes: Vec::new(), records: Vec::with_capacity(PAGE), at: 0, read: None })
     }
+}
+
+fn invalid(what: &'static str) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, what)
+}
+
+/// Gives the records of a page in order until `take` wants no more; `None` where the page is damaged.
+fn read_page<R: Record>(bytes: &[u8], mut take: impl FnMut(R) -> bool) -> Option<()> {
+    let (crc, content) = bytes.split_first_chunk::<4>()?;
+    if crc32fast::hash(content) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    let mut reader = Reader::new(content);
+    let mut before = R::FIRST;
+    let mut key = 0_u128;
+    while !reader.is_empty() {
+        key = key.checked_add(read_step(&mut reader)?)?;
+        before = R::read(&mut reader, key, &before)?;
+        if !take(before) {
+            break;
+        }
+    }
+    Some(())
+}
+
+/// A step from key to key: how many bytes it has, and these.
+fn write_step(step: u128, out: &mut Vec<u8>) {
+    let length = (128 - step.leading_zeros()).div_ceil(8);
+    out.push(length as u8);
+    out.extend_from_slice(step.to_le_bytes().split_at(length as usize).0);
+}
+
+fn read_step(reader: &mut Reader<'_>) -> Option<u128> {
+    let length = usize::from(reader.u8()?);
+    let mut step = [0; 16];
+    step.get_mut(..length)?.copy_from_slice(reader.bytes(length)?);
+    Some(u128::from_le_bytes(step))
 }
 
 /// Every record of a run, in order.
 pub struct Scan<R> {
-    reader: BufReader<File>,
-    left: u64,
-    buffer: Vec<u8>,
+    reader: std::io::BufReader<File>,
+    pages: Arc<Pages>,
+    next: usize,
+    bytes: Vec<u8>,
+    records: Vec<R>,
+    at: usize,
     read: Option<Arc<AtomicU64>>,
-    marker: std::marker::PhantomData<R>,
 }
 
-impl<R> Scan<R> {
+impl<R: Record> Scan<R> {
     /// Counts the records read, so that an end before the end is noticed: see [`all_read`].
     #[must_use]
     pub fn counting(self, read: &Arc<AtomicU64>) -> Self {
         Self { read: Some(read.clone()), ..self }
+    }
+
+    fn next_page(&mut self) -> Option<()> {
+        let (_, length) = self.pages.extent(self.next)?;
+        self.bytes.resize(length, 0);
+        self.reader.read_exact(&mut self.bytes).ok()?;
+        self.records.clear();
+        self.at = 0;
+        read_page(&self.bytes, |record| {
+            self.records.push(record);
+            true
+        })?;
+        self.next += 1;
+        if let Some(read) = &self.read {
+            read.fetch_add(self.records.len() as u64, Ordering::Relaxed);
+        }
+        Some(())
     }
 }
 
@@ -146,16 +266,12 @@ impl<R: Record> Iterator for Scan<R> {
     type Item = R;
 
     fn next(&mut self) -> Option<R> {
-        if self.left == 0 {
-            return None;
+        if self.at == self.records.len() {
+            self.next_page()?;
         }
-        self.left -= 1;
-        self.reader.read_exact(&mut self.buffer).ok()?;
-        let record = R::read(&self.buffer)?;
-        if let Some(read) = &self.read {
-            read.fetch_add(1, Ordering::Relaxed);
-        }
-        Some(record)
+        let record = self.records.get(self.at).copied();
+        self.at += 1;
+        record
     }
 }
 
@@ -166,20 +282,24 @@ pub struct RunWriter<R> {
     /// `None` once finished.
     out: Option<BufWriter<File>>,
     records: u64,
-    index: Vec<u64>,
+    keys: u64,
+    firsts: Vec<u64>,
+    lengths: Vec<u32>,
     filter: Filter,
-    last_key: u128,
-    buffer: Vec<u8>,
+    /// The page being filled and how many records it has.
+    page: Vec<u8>,
+    filled: usize,
+    before: R,
+    key: u128,
     unsynced: usize,
-    marker: std::marker::PhantomData<R>,
 }
 
 impl<R: Record> RunWriter<R> {
-    /// A writer for a run of up to `capacity` records at `path`.
+    /// A writer for a run of up to `keys` different keys at `path`.
     ///
     /// # Errors
     /// An I/O error.
-    pub fn create(path: &Path, capacity: u64) -> std::io::Result<Self> {
+    pub fn create(path: &Path, keys: u64) -> std::io::Result<Self> {
         let temporary = path.with_extension("tmp");
         let mut out = BufWriter::with_capacity(1 << 20, File::create(&temporary)?);
         out.write_all(&[0; HEADER as usize])?;
@@ -188,12 +308,15 @@ impl<R: Record> RunWriter<R> {
             temporary,
             out: Some(out),
             records: 0,
-            index: Vec::new(),
-            filter: Filter::with_capacity(capacity as usize),
-            last_key: 0,
-            buffer: Vec::with_capacity(R::SIZE),
+            keys: 0,
+            firsts: Vec::new(),
+            lengths: Vec::new(),
+            filter: Filter::with_capacity(keys as usize),
+            page: Vec::with_capacity(PAGE * 64),
+            filled: 0,
+            before: R::FIRST,
+            key: 0,
             unsynced: 0,
-            marker: std::marker::PhantomData,
         })
     }
 
@@ -203,22 +326,41 @@ impl<R: Record> RunWriter<R> {
     /// An I/O error; `InvalidInput` where keys go down.
     pub fn push(&mut self, record: &R) -> std::io::Result<()> {
         let key = record.key();
-        if key < self.last_key {
+        let Some(mut step) = key.checked_sub(self.key) else {
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "keys must not go down"));
-        }
-        if self.records.is_multiple_of(PAGE as u64) {
-            self.index.push((key >> 64) as u64);
-        }
-        if key != self.last_key || self.records == 0 {
+        };
+        if step != 0 || self.records == 0 {
             self.filter.insert(key);
+            self.keys += 1;
         }
-        self.last_key = key;
+        if self.filled == PAGE {
+            self.end_page()?;
+        }
+        if self.filled == 0 {
+            self.firsts.push((key >> 64) as u64);
+            self.page.extend_from_slice(&[0; 4]);
+            self.before = R::FIRST;
+            step = key;
+        }
+        write_step(step, &mut self.page);
+        record.write(&self.before, &mut self.page);
+        self.before = *record;
+        self.key = key;
+        self.filled += 1;
         self.records += 1;
-        self.buffer.clear();
-        record.write(&mut self.buffer);
-        let Some(out) = &mut self.out else { return Ok(()) };
-        out.write_all(&self.buffer)?;
-        self.unsynced += R::SIZE;
+        Ok(())
+    }
+
+    fn end_page(&mut self) -> std::io::Result<()> {
+        let Some(out) = self.out.as_mut().filter(|_| self.filled > 0) else { return Ok(()) };
+        if let Some((crc, content)) = self.page.split_first_chunk_mut::<4>() {
+            *crc = crc32fast::hash(content).to_le_bytes();
+        }
+        out.write_all(&self.page)?;
+        self.lengths.push(self.page.len() as u32);
+        self.unsynced += self.page.len();
+        self.page.clear();
+        self.filled = 0;
         if self.unsynced >= SYNC_EVERY {
             self.unsynced = 0;
             out.flush()?;
@@ -232,32 +374,29 @@ impl<R: Record> RunWriter<R> {
     /// # Errors
     /// An I/O error.
     pub fn finish(mut self) -> std::io::Result<Run> {
-        let Some(mut out) = self.out.take() else { return Err(std::io::ErrorKind::InvalidInput.into()) };
-        let filter = self.filter.to_bytes();
-        if let Err(error) = self.complete(&mut out, &filter) {
-            // A run that was not finished is of no use and takes the ledger's room.
-            drop(std::fs::remove_file(&self.temporary));
-            return Err(error);
+        // A run that is not finished is of no use and takes the ledger's room: dropping the writer removes it.
+        self.end_page()?;
+        if let Some(out) = &mut self.out {
+            let mut tail: Vec<u8> = self.firsts.iter().flat_map(|first| first.to_le_bytes()).collect();
+            tail.extend(self.lengths.iter().flat_map(|length| length.to_le_bytes()));
+            let filter = self.filter.to_bytes();
+            tail.extend_from_slice(&filter);
+            tail.extend_from_slice(&crc32fast::hash(&tail).to_le_bytes());
+            let tail_at = HEADER + self.lengths.iter().map(|&length| u64::from(length)).sum::<u64>();
+            let mut header = MAGIC.to_vec();
+            for number in [R::TAG, self.records, self.keys, self.firsts.len() as u64, tail_at, filter.len() as u64] {
+                header.extend_from_slice(&number.to_le_bytes());
+            }
+            header.resize(HEADER as usize, 0);
+            out.write_all(&tail)?;
+            out.seek(SeekFrom::Start(0))?;
+            out.write_all(&header)?;
+            out.flush()?;
+            out.get_ref().sync_all()?;
         }
         std::fs::rename(&self.temporary, &self.path)?;
+        self.out = None;
         Run::open::<R>(&self.path)
-    }
-
-    fn complete(&self, out: &mut BufWriter<File>, filter: &[u8]) -> std::io::Result<()> {
-        for first in &self.index {
-            out.write_all(&first.to_le_bytes())?;
-        }
-        out.write_all(filter)?;
-        let mut header = Vec::with_capacity(HEADER as usize);
-        header.extend_from_slice(&MAGIC);
-        header.extend_from_slice(&self.records.to_le_bytes());
-        header.extend_from_slice(&(R::SIZE as u64).to_le_bytes());
-        header.extend_from_slice(&(filter.len() as u64).to_le_bytes());
-        header.resize(HEADER as usize, 0);
-        out.seek(SeekFrom::Start(0))?;
-        out.write_all(&header)?;
-        out.flush()?;
-        out.get_ref().sync_all()
     }
 }
 
@@ -265,6 +404,82 @@ impl<R> Drop for RunWriter<R> {
     fn drop(&mut self) {
         if self.out.is_some() {
             drop(std::fs::remove_file(&self.temporary));
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::views::seen::Mark;
+    use model::Timestamp;
+
+    fn mark(number: u64) -> Mark {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(blake3::hash(&number.to_le_bytes()).as_bytes().split_at(16).0);
+        Mark { key: u128::from_le_bytes(bytes), received: Timestamp::from_micros(number as i64 * 977), taken: number % 5 }
+    }
+
+    fn written(folder: &Path, count: u64) -> (Run, Vec<Mark>) {
+        let mut marks: Vec<Mark> = (0..count).map(mark).collect();
+        marks.sort_unstable_by_key(|mark| mark.key);
+        let mut writer = RunWriter::<Mark>::create(&folder.join("seen-1.run"), count).unwrap();
+        marks.iter().for_each(|mark| writer.push(mark).unwrap());
+        (writer.finish().unwrap(), marks)
+    }
+
+    #[test]
+    fn every_record_is_found_and_no_other() {
+        for count in [0, 1, PAGE as u64 - 1, PAGE as u64, PAGE as u64 + 1, 5_000] {
+            let folder = tempfile::tempdir().unwrap();
+            let (run, marks) = written(folder.path(), count);
+            assert_eq!(run.scan::<Mark>().unwrap().collect::<Vec<_>>(), marks);
+            assert_eq!((run.records(), run.keys()), (count, count));
+            for mark in &marks {
+                let mut found: Vec<Mark> = Vec::new();
+                run.get(mark.key, &mut found).unwrap();
+                assert_eq!(found, [*mark]);
+            }
+            for number in count..count + 1_000 {
+                let mut found: Vec<Mark> = Vec::new();
+                run.get(mark(number).key, &mut found).unwrap();
+                assert!(found.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn records_of_one_key_over_many_pages_are_all_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = RunWriter::<Mark>::create(&folder.path().join("seen-1.run"), 3).unwrap();
+        let marks: Vec<Mark> =
+            (0..300_u64).map(|number| Mark { key: 1 << 127 | u128::from(number / 299), received: Timestamp::from_micros(0), taken: number }).collect();
+        marks.iter().for_each(|mark| writer.push(mark).unwrap());
+        assert!(writer.push(&Mark { key: 3, ..marks[0] }).is_err(), "keys must not go down");
+        let run = writer.finish().unwrap();
+        let mut found: Vec<Mark> = Vec::new();
+        run.get(1 << 127, &mut found).unwrap();
+        assert_eq!(found.len(), 299);
+        assert_eq!(run.keys(), 2);
+    }
+
+    #[test]
+    fn a_changed_byte_is_an_error_and_never_another_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, marks) = written(folder.path(), 200);
+        let sound = std::fs::read(run.path()).unwrap();
+        let damaged = folder.path().join("seen-2.run");
+        for at in (8..sound.len()).step_by(7) {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 0x10;
+            std::fs::write(&damaged, &bytes).unwrap();
+            let Ok(run) = Run::open::<Mark>(&damaged) else { continue };
+            for mark in &marks {
+                let mut found: Vec<Mark> = Vec::new();
+                // What is counted in the header alone does not change an answer.
+                assert!(run.get(mark.key, &mut found).is_err() || found == [*mark], "byte {at}");
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: a key is remembered for at least its window; forgetting later than that is harmless because the window is checked too.
 
 use super::run::{Record, Run, RunWriter};
+use crate::codec::{Reader, put_difference, put_varint};
 use hashbrown::HashMap;
 use model::Timestamp;
 use parking_lot::RwLock;
@@ -17,26 +18,26 @@ pub struct Mark {
     pub key: u128,
     /// When it was taken last.
     pub received: Timestamp,
-    /// For idempotency keys: events of the request taken so far.
+    /// For idempotency keys and their lines: what `coverage` remembers of them.
     pub taken: u64,
 }
 
 impl Record for Mark {
-    const SIZE: usize = 32;
+    const TAG: u64 = 2;
+    const FIRST: Self = Self { key: 0, received: Timestamp::from_micros(0), taken: 0 };
 
     fn key(&self) -> u128 {
         self.key
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.key.to_be_bytes());
-        out.extend_from_slice(&self.received.micros().to_le_bytes());
-        out.extend_from_slice(&self.taken.to_le_bytes());
+    fn write(&self, before: &Self, out: &mut Vec<u8>) {
+        put_difference(out, self.received.micros(), before.received.micros());
+        put_varint(out, self.taken);
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let mut reader = crate::codec::Reader::new(bytes);
-        Some(Self { key: u128::from_be_bytes(reader.array()?), received: Timestamp::from_micros(i64::from_le_bytes(reader.array()?)), taken: reader.u64()? })
+    fn read(reader: &mut Reader<'_>, key: u128, before: &Self) -> Option<Self> {
+        let received = Timestamp::from_micros(reader.difference(before.received.micros())?);
+        Some(Self { key, received, taken: reader.varint()? })
     }
 }
 
@@ -194,12 +195,10 @@ pub fn write_frozen(frozen: &Marks, path: &Path) -> std::io::Result<Run> {
 pub fn merge(runs: &[Arc<Run>], keep_from: Timestamp, path: &Path) -> std::io::Result<Run> {
     let mut sources = Vec::new();
     let read = Arc::new(AtomicU64::new(0));
-    let mut capacity = 0;
     for run in runs {
         sources.push(run.scan::<Mark>()?.counting(&read).peekable());
-        capacity += run.records();
     }
-    let mut writer = RunWriter::<Mark>::create(path, capacity)?;
+    let mut writer = RunWriter::<Mark>::create(path, runs.iter().map(|run| run.keys()).sum())?;
     while let Some(key) = sources.iter_mut().filter_map(|source| source.peek().map(|mark| mark.key)).min() {
         let mut newest: Option<Mark> = None;
         for source in &mut sources {
@@ -211,6 +210,6 @@ pub fn merge(runs: &[Arc<Run>], keep_from: Timestamp, path: &Path) -> std::io::R
             writer.push(&mark)?;
         }
     }
-    super::run::all_read(&read, capacity)?;
+    super::run::all_read(&read, runs.iter().map(|run| run.records()).sum())?;
     writer.finish()
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: numbers are given in ledger order and never change; 0 is none.
 
+use super::prepare::JOIN;
 use crate::codec::{Reader, put_text, put_u32};
 use hashbrown::HashMap;
 use model::{Category, ObservableType, OrgNo, Pap, Role, Text, Tlp};
@@ -44,6 +45,11 @@ impl Strings {
         self.list.get((number as usize).checked_sub(1)?)
     }
 
+    /// The ids of a joined audience; none for number 0.
+    pub fn audience(&self, number: u32) -> Vec<Text> {
+        self.get(number).map_or_else(Vec::new, |joined| joined.split(JOIN).map(Text::from).collect())
+    }
+
     /// The number of a text that is there.
     pub fn find(&self, text: &str) -> Option<u32> {
         self.numbers.get(text).copied()
@@ -68,7 +74,7 @@ impl Strings {
 }
 
 /// What the events of one aggregate row have in common: everything that policy or an answer looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Class {
     /// Who reported them.
     pub reporter: OrgNo,
@@ -104,19 +110,31 @@ pub struct Class {
     pub malware: u32,
 }
 
+impl std::hash::Hash for Class {
+    /// In two words: classes are looked up for every value of every event.
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        let numbers = [self.reporter.0, self.audience, self.sector, self.malware];
+        state.write_u128(numbers.iter().fold(0, |word, &number| word << 32 | u128::from(number)));
+        let bytes = [self.kind.number(), self.role.number(), self.category.number(), self.tlp.number(), self.pap.number(), self.bits()];
+        state.write_u64(bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)));
+    }
+}
+
 impl Class {
+    fn bits(&self) -> u8 {
+        u8::from(self.named)
+            | u8::from(self.relayed) << 1
+            | u8::from(self.honeypot) << 2
+            | u8::from(self.detect) << 3
+            | u8::from(self.reserved) << 4
+            | u8::from(self.related) << 5
+            | u8::from(self.withdrawn) << 6
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         put_u32(out, self.reporter.0);
         out.extend_from_slice(&[self.kind.number(), self.role.number(), self.category.number(), self.tlp.number(), self.pap.number()]);
-        out.push(
-            u8::from(self.named)
-                | u8::from(self.relayed) << 1
-                | u8::from(self.honeypot) << 2
-                | u8::from(self.detect) << 3
-                | u8::from(self.reserved) << 4
-                | u8::from(self.related) << 5
-                | u8::from(self.withdrawn) << 6,
-        );
+        out.push(self.bits());
         put_u32(out, self.audience);
         put_u32(out, self.sector);
         put_u32(out, self.malware);
@@ -195,5 +213,21 @@ impl Classes {
             classes.numbers.insert(class, classes.list.len() as u32);
         }
         Some(classes)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_joined_audience_comes_apart_again_and_number_zero_has_none() {
+        let mut strings = Strings::default();
+        let one = strings.intern("energy");
+        let two = strings.intern(&format!("org_1{JOIN}finance"));
+        assert_eq!(strings.audience(one), ["energy"]);
+        assert_eq!(strings.audience(two), ["org_1", "finance"]);
+        assert!(strings.audience(0).is_empty());
     }
 }

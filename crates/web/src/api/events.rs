@@ -29,6 +29,13 @@ pub async fn show(State(state): State<AppState>, Caller(actor): Caller, At(numbe
     Ok(reply::json(StatusCode::OK, body))
 }
 
+/// `GET /api/v1/events/{seq}/history`
+pub async fn history(State(state): State<AppState>, Caller(actor): Caller, At(number): At<String>) -> Reply {
+    let seq = seq(&number).ok_or_else(Problem::not_found)?;
+    let answer = state.read(move |hub| hub.event_history(&actor, seq)).await?;
+    reply::ok(&answer)
+}
+
 /// `POST /api/v1/events/withdraw`
 pub async fn withdraw(State(state): State<AppState>, Caller(actor): Caller, payload: Payload) -> Reply {
     let mut body = Fields::new(payload.value()?)?;

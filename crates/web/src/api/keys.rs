@@ -69,6 +69,7 @@ fn new_key(mut body: Fields) -> Result<NewKey, Problem> {
         expires: body.time_or_none("expires")?,
         allow: body.texts("allow", limits::RANGES, limits::NAME)?,
         red: body.flag("red")?,
+        holder: body.text_or_none("holder", limits::NAME)?,
     };
     body.finish()?;
     Ok(new)
@@ -83,7 +84,7 @@ mod tests {
     #[test]
     fn a_key_needs_a_role_and_nothing_else() {
         let key = new_key(Fields::new(json!({ "role": "reporter" })).unwrap()).unwrap();
-        assert_eq!((key.role, key.expires, key.allow.len(), key.red), (KeyRole::Reporter, None, 0, false));
+        assert_eq!((key.role, key.expires, key.allow.len(), key.red, key.holder), (KeyRole::Reporter, None, 0, false, None));
         assert!(new_key(Fields::new(json!({ "role": "king" })).unwrap()).is_err());
         assert!(new_key(Fields::new(json!({})).unwrap()).is_err());
     }

@@ -5,6 +5,7 @@
 pub mod claims;
 pub mod erasures;
 pub mod events;
+pub mod groups;
 pub mod keys;
 pub mod networks;
 pub mod observables;

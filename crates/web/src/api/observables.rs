@@ -7,7 +7,7 @@ use crate::AppState;
 use crate::auth::Caller;
 use crate::fields::Fields;
 use crate::limits;
-use crate::params::At;
+use crate::params::{At, one_of};
 use crate::payload::Payload;
 use crate::problem::Problem;
 use crate::reply::{self, Reply};
@@ -18,6 +18,7 @@ use hub::answers::ObservableAnswer;
 use hub::sharing::{NewSighting, SightingKind};
 use model::ObservableType;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 const SIGHTINGS: &str = "/sightings";
 
@@ -46,7 +47,7 @@ pub async fn lookup(State(state): State<AppState>, Caller(actor): Caller, Payloa
     let answer = state.read(move |hub| {
         let wanted: Wanted = match serde_json::from_slice(&body) {
             Ok(wanted) => wanted,
-            Err(error) => return Ok(Err(unreadable(&error))),
+            Err(error) => return Ok(Err(unreadable(&body, &error))),
         };
         if wanted.values.len() > limits::LOOKUP_VALUES {
             return Ok(Err(Problem::field("/values", format!("at most {} are taken", limits::LOOKUP_VALUES))));
@@ -70,15 +71,33 @@ struct Results {
     results: Vec<Option<ObservableAnswer>>,
 }
 
-fn unreadable(error: &serde_json::Error) -> Problem {
-    if error.is_data() {
-        return Problem::field("/values", error.to_string());
+/// Says what of a bulk lookup's body is wrong. The body is read once more, which only a wrong one costs.
+fn unreadable(body: &[u8], error: &serde_json::Error) -> Problem {
+    const EXPECTED: &str = "must be an array of strings";
+    let mut members = match serde_json::from_slice(body) {
+        Ok(Value::Object(members)) => members,
+        Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            return Problem::field("", "must be an object with one member, values: an array of strings");
+        }
+        Err(error) => return Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}")),
+    };
+    let values = match members.remove("values") {
+        None => return Problem::field("/values", format!("is required: an array of up to {} strings", limits::LOOKUP_VALUES)),
+        Some(Value::Array(values)) => values,
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => return Problem::field("/values", EXPECTED),
+    };
+    if let Some(name) = members.keys().next() {
+        return Problem::field(&format!("/{name}"), "unknown field; values is the only one");
     }
-    Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))
+    match values.iter().position(|value| !value.is_string()) {
+        Some(at) => Problem::field(&format!("/values/{at}"), "must be a string"),
+        // Such as a member given twice.
+        None => Problem::field("/values", error.to_string()),
+    }
 }
 
 fn observable_type(word: &str) -> Result<ObservableType, Problem> {
-    ObservableType::parse(word).ok_or_else(|| Problem::parameter("type", "unknown observable type"))
+    ObservableType::parse(word).ok_or_else(|| Problem::parameter("type", one_of("unknown observable type", ObservableType::ALL, ObservableType::as_str)))
 }
 
 fn new_sighting(mut body: Fields) -> Result<NewSighting, Problem> {
@@ -98,6 +117,28 @@ fn new_sighting(mut body: Fields) -> Result<NewSighting, Problem> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn said_of(body: &str) -> String {
+        let Err(error) = serde_json::from_str::<Wanted>(body) else { panic!("{body} is right") };
+        format!("{:?}", unreadable(body.as_bytes(), &error))
+    }
+
+    #[test]
+    fn the_member_of_a_lookup_that_is_wrong_is_named_with_what_is_expected() {
+        for (body, pointer, expected) in [
+            (r#"["1.1.1.1"]"#, "\"\"", "must be an object"),
+            ("{}", "\"/values\"", "is required"),
+            (r#"{"value":["1.1.1.1"]}"#, "\"/values\"", "is required"),
+            (r#"{"values":"1.1.1.1"}"#, "\"/values\"", "must be an array of strings"),
+            (r#"{"values":["1.1.1.1",7]}"#, "\"/values/1\"", "must be a string"),
+            (r#"{"values":[],"limit":3}"#, "\"/limit\"", "unknown field"),
+            (r#"{"values":[],"values":[]}"#, "\"/values\"", "duplicate"),
+        ] {
+            let said = said_of(body);
+            assert!(said.contains(pointer) && said.contains(expected), "{body}: {said}");
+        }
+        assert!(said_of("{").contains("not JSON"));
+    }
 
     #[test]
     fn a_sighting_is_seen_false_positive_or_expired() {

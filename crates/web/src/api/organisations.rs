@@ -59,8 +59,9 @@ pub async fn set_standing(State(state): State<AppState>, Caller(actor): Caller, 
     let mut body = Fields::new(payload.value()?)?;
     let standing = body.word("standing", Standing::WHAT, Standing::parse)?;
     let reason = body.text("reason", limits::REASON)?;
+    let until = body.time_or_none("until")?;
     body.finish()?;
-    let changed = act(async move { state.hub.members().set_standing(&actor, organisation, standing, &reason).await }).await?;
+    let changed = act(async move { state.hub.members().set_standing(&actor, organisation, standing, &reason, until).await }).await?;
     reply::ok(&changed)
 }
 
@@ -102,6 +103,7 @@ fn organisation_patch(mut body: Fields) -> Result<OrganisationPatch, Problem> {
         country: optional(&mut body, "country", short_text)?,
         groups: given(&mut body, "groups", |body, name| Ok(body.texts(name, limits::LIST, limits::NAME)?.into_iter().map(Text::from).collect()))?,
         standing: body.word_or_none("standing", Standing::WHAT, Standing::parse)?,
+        standing_rule: body.flag_or_none("standing_rule")?,
         acts_for: given(&mut body, "acts_for", organisation_ids)?,
         agreement: optional(&mut body, "agreement", agreement)?,
         default_tlp: body.word_or_none("default_tlp", Tlp::WHAT, Tlp::parse)?,

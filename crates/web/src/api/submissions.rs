@@ -2,10 +2,11 @@
 //!
 //! Flow: head of the request → [`intake::Options`] → a session that takes the body frame by frame → the outcome, which is answered when
 //! the events are durable and applied.
-//! Invariant: the body is never collected here; a sender slower than [`limits::SUBMISSION_IDLE`] between two frames is cut off.
+//! Invariant: the body is never collected here; a sender slower than [`limits::SUBMISSION_IDLE`] between two frames is cut off. A refusal
+//! in the middle of a body names the receipt of what was kept before it.
 
 use crate::auth::Caller;
-use crate::params::{At, Params, seq};
+use crate::params::{At, Params, one_of, seq};
 use crate::payload::{Payload, essence};
 use crate::problem::Problem;
 use crate::reply::{self, Reply};
@@ -29,8 +30,12 @@ pub async fn submit(State(state): State<AppState>, Caller(actor): Caller, params
     let mut session = state.hub.intake(&actor, options)?;
     let mut frames = body.into_data_stream();
     if let Err(problem) = feed(&mut session, &mut frames).await {
+        let kept = act(async move { Ok(session.so_far().await) }).await;
         drain(&mut frames).await;
-        return Err(problem);
+        return Err(match kept {
+            Ok(kept) => problem.keeping(&kept),
+            Err(_) => problem,
+        });
     }
     reply::ok(&act(session.finish()).await?)
 }
@@ -79,10 +84,11 @@ fn options(params: &Params, headers: &HeaderMap) -> Result<Options, Problem> {
         idempotency_key: idempotency_key(headers)?,
         dry_run: params.flag("dry_run")?,
         tlp: params.parsed("tlp", "clear, green, amber, amber+strict or red", tlp)?,
-        category: params.parsed("category", "a category", Category::parse)?,
+        category: params.parsed("category", &one_of("a category", Category::ALL, Category::as_str), Category::parse)?,
         origin: params.parsed("origin", "an origin", Origin::parse)?,
         role: params.parsed("role", "attacker, victim or bystander", Role::parse)?,
         file_name: None,
+        on_behalf_of: params.parsed("on_behalf_of", "the id of an organisation", |text| text.parse().ok())?,
     })
 }
 

@@ -192,12 +192,13 @@ fn refusal(status: u16) -> Value {
         405 => "The path does not take this method",
         408 => "The body took too long",
         409 => "The version is stale, or the step is not legal now",
-        413 => "Larger than the limit",
+        410 => "A corrected event has taken its place; `seq` names it",
+        413 => "Larger than the limit; where a part was kept, `receipt` and the counts name it",
         415 => "A media type or compression that is not taken",
         422 => "A field is wrong, or nothing in the body could be used",
-        429 => "The member's quota is used up",
+        429 => "The member's quota is used up; where a part was kept, `receipt` and the counts name it",
         503 => "More work than can be queued, or writes are refused for now",
-        507 => "No space left to write; reads go on",
+        507 => "No space left to write; reads go on; where a part was kept, `receipt` and the counts name it",
         _ => "Something broke inside",
     };
     let mut response = json!({ "description": description, "content": { (problem::MEDIA_TYPE): { "schema": reference("Problem") } } });

@@ -37,6 +37,7 @@ fn path(name: &str) -> Option<Value> {
         "seq" => schemas::seq(),
         "receipt" => schemas::id("rcp"),
         "id" => schemas::id("org"),
+        "group" => json!({ "type": "string", "pattern": "^[a-z0-9._-]{1,64}$" }),
         "key" => schemas::id("key"),
         "net" => schemas::id("net"),
         "claim" => schemas::id("clm"),
@@ -70,6 +71,7 @@ fn query(route: &Route, name: &str) -> Option<(&'static str, Value)> {
         "tlp" => ("Marking of events that carry none", schemas::tlp()),
         "origin" => ("Origin of events that carry none", schemas::origins()),
         "role" => ("Role of observables that carry none", schemas::roles_of_observables()),
+        "on_behalf_of" => ("The organisation whose events these are; the caller's must act for it", schemas::id("org")),
         "lang" => ("Language of the page; overrides Accept-Language", json!({ "type": "string", "enum": ["ko", "en"] })),
         _ => return None,
     })

@@ -79,11 +79,11 @@ pub const ROUTES: &[Route] = &[
         id: "submitEvents",
         summary: "Submit events; answered when they are durable and every later read sees them",
         access: SENDS,
-        query: &["dry_run", "tlp", "category", "origin", "role"],
+        query: &["dry_run", "tlp", "category", "origin", "role", "on_behalf_of"],
         headers: &["Idempotency-Key"],
         body: Body::Events,
         schema: "Outcome",
-        problems: &[409, 429, 507],
+        problems: &[404, 409, 429, 507],
         ..SUBMIT
     },
     Route {
@@ -96,7 +96,15 @@ pub const ROUTES: &[Route] = &[
         problems: &[404, 409, 507],
         ..SUBMIT
     },
-    Route { path: "/api/v1/events/{seq}", id: "showEvent", summary: "One event", access: READS, schema: "Event", ..EVENTS },
+    Route {
+        path: "/api/v1/events/{seq}",
+        id: "showEvent",
+        summary: "One event; 410 to its sender and who sees it whole where a corrected one has taken its place",
+        access: READS,
+        schema: "Event",
+        problems: &[410],
+        ..EVENTS
+    },
     Route {
         path: "/api/v1/events/{seq}/amend",
         id: "amendEvent",
@@ -107,11 +115,19 @@ pub const ROUTES: &[Route] = &[
         problems: &[409, 429, 507],
         ..SUBMIT
     },
+    Route {
+        path: "/api/v1/events/{seq}/history",
+        id: "showEventHistory",
+        summary: "The versions of an event, newest first; for its sender, the sender's authority and the coordinator",
+        access: READS,
+        schema: "EventHistory",
+        ..EVENTS
+    },
     Route { path: "/api/v1/receipts/{receipt}", id: "showReceipt", summary: "What became of a batch", access: RECEIVES, schema: "Receipt", ..EVENTS },
     Route {
         path: "/api/v1/stream",
         id: "followEvents",
-        summary: "Events as they come, as server-sent events; `id` is the sequence number, and a reader that comes back resumes without loss",
+        summary: "Events as they come, as server-sent events; `id` is the sequence number, which the opening and heartbeats carry too, and a reader that comes back resumes without loss",
         access: READS,
         query: &["since", "until", "category", "type", "sector", "within", "domain", "malware", "from"],
         headers: &["Last-Event-ID"],
@@ -327,7 +343,44 @@ pub const ROUTES: &[Route] = &[
         problems: &[409, 507],
         ..CHANGE
     },
+    Route { path: "/api/v1/groups", id: "listGroups", summary: "Information-sharing groups that the caller may know", schema: "GroupList", ..MEMBERS },
+    Route {
+        path: "/api/v1/groups",
+        id: "addGroup",
+        summary: "Add a group; `named` lets its members see who reported what was sent to it alone, earlier events too",
+        access: COORDINATOR,
+        body: Body::Json("NewGroup"),
+        status: 201,
+        schema: "Group",
+        ..CHANGE
+    },
+    Route { path: "/api/v1/groups/{group}", id: "showGroup", summary: "One group, with the members that the caller may know", schema: "Group", ..MEMBERS },
+    Route {
+        method: "PATCH",
+        path: "/api/v1/groups/{group}",
+        id: "changeGroup",
+        summary: "Change a group's title, or whether reporters are named inside it",
+        access: COORDINATOR,
+        body: Body::Json("GroupPatch"),
+        schema: "Group",
+        problems: &[409, 507],
+        ..CHANGE
+    },
+    Route {
+        path: "/api/v1/groups/{group}/history",
+        id: "showGroupHistory",
+        summary: "Every change of a group, newest first",
+        access: Access { auditor: true, ..COORDINATOR },
+        schema: "History",
+        ..MEMBERS
+    },
     // The hub and the caller.
-    Route { path: "/api/v1/status", id: "showStatus", summary: "The hub's state; totals for coordinator, authority and auditor", schema: "Status", ..HUB },
+    Route {
+        path: "/api/v1/status",
+        id: "showStatus",
+        summary: "The hub's state and how far its views are; totals for coordinator, authority and auditor",
+        schema: "Status",
+        ..HUB
+    },
     Route { path: "/api/v1/me", id: "showMe", summary: "The caller's organisation, key and role", schema: "Me", ..HUB },
 ];

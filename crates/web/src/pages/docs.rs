@@ -31,11 +31,16 @@ const GROUPS: [(&str, &str); 5] = [
 ];
 
 /// Problem types of our own, at the fragments that their `type` names.
-const PROBLEMS: [(&str, &str); 4] = [
+const PROBLEMS: [(&str, &str); 5] = [
     ("stale-version", "The record was changed since the version you read. <code>current</code> is the version there is; read it again, then decide."),
     ("illegal-step", "The step is not legal in the record's state. <code>legal</code> names the steps that are."),
     ("nothing-usable", "No entry of the body could be taken. <code>errors</code> says for each, by line, why; up to 1,000 are named."),
-    ("too-large", "The body, or what it holds, is larger than <code>limit</code>, counted in <code>unit</code>."),
+    (
+        "too-large",
+        "The body, or what it holds, is larger than <code>limit</code>, counted in <code>unit</code>. Where a part of a submission was kept all the same, \
+         <code>receipt</code>, <code>first_seq</code>, <code>last_seq</code> and the counts say which; so do the refusals 429 and 507.",
+    ),
+    ("replaced", "A corrected event has taken the place of this one: <code>seq</code>. Only who may read both learns of it."),
 ];
 
 fn render() -> String {

@@ -17,6 +17,8 @@ pub fn all() -> Vec<Named> {
         ("Event", event()),
         ("EventObservable", event_observable()),
         ("EventPage", open(&["events", "cursor"], json!({ "events": array(reference("Event")), "cursor": optional(json!({ "type": "string" })) }))),
+        ("EventHistory", open(&["items"], json!({ "items": array(reference("EventVersion")), "at_least": { "type": "boolean" } }))),
+        ("EventVersion", event_version()),
         ("Receipt", receipt()),
         ("WithdrawAnswer", open(&["withdrawn"], json!({ "withdrawn": count(), "dry_run": { "type": "boolean" } }))),
         ("Observable", observable()),
@@ -41,6 +43,10 @@ fn problem() -> Value {
             "legal": { "type": "array", "items": { "type": "string" }, "description": "The steps that are legal now" },
             "limit": count(),
             "unit": { "type": "string" },
+            "seq": { "allOf": [seq()], "description": "The event that stands in the place of this one" },
+            "receipt": { "allOf": [id("rcp")], "description": "Of the part of a submission that was kept although the rest was refused" },
+            "first_seq": seq(),
+            "last_seq": seq(),
             "accepted": count(),
             "merged": count(),
             "refused": count(),
@@ -84,6 +90,20 @@ fn event() -> Value {
             "malware": { "type": "string" },
             "own": { "type": "boolean" },
             "reporter": open(&["id", "name"], json!({ "id": id("org"), "name": { "type": "string" } })),
+        }),
+    )
+}
+
+fn event_version() -> Value {
+    open(
+        &["seq", "received", "state"],
+        json!({
+            "seq": seq(),
+            "received": time(),
+            "state": { "type": "string", "enum": ["current", "amended", "withdrawn"] },
+            "by": open(&["id", "name"], json!({ "id": id("org"), "name": { "type": "string" } })),
+            "reason": { "type": "string" },
+            "event": reference("Event"),
         }),
     )
 }
@@ -157,11 +177,11 @@ fn observable() -> Value {
 
 fn status() -> Value {
     open(
-        &["version", "realm"],
+        &["version", "realm", "ledger", "views"],
         json!({
             "version": { "type": "string" },
             "realm": { "type": "string" },
-            "ledger": open(&["last_seq", "events"], json!({ "last_seq": seq(), "events": count() })),
+            "ledger": open(&["last_seq"], json!({ "last_seq": seq(), "events": count() })),
             "views": { "type": "object", "additionalProperties": seq() },
         }),
     )

@@ -2,7 +2,7 @@
 
 use super::{Named, array, count, id, observable_types, open, optional, page, reference, time, tlp, words};
 use model::marking::Pap;
-use model::organisation::{Constituency, KeyRole, OrgKind, Standing};
+use model::organisation::{Constituency, KeyRole, OrgKind, Standing, StandingBy};
 use serde_json::{Value, json};
 
 /// The schemas of answers about members.
@@ -13,6 +13,8 @@ pub fn all() -> Vec<Named> {
         ("History", open(&["history"], json!({ "history": array(reference("HistoryRow")) }))),
         ("HistoryRow", history_row()),
         ("Contribution", contribution()),
+        ("Group", group()),
+        ("GroupList", open(&["groups"], json!({ "groups": array(reference("Group")) }))),
         ("Key", key()),
         ("KeyList", open(&["keys"], json!({ "keys": array(reference("Key")) }))),
         ("KeySecret", open(&["id", "key"], json!({ "id": id("key"), "key": { "type": "string", "description": "Shown this once" } }))),
@@ -43,6 +45,8 @@ fn organisation() -> Value {
             "country",
             "groups",
             "standing",
+            "standing_by",
+            "standing_rule",
             "default_tlp",
             "default_pap",
             "named",
@@ -59,7 +63,13 @@ fn organisation() -> Value {
             "country": optional(json!({ "type": "string" })),
             "groups": array(json!({ "type": "string" })),
             "standing": words(Standing::ALL, Standing::as_str),
+            "standing_since": optional(time()),
+            "standing_reason": optional(json!({ "type": "string" })),
+            "standing_review": standing_review(),
+            "standing_by": words(StandingBy::ALL, StandingBy::as_str),
+            "standing_rule": { "type": "boolean", "description": "Whether the rule of contribution applies to it, where its kind is bound to share" },
             "acts_for": array(id("org")),
+            "acted_for_by": array(id("org")),
             "agreement": optional(open(&["max_tlp"], json!({ "max_tlp": tlp(), "expires": optional(time()) }))),
             "default_tlp": tlp(),
             "default_pap": words(Pap::ALL, Pap::as_str),
@@ -70,6 +80,25 @@ fn organisation() -> Value {
             "updated": time(),
         }),
     )
+}
+
+fn group() -> Value {
+    open(
+        &["id", "title", "named", "members", "version", "created", "updated"],
+        json!({
+            "id": { "type": "string" },
+            "title": { "type": "string" },
+            "named": { "type": "boolean", "description": "Whether reporters are named inside it" },
+            "members": array(id("org")),
+            "version": count(),
+            "created": time(),
+            "updated": time(),
+        }),
+    )
+}
+
+fn standing_review() -> Value {
+    json!({ "anyOf": [time(), { "type": "null" }], "description": "A warned member is receive-limited from then; an operator's decision holds until then" })
 }
 
 fn history_row() -> Value {
@@ -101,8 +130,17 @@ fn contribution() -> Value {
         }),
     );
     open(
-        &["organisation", "standing", "rule", "months"],
-        json!({ "organisation": id("org"), "standing": words(Standing::ALL, Standing::as_str), "rule": { "type": "string" }, "months": array(month) }),
+        &["organisation", "standing", "standing_by", "rule", "months"],
+        json!({
+            "organisation": id("org"),
+            "standing": words(Standing::ALL, Standing::as_str),
+            "standing_by": words(StandingBy::ALL, StandingBy::as_str),
+            "standing_since": optional(time()),
+            "standing_reason": optional(json!({ "type": "string" })),
+            "standing_review": standing_review(),
+            "rule": { "type": "string" },
+            "months": array(month),
+        }),
     )
 }
 
@@ -121,6 +159,7 @@ fn key() -> Value {
             "last_used": optional(time()),
             "allow": array(json!({ "type": "string" })),
             "red": { "type": "boolean" },
+            "holder": optional(json!({ "type": "string" })),
         }),
     )
 }

@@ -27,7 +27,31 @@ pub fn all() -> Vec<Named> {
         ),
         ("NewOrganisation", new_organisation()),
         ("OrganisationPatch", organisation_patch()),
-        ("NewStanding", strict(&["standing", "reason"], json!({ "standing": words(Standing::ALL, Standing::as_str), "reason": text(limits::REASON) }))),
+        ("NewStanding", new_standing()),
+        (
+            "NewGroup",
+            strict(
+                &["id", "title"],
+                json!({
+                    "id": { "type": "string", "pattern": "^[a-z0-9._-]{1,64}$", "description": "As audiences name it; neither an organisation's id nor a sector" },
+                    "title": text(limits::NAME),
+                    "named": { "type": "boolean", "default": false, "description": "Needs a reason where it is true" },
+                    "reason": optional(text(limits::REASON)),
+                }),
+            ),
+        ),
+        (
+            "GroupPatch",
+            strict(
+                &["version"],
+                json!({
+                    "version": { "type": "integer", "minimum": 0, "description": "The version that was read; a stale one is refused" },
+                    "reason": optional(text(limits::REASON)),
+                    "title": text(limits::NAME),
+                    "named": { "type": "boolean" },
+                }),
+            ),
+        ),
         (
             "NewKey",
             strict(
@@ -37,6 +61,7 @@ pub fn all() -> Vec<Named> {
                     "expires": optional(time()),
                     "allow": { "type": "array", "items": text(64), "maxItems": limits::RANGES, "description": "Address ranges it may be used from; empty: from anywhere" },
                     "red": { "type": "boolean", "default": false, "description": "Held by a person who may see red" },
+                    "holder": optional(json!({ "allOf": [text(limits::NAME)], "description": "The person who holds it, a name or a staff number of up to 200 bytes; needed for what takes two people" })),
                 }),
             ),
         ),
@@ -60,6 +85,11 @@ pub fn all() -> Vec<Named> {
         ("NewErasure", new_erasure()),
         ("ErasureStep", step(&["confirm", "reject"], &["step"], optional(text(limits::REASON)))),
     ]
+}
+
+fn new_standing() -> Value {
+    let until = json!({ "anyOf": [time(), { "type": "null" }], "description": "Until when the rule leaves it alone; default: half a year from now" });
+    strict(&["standing", "reason"], json!({ "standing": words(Standing::ALL, Standing::as_str), "reason": text(limits::REASON), "until": until }))
 }
 
 fn new_erasure() -> Value {
@@ -168,6 +198,7 @@ fn organisation_patch() -> Value {
             "country": optional(json!({ "type": "string", "pattern": "^[A-Z]{2}$" })),
             "groups": { "type": "array", "items": text(64), "maxItems": limits::LIST },
             "standing": words(Standing::ALL, Standing::as_str),
+            "standing_rule": { "type": "boolean" },
             "acts_for": { "type": "array", "items": id("org"), "maxItems": limits::LIST },
             "agreement": optional(strict(&["max_tlp"], json!({ "max_tlp": tlp(), "expires": optional(time()) }))),
             "default_tlp": tlp(),

@@ -1,0 +1,196 @@
+//! Flags of the client commands on events and values: `submit`, `lookup`, `search`, `stream`, `export`, and `status` beside them.
+//!
+//! Flow: clap fills these structures → a module of `client` each takes one.
+//! Invariant: every command that filters flattens [`FilterArguments`], so that a filter is spelled alike everywhere.
+//! Not here: what the filter means (`model::filter`), how it is sent (`client::query`).
+
+use super::Connection;
+use super::words::{moment, origin, role, tlp};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Formats that `submit` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InputFormat {
+    /// Guess from the content and the file's name.
+    Auto,
+    /// One JSON object per line, or one JSON array.
+    Ndjson,
+    /// Columns with a header row.
+    Csv,
+    /// One value per line.
+    List,
+    /// A STIX bundle.
+    Stix,
+    /// MISP events.
+    Misp,
+}
+
+/// Flags of `submit`.
+#[derive(Debug, Args)]
+pub struct SubmitArguments {
+    /// Files; `-` or none: standard input. .gz, .zst and tar archives are read through.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The format.
+    #[arg(long, value_enum, default_value_t = InputFormat::Auto)]
+    pub format: InputFormat,
+    /// Marking of events that state none: clear, green, amber, amber+strict, red.
+    #[arg(long, value_parser = tlp)]
+    pub tlp: Option<model::Tlp>,
+    /// Category of entries that state none.
+    #[arg(long)]
+    pub category: Option<String>,
+    /// What saw them: sensor, sinkhole, honeypot, darknet, av, ids, waf, manual, relayed.
+    #[arg(long, value_parser = origin)]
+    pub origin: Option<model::Origin>,
+    /// The values' part: attacker, victim, bystander.
+    #[arg(long, value_parser = role)]
+    pub role: Option<model::Role>,
+    /// Send as this organisation, for which the key's own one acts.
+    #[arg(long, value_name = "ORG")]
+    pub on_behalf_of: Option<model::OrgId>,
+    /// Check only; nothing is kept.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write each refused line here as `file:line: reason`.
+    #[arg(long, value_name = "FILE")]
+    pub refused: Option<PathBuf>,
+    /// How the hub is reached.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Conditions on events; all must hold.
+#[derive(Debug, Clone, Default, Args)]
+pub struct FilterArguments {
+    /// Seen at or after: a time, a date, or an age such as `24h` or `7d`.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<model::Timestamp>,
+    /// Seen before.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<model::Timestamp>,
+    /// One of these categories.
+    #[arg(long, value_delimiter = ',')]
+    pub category: Vec<String>,
+    /// Has a value of one of these types.
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+    pub kind: Vec<String>,
+    /// One of these sectors.
+    #[arg(long, value_delimiter = ',')]
+    pub sector: Vec<String>,
+    /// Has an address inside this range.
+    #[arg(long, value_name = "CIDR")]
+    pub within: Option<String>,
+    /// Has this domain or one below it.
+    #[arg(long, value_name = "SUFFIX")]
+    pub domain: Option<String>,
+    /// Malware name.
+    #[arg(long, value_name = "NAME")]
+    pub malware: Option<String>,
+}
+
+/// Flags of `lookup`.
+#[derive(Debug, Args)]
+pub struct LookupArguments {
+    /// Values of any type; `-` or none: one per line from standard input.
+    #[arg(value_name = "VALUE")]
+    pub values: Vec<String>,
+    /// One JSON answer (or `null`) per line, in the order asked.
+    #[arg(long)]
+    pub json: bool,
+    /// How the hub is reached.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Flags of `search`.
+#[derive(Debug, Args)]
+pub struct SearchArguments {
+    /// The filter.
+    #[command(flatten)]
+    pub filter: FilterArguments,
+    /// Own events only.
+    #[arg(long)]
+    pub mine: bool,
+    /// Events at the most.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub limit: u64,
+    /// One JSON event per line.
+    #[arg(long)]
+    pub json: bool,
+    /// How the hub is reached.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Flags of `stream`.
+#[derive(Debug, Args)]
+pub struct StreamArguments {
+    /// First sequence number wanted (inclusive); default: what comes from now on.
+    #[arg(long, value_name = "SEQ")]
+    pub from: Option<u64>,
+    /// Stop after so many events.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// The filter.
+    #[command(flatten)]
+    pub filter: FilterArguments,
+    /// How the hub is reached.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Formats that `export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Distinct active values worth detecting, one per line.
+    List,
+    /// One row per value of an event.
+    Csv,
+    /// Events as they are answered, one per line.
+    Ndjson,
+    /// A STIX bundle; not in this release.
+    Stix,
+    /// A MISP feed; not in this release.
+    MispFeed,
+    /// Suricata rules; not in this release.
+    Suricata,
+    /// A response policy zone; not in this release.
+    Rpz,
+    /// A hosts file; not in this release.
+    Hosts,
+    /// A Zeek intelligence file; not in this release.
+    Zeek,
+}
+
+/// Flags of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The format [default: list; with --mine: ndjson].
+    #[arg(long, value_enum)]
+    pub format: Option<ExportFormat>,
+    /// File, or an existing folder to put it in; `-`: standard output.
+    #[arg(long, value_name = "FILE_OR_DIR", default_value = "-")]
+    pub out: PathBuf,
+    /// Own events only, whole.
+    #[arg(long)]
+    pub mine: bool,
+    /// The filter.
+    #[command(flatten)]
+    pub filter: FilterArguments,
+    /// How the hub is reached.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// The answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// How the hub is reached.
+    #[command(flatten)]
+    pub connection: Connection,
+}

@@ -1,0 +1,91 @@
+//! What types alone cannot say of a configuration.
+//!
+//! Invariant: an error names the key, its value and what was expected; the first one found is told.
+//! Not here: reading the values (`config`).
+
+use super::Config;
+use anyhow::bail;
+
+/// The smallest memory for views a hub runs with.
+const LEAST_MEMORY: u64 = 256 << 20;
+
+impl Config {
+    /// Whether it listens where others can reach it.
+    pub fn is_open(&self) -> bool {
+        !self.listen.ip().is_loopback()
+    }
+
+    /// Checks what types alone cannot.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if self.is_open() && self.tls.is_none() && !self.plain_http {
+            bail!(
+                "listen = {}: refusing to listen beyond loopback without TLS; give tls.certificate and tls.key, listen on 127.0.0.1, or allow it with --plain-http (for example behind a proxy that ends TLS)",
+                self.listen
+            );
+        }
+        if self.memory.0 < LEAST_MEMORY {
+            bail!("memory = {}: expected at least {} MiB", self.memory.0, LEAST_MEMORY >> 20);
+        }
+        if self.limits.max_body.0 == 0 || self.limits.max_events == 0 {
+            bail!("limits.max_body and limits.max_events: expected more than 0");
+        }
+        if let Some(days) = self.retention_days {
+            // Refused rather than passed over: who relies on expiry must know that nothing expires yet.
+            bail!("retention_days = {days}: this release does not expire events; leave the key out");
+        }
+        if jiff::tz::TimeZone::get(&self.zone).is_err() {
+            bail!("zone = {:?}: expected the name of a time zone such as Asia/Seoul that this machine knows (package tzdata)", self.zone);
+        }
+        if !is_slug(&self.realm) {
+            bail!("realm = {:?}: expected lower-case letters, digits and hyphens", self.realm);
+        }
+        if let Some(folder) = &self.warning_lists
+            && !folder.is_dir()
+        {
+            bail!("warning_lists = {}: expected a folder", folder.display());
+        }
+        for (key, file) in self.tls.iter().flat_map(|tls| [("tls.certificate", &tls.certificate), ("tls.key", &tls.key)]) {
+            if !file.is_file() {
+                bail!("{key} = {}: expected a PEM file", file.display());
+            }
+        }
+        for range in &self.trusted_proxies {
+            if hub::directory::parse_range(range).is_none() {
+                bail!("trusted_proxies: {range:?}: expected an address or a range such as 10.0.0.0/8");
+            }
+        }
+        if self.sectors.is_empty() {
+            bail!("sectors: expected at least one");
+        }
+        for (place, sector) in self.sectors.iter().enumerate() {
+            if !is_slug(sector) {
+                bail!("sectors: {sector:?}: expected lower-case letters, digits and hyphens");
+            }
+            if self.sectors.iter().take(place).any(|earlier| earlier == sector) {
+                bail!("sectors: {sector:?} is given twice");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_slug(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_refuses_to_listen_beyond_loopback_without_tls() {
+        let mut config = Config { listen: "0.0.0.0:8470".parse().unwrap(), zone: "UTC".to_owned(), ..Config::default() };
+        assert!(config.check().unwrap_err().to_string().contains("--plain-http"));
+        config.plain_http = true;
+        config.check().unwrap();
+        config.listen = "[::1]:8470".parse().unwrap();
+        config.plain_http = false;
+        config.check().unwrap();
+    }
+}
