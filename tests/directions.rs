@@ -1,6 +1,8 @@
 //! The direction of dependencies: `model` ← `policy`, `formats` ← `store` ← `hub` ← `web` ← `bongsu`; `xtask` stands alone.
 //!
 //! Invariant: a crate that is not named here, or an edge that is not, fails; and the pure crates stay free of clocks, randomness and I/O.
+//! One exception: `xtask bench settled` holds the settled tier of `store` beside another engine, so it must call both. They are optional
+//! dependencies of xtask behind a feature that nothing else turns on: every other build of xtask, its tests too, stands alone.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
 
@@ -17,8 +19,13 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     ("hub", &["model", "policy", "formats", "store"]),
     ("web", &["model", "policy", "formats", "hub"]),
     ("bongsu", &["model", "policy", "formats", "store", "hub", "web"]),
-    ("xtask", &[]),
+    ("xtask", &["model", "store"]),
 ];
+
+/// May use ours and an engine, but only as optional dependencies.
+const STANDS_ALONE: &str = "xtask";
+/// What keeps data; `store` has one of them at the most.
+const ENGINES: [&str; 3] = ["sqlx", "fjall", "rocksdb"];
 
 /// Crates that bring a clock, randomness, async or I/O; the pure crates may not use them outside tests.
 const IMPURE: [&str; 9] = ["tokio", "axum", "sqlx", "ureq", "tempfile", "rand", "getrandom", "fastrand", "parking_lot"];
@@ -37,6 +44,18 @@ fn crates_depend_in_one_direction_only() {
 }
 
 #[test]
+fn xtask_stands_alone_unless_a_feature_is_asked_for() {
+    let packages = packages();
+    let xtask = packages.iter().find(|package| package["name"] == STANDS_ALONE).unwrap();
+    assert!(xtask["features"].get("default").is_none(), "nothing is turned on unasked");
+    for dependency in xtask["dependencies"].as_array().unwrap() {
+        let used = dependency["name"].as_str().unwrap();
+        let ours = MAY_USE.iter().any(|(name, _)| *name == used);
+        assert!(dependency["optional"] == true || !(ours || ENGINES.contains(&used)), "{STANDS_ALONE} must build without {used}");
+    }
+}
+
+#[test]
 fn the_pure_crates_have_no_clock_randomness_or_io() {
     for package in packages() {
         let name = package["name"].as_str().unwrap();
@@ -50,8 +69,9 @@ fn the_pure_crates_have_no_clock_randomness_or_io() {
 fn only_store_knows_an_engine() {
     for package in packages() {
         let name = package["name"].as_str().unwrap();
-        let engines: Vec<String> = dependencies(&package, true).into_iter().filter(|used| ["sqlx", "fjall", "rocksdb"].contains(&used.as_str())).collect();
-        assert!(name == "store" || engines.is_empty(), "{name} depends on {engines:?}");
+        let engines: Vec<String> = dependencies(&package, true).into_iter().filter(|used| ENGINES.contains(&used.as_str())).collect();
+        // What xtask may have of them is looked at above.
+        assert!(["store", STANDS_ALONE].contains(&name) || engines.is_empty(), "{name} depends on {engines:?}");
     }
 }
 

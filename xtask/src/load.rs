@@ -145,7 +145,7 @@ impl Generator {
 }
 
 /// Which value event `n` is about: a new one, a recent one, or any earlier one.
-fn value_place(n: u64, dice: u64) -> u64 {
+pub fn value_place(n: u64, dice: u64) -> u64 {
     let known = n / EVENTS_PER_VALUE + 1;
     match dice & 7 {
         0 | 1 => known,

@@ -31,6 +31,10 @@ use tokio::sync::{Notify, Semaphore};
 const BYTES_PER_RECENT_ROW: u64 = 128;
 /// How often the rule of contribution is carried out; once at the start, too.
 const STANDINGS_EVERY: Duration = Duration::from_secs(86_400);
+/// How often events past their time expire; once at the start, too.
+const EXPIRY_EVERY: Duration = Duration::from_secs(86_400);
+/// When that is tried again after it failed.
+const EXPIRY_RETRY: Duration = Duration::from_secs(3_600);
 /// How often keys' last uses are written.
 const LAST_USE_EVERY: Duration = Duration::from_secs(30);
 
@@ -51,6 +55,8 @@ pub struct HubOptions {
     pub max_body: u64,
     /// Events of a request.
     pub max_events: u64,
+    /// How long events are kept after receipt, [`crate::expiry::MIN_RETENTION`] at the least; for good where there is none.
+    pub retention: Option<Duration>,
     /// Folder of warning lists in MISP's format.
     pub warning_lists: Option<PathBuf>,
     /// Sectors that organisations can have; empty: the default eleven.
@@ -271,6 +277,26 @@ impl Hub {
                 tokio::select! {
                     _ = stopping.changed() => return,
                     () = tokio::time::sleep(STANDINGS_EVERY) => {}
+                }
+            }
+        });
+        let hub = Arc::downgrade(self);
+        let mut stopping = self.stopping.subscribe();
+        tokio::spawn(async move {
+            loop {
+                let wait = {
+                    let Some(hub) = hub.upgrade() else { return };
+                    match hub.expire_events().await {
+                        Ok(()) => EXPIRY_EVERY,
+                        Err(error) => {
+                            tracing::warn!(%error, "not every event past its time has expired; tried again within the hour");
+                            EXPIRY_RETRY
+                        }
+                    }
+                };
+                tokio::select! {
+                    _ = stopping.changed() => return,
+                    () = tokio::time::sleep(wait) => {}
                 }
             }
         });

@@ -11,6 +11,7 @@ mod days;
 pub mod directory;
 pub mod erasures;
 pub mod error;
+pub mod expiry;
 mod hub;
 pub mod intake;
 pub mod members;

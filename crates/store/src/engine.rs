@@ -2,24 +2,28 @@
 //!
 //! Flow: `hub::intake` → [`Store::submit`] → writer (group commit) → apply (views, merging) → the sender's answer → followers.
 //! Invariant: an answer of success is given after the sync and after every view has taken the events in.
-//! Not here: parsing (`hub::intake`), policy.
+//! Not here: parsing (`hub::intake`), policy; expiry is in `engine::expiry`.
 
-use crate::ledger::{Content, Control, Encoded, Hole, Kind, Ledger, LedgerError, OpenReport, Pending, Place, Submission, Victim, Writer, encode, rewrite};
+use crate::ledger::{
+    Content, Control, Encoded, Frame, Hole, Kind, Ledger, LedgerError, OpenReport, Pending, Place, Submission, Victim, Writer, encode, rewrite,
+};
 use crate::live::{Live, LiveFrame};
 use crate::maintenance::{Flush, Maintenance, give_way};
 use crate::recompute;
 use crate::views::checkpoint::{self, Snapshot};
-use crate::views::seen::Seen;
+use crate::views::seen::{Mark, Seen};
 use crate::views::tallies::TallyKey;
-use crate::views::{Applied, Applier, Days, Keys, Part, Prepared, Row, Views, recent::Gathered, replay};
+use crate::views::{Applied, Applier, Days, Keys, Part, Prepared, Row, Views, recent::Gathered, remains, replay};
 use hashbrown::{HashMap, HashSet};
-use model::{Seq, Timestamp};
+use model::{Event, Seq, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
+
+mod expiry;
 
 /// Batches that wait for the writer at the most; past it senders wait.
 const WRITER_QUEUE: usize = 512;
@@ -111,6 +115,7 @@ enum Job {
     Control(Control, oneshot::Sender<Result<Seq, StoreError>>),
     Amend(Control, Batch, oneshot::Sender<Result<Seq, StoreError>>),
     Erase(Erasing),
+    Expire(expiry::Emptying),
     Stop,
 }
 
@@ -154,6 +159,8 @@ pub struct Store {
     pub live: Arc<Live>,
     writer: mpsc::Sender<Job>,
     apply: crossbeam_channel::Sender<ApplyJob>,
+    options: Options,
+    views_folder: PathBuf,
     maintenance: Arc<Maintenance>,
     threads: parking_lot::Mutex<Vec<JoinHandle<()>>>,
     stalled: Arc<AtomicBool>,
@@ -178,7 +185,7 @@ impl Store {
         let views = Arc::new(views);
         let (apply, apply_jobs) = crossbeam_channel::bounded(APPLY_QUEUE);
         let (flushes, flush_jobs) = crossbeam_channel::bounded(1);
-        let maintenance = Maintenance::new(views_folder, views.clone(), seen.settled.clone());
+        let maintenance = Maintenance::new(views_folder.clone(), views.clone(), seen.settled.clone());
         let stalled = Arc::new(AtomicBool::new(false));
         let live = Arc::new(Live::new(views.position()));
         let mut applying = Applying {
@@ -212,7 +219,8 @@ impl Store {
         let (writer, writer_jobs) = mpsc::channel(WRITER_QUEUE);
         let writing = Writing { writer: Writer::new(ledger.clone())?, apply: apply.clone(), now: options.now.clone(), refused: HashSet::new() };
         threads.push(spawn("ledger-writer", move || writing.run(writer_jobs))?);
-        let store = Self { ledger, views, live, writer, apply, maintenance, threads: parking_lot::Mutex::new(threads), stalled };
+        let (options, threads) = (options.clone(), parking_lot::Mutex::new(threads));
+        let store = Self { ledger, views, live, writer, apply, options, views_folder, maintenance, threads, stalled };
         Ok((Arc::new(store), report))
     }
 
@@ -269,12 +277,20 @@ impl Store {
 
     /// Writes the recent part and a checkpoint.
     pub async fn checkpoint(&self) {
+        // While stopping there is nobody to ask.
+        let _ = self.ask_for_checkpoint().await;
+    }
+
+    /// Asks for a checkpoint; it is on its way when this returns, unless the one before was not written yet.
+    async fn ask_for_checkpoint(&self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         let apply = self.apply.clone();
         // The queue may be full, and waiting for it must not hold up other tasks.
-        if tokio::task::spawn_blocking(move || apply.send(ApplyJob::Checkpoint(reply)).is_ok()).await.unwrap_or(false) {
-            drop(answer.await);
+        let sent = tokio::task::spawn_blocking(move || apply.send(ApplyJob::Checkpoint(reply)).is_ok()).await.unwrap_or(false);
+        if !sent {
+            return Err(StoreError::Stopped);
         }
+        answer.await.map_err(|_| StoreError::Stopped)
     }
 
     /// Stops every thread after what is under way. Everything acknowledged is durable already.
@@ -301,6 +317,11 @@ fn open_views(options: &Options, ledger: &Ledger, folder: &Path) -> (Views, Seen
         (place.header.end() <= position).then_some(place.header.chain)
     };
     match checkpoint::open(folder, &options.keys, options.recent_rows, chain_at) {
+        Some((views, _, manifest)) if ledger.emptied_to() > views.expired_before() => {
+            // It holds events that the ledger no longer has, and nothing could take them out of it.
+            tracing::warn!(position = manifest.position.0, "the views' checkpoint is older than the last expiry; they are made anew");
+            (Views::new(options.keys.clone(), options.recent_rows), Seen::default())
+        }
         Some((views, seen, manifest)) => {
             tracing::info!(position = manifest.position.0, "views opened from their checkpoint");
             (views, seen)
@@ -341,6 +362,11 @@ impl Writing {
                         // What came before is written first: the segment it goes to is rewritten too.
                         self.write(std::mem::take(&mut group));
                         self.erase(erasing, &mut group);
+                    }
+                    Job::Expire(emptying) => {
+                        // Likewise.
+                        self.write(std::mem::take(&mut group));
+                        self.empty(emptying);
                     }
                     Job::Batch(batch) if self.refused.contains(&batch.submission.nonce) => drop(batch.reply.send(Err(StoreError::DiskFull))),
                     job => group.add(job),
@@ -440,7 +466,7 @@ impl Group {
                 self.add_control(control, Some(reply));
             }
             // The writer does these itself.
-            Job::Erase(_) | Job::Stop => {}
+            Job::Erase(_) | Job::Expire(_) | Job::Stop => {}
         }
     }
 
@@ -584,6 +610,7 @@ impl Applying {
                     self.make_anew(std::iter::once(key).collect(), &mut done);
                 }
             }
+            Control::Expire { before } => self.expire(*before, &mut done),
             Control::Record { .. } => {}
         }
         self.moved_to(place);
@@ -610,19 +637,26 @@ impl Applying {
             if place.header.kind == Kind::Control || here.is_empty() {
                 continue;
             }
-            let mut frame = self.ledger.read(&place);
-            while let Err(error) = &frame {
-                tracing::error!(%error, "a block to withdraw from cannot be read, trying again");
-                std::thread::sleep(Duration::from_secs(1));
-                frame = self.ledger.read(&place);
-            }
-            let Ok(frame) = frame else { continue };
+            let frame = self.read(&place);
             for part in replay(&frame, &views.keys, days.as_mut()).unwrap_or_default() {
                 self.withdraw_part(&place, &part, &here, &mut keys);
             }
         }
         if !keys.is_empty() {
             self.make_anew(keys, done);
+        }
+    }
+
+    /// Reads a block that events are to be taken out of, again and again where it must.
+    fn read(&self, place: &Place) -> Frame {
+        loop {
+            match self.ledger.read(place) {
+                Ok(frame) => return frame,
+                Err(error) => {
+                    tracing::error!(%error, "a block to take events out of cannot be read, trying again");
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            }
         }
     }
 
@@ -634,7 +668,8 @@ impl Applying {
         self.next_anew += 1;
         self.anew.extend(keys.iter().map(|&key| (key, number)));
         let up_to = self.ledger.index_of(views.position());
-        let places = self.ledger.places(0..up_to);
+        // What is expired has nothing to give.
+        let places = self.ledger.places(self.ledger.index_of(views.expired_before())..up_to);
         let (ledger, jobs, make_days) = (self.ledger.clone(), self.jobs.clone(), self.options.days.clone());
         let anew = Anew { number, keys, up_to, done: done.take() };
         let work = move || {
@@ -672,11 +707,17 @@ impl Applying {
                 continue;
             }
             views.withdrawn.write().insert(seq.0);
-            views.events.fetch_sub(1, Ordering::Relaxed);
-            if let Some(key) = prepared.tallies.get(row).and_then(|&tally| prepared.tally_keys.get(tally as usize)) {
-                let sector = (key.sector as usize).checked_sub(1).and_then(|at| prepared.strings.get(at)).map_or(0, |text| views.strings.write().intern(text));
-                views.tallies.write().subtract(TallyKey { sector, ..*key }, u64::from(event.count));
-            }
+            self.uncount(prepared, row, event);
+        }
+    }
+
+    /// Takes an event that counted out of the counters.
+    fn uncount(&self, prepared: &Prepared, row: usize, event: &Event) {
+        let views = &self.applier.views;
+        views.events.fetch_sub(1, Ordering::Relaxed);
+        if let Some(key) = prepared.tallies.get(row).and_then(|&tally| prepared.tally_keys.get(tally as usize)) {
+            let sector = (key.sector as usize).checked_sub(1).and_then(|at| prepared.strings.get(at)).map_or(0, |text| views.strings.write().intern(text));
+            views.tallies.write().subtract(TallyKey { sector, ..*key }, u64::from(event.count));
         }
     }
 
@@ -739,7 +780,7 @@ impl Applying {
 
     /// Freezes the recent part and hands it over to be written; false where the one before is not written yet.
     fn freeze(&mut self) -> bool {
-        let Some(frozen) = self.applier.views.observables.freeze(self.options.recent_rows) else { return false };
+        let Some(frozen) = self.applier.views.observables.freeze() else { return false };
         let marks = self.applier.seen.freeze();
         let snapshot = Snapshot::take(&self.applier.views, self.applier.views.position(), self.chain);
         self.last_freeze = Instant::now();
@@ -776,6 +817,7 @@ impl Applying {
                 let Some(decoded) = lanes.get(index % threads).and_then(|lane| lane.recv().ok()) else { break };
                 match decoded? {
                     Decoded::Parts(parts) => self.frame(place, parts, Vec::new()),
+                    Decoded::Remains(marks) => self.remember(place, &marks),
                     Decoded::Control(control) => self.control(place, &control, None),
                 }
                 while let Ok(job) = own_jobs.try_recv() {
@@ -790,6 +832,8 @@ impl Applying {
 
 enum Decoded {
     Parts(Vec<Part>),
+    /// What is left of an expired frame.
+    Remains(Vec<Mark>),
     Control(Control),
 }
 
@@ -797,6 +841,7 @@ fn decode(ledger: &Ledger, place: &Place, keys: &Keys, days: &mut dyn Days) -> R
     let damaged = || LedgerError::Damaged { path: ledger.folder().to_owned(), offset: place.offset };
     let frame = ledger.read_checked(place)?;
     match place.header.kind {
+        Kind::Events if frame.header.expired => Ok(Decoded::Remains(remains::marks_in(&frame).ok_or_else(damaged)?)),
         Kind::Events => Ok(Decoded::Parts(replay(&frame, keys, days).ok_or_else(damaged)?)),
         Kind::Control => Ok(Decoded::Control(serde_json::from_slice(frame.body()).map_err(|_| damaged())?)),
     }

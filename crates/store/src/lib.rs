@@ -16,4 +16,5 @@ pub mod views;
 
 pub use engine::{Batch, BatchResult, Options, Store, StoreError};
 pub use live::{Follower, Live, LiveFrame};
+pub use maintenance::give_way_by;
 pub use verify::{Report, verify};

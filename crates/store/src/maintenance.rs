@@ -3,11 +3,12 @@
 //! Invariant: nothing here is needed for an answer or for durability; a failure (a full disk) is tried again and holds nothing up but the
 //! next freeze.
 
-use crate::views::checkpoint::Snapshot;
+use crate::views::checkpoint::{Small, Snapshot};
 use crate::views::row::Row;
 use crate::views::run::{Record, Run};
 use crate::views::seen::{self, Mark, Marks, Settled};
 use crate::views::{ID_WINDOW, Views, observables};
+use crossbeam_channel::RecvTimeoutError;
 use model::Timestamp;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
@@ -19,15 +20,22 @@ use std::time::Duration;
 const FAN_IN: usize = 4;
 /// Wait before a failed step is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often the writing thread looks whether the next part is near.
+const LOOK: Duration = Duration::from_millis(250);
 
-/// Niceness of housekeeping: it gets about a third of what a thread that answers gets where both want the processor.
-const NICENESS: i32 = 5;
+/// Niceness of housekeeping: it gets about a quarter of what a thread that answers gets where both want the processor.
+const HOUSEKEEPING: i32 = 6;
 
 /// Lets the calling thread give way to those that answer.
 pub(crate) fn give_way() {
+    give_way_by(HOUSEKEEPING);
+}
+
+/// Makes the calling thread nicer by so many steps; each is worth about a fifth of its share of the processor.
+pub fn give_way_by(steps: i32) {
     // On Linux a thread's id stands for the thread alone.
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
-        tracing::debug!(%error, "housekeeping keeps its priority");
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), steps) {
+        tracing::debug!(%error, "a thread keeps its priority");
     }
 }
 
@@ -46,11 +54,11 @@ struct Written {
     marks: Option<Arc<Run>>,
 }
 
-/// Runs and the snapshot that the last checkpoint named.
+/// Runs and the small views that the last checkpoint named.
 struct Named {
     observables: Vec<Arc<Run>>,
     seen: Vec<Arc<Run>>,
-    snapshot: Option<Snapshot>,
+    small: Option<Small>,
     newest: Timestamp,
 }
 
@@ -72,7 +80,7 @@ impl Maintenance {
         Arc::new(Self {
             folder,
             views,
-            named: Mutex::new(Named { observables, seen, snapshot: None, newest: Timestamp::MIN }),
+            named: Mutex::new(Named { observables, seen, small: None, newest: Timestamp::MIN }),
             counter: AtomicU64::new(counter),
             stop: Arc::new(AtomicBool::new(false)),
             settled,
@@ -100,7 +108,15 @@ impl Maintenance {
     /// Writes freezes as they come; ends when the channel closes.
     pub(crate) fn flush_all(&self, flushes: &crossbeam_channel::Receiver<Flush>) {
         give_way();
-        for flush in flushes {
+        loop {
+            let flush = match flushes.recv_timeout(LOOK) {
+                Ok(flush) => flush,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.views.observables.prepare_spare();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let started = std::time::Instant::now();
             let mut written = Written::default();
             while let Err(error) = self.flush(&flush, &mut written) {
@@ -122,12 +138,14 @@ impl Maintenance {
         if written.marks.is_none() && !flush.marks.is_empty() {
             written.marks = Some(Arc::new(seen::write_frozen(&flush.marks, &self.path("seen"))?));
         }
+        // Under the lock: naming another checkpoint meanwhile would remove a file that none names yet.
         let mut named = self.named.lock();
+        let small = flush.snapshot.write(&self.views, &self.folder)?;
         let observables: Vec<_> = written.rows.iter().chain(&named.observables).cloned().collect();
         let seen: Vec<_> = written.marks.iter().chain(&named.seen).cloned().collect();
-        flush.snapshot.write(&self.folder, &observables, &seen)?;
+        small.name(&self.folder, &observables, &seen)?;
         named.newest = flush.newest;
-        named.snapshot = Some(flush.snapshot.clone());
+        named.small = Some(small);
         // The marks first: once the rows are in place the next part may be frozen.
         self.settled.install(seen.clone(), true);
         self.views.observables.install(observables.clone(), true);
@@ -176,14 +194,14 @@ impl Maintenance {
     fn replace<R: Record>(&self, inputs: &[Arc<Run>], merged: Run) -> std::io::Result<()> {
         let is_rows = R::TAG == Row::TAG;
         let mut named = self.named.lock();
-        let Named { observables, seen, snapshot, .. } = &mut *named;
+        let Named { observables, seen, small, .. } = &mut *named;
         let list = if is_rows { &mut *observables } else { &mut *seen };
         let mut before = list.clone();
         let Some(at) = list.iter().position(|run| inputs.first().is_some_and(|first| Arc::ptr_eq(first, run))) else { return Ok(()) };
         list.retain(|run| !inputs.iter().any(|input| Arc::ptr_eq(input, run)));
         list.insert(at, Arc::new(merged));
-        if let Some(snapshot) = snapshot
-            && let Err(error) = snapshot.write(&self.folder, observables, seen)
+        if let Some(small) = small
+            && let Err(error) = small.name(&self.folder, observables, seen)
         {
             let list = if is_rows { observables } else { seen };
             std::mem::swap(list, &mut before);
@@ -194,7 +212,7 @@ impl Maintenance {
         } else {
             self.settled.install(named.seen.clone(), false);
         }
-        if named.snapshot.is_some() {
+        if named.small.is_some() {
             for input in inputs {
                 std::fs::remove_file(input.path())?;
             }

@@ -40,12 +40,20 @@ pub struct Report {
     pub again: u64,
     /// From the request to its answer.
     pub latencies: Latencies,
+    /// When answers came, since the first request; in order once everything was sent.
+    pub answers: Vec<Duration>,
 }
 
 impl Report {
     /// Events that the hub dealt with, a second.
     pub fn rate(&self) -> f64 {
         (self.accepted + self.merged) as f64 / self.seconds.max(f64::MIN_POSITIVE)
+    }
+
+    /// The longest time in which nobody was answered, in milliseconds.
+    pub fn longest_pause(&self) -> f64 {
+        let gaps = self.answers.windows(2).filter_map(|pair| pair.get(1)?.checked_sub(*pair.first()?));
+        gaps.max().unwrap_or_default().as_secs_f64() * 1_000.0
     }
 }
 
@@ -101,6 +109,7 @@ pub fn feed_until(hub: &Hub, generator: Generator, load: Load, stop: &AtomicBool
                         if let Err(error) = send(&mut connection, &body, &mut own, stop) {
                             break Err(error);
                         }
+                        own.answers.push(began.elapsed());
                     };
                     if let Ok(mut total) = total.lock() {
                         total.accepted += own.accepted;
@@ -108,6 +117,7 @@ pub fn feed_until(hub: &Hub, generator: Generator, load: Load, stop: &AtomicBool
                         total.refused += own.refused;
                         total.again += own.again;
                         total.latencies.append(own.latencies);
+                        total.answers.append(&mut own.answers);
                     }
                     result
                 })
@@ -122,8 +132,27 @@ pub fn feed_until(hub: &Hub, generator: Generator, load: Load, stop: &AtomicBool
         Ok(())
     })?;
     let mut report = total.into_inner().map_err(|_| anyhow::anyhow!("a sender broke"))?;
+    report.answers.sort_unstable();
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Sends small requests, one after another with a rest between, until `stop` is set: what a quiet member notices of a full load.
+pub fn probe(hub: &Hub, member: usize, generator: Generator, first: u64, stop: &AtomicBool) -> anyhow::Result<Latencies> {
+    const EVENTS: u64 = 100;
+    const REST: Duration = Duration::from_millis(20);
+    let mut connection = hub.connect(member)?;
+    let mut own = Report::default();
+    let mut body = Vec::new();
+    let mut next = first;
+    while !stop.load(Ordering::Relaxed) {
+        body.clear();
+        generator.write_batch(&mut body, next, next + EVENTS);
+        next += EVENTS;
+        send(&mut connection, &body, &mut own, stop)?;
+        std::thread::sleep(REST);
+    }
+    Ok(own.latencies)
 }
 
 fn send(connection: &mut Connection, body: &[u8], report: &mut Report, stop: &AtomicBool) -> anyhow::Result<()> {

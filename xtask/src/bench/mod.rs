@@ -2,7 +2,7 @@
 //!
 //! Flow: [`run`] builds the release → each bench starts a hub on a fresh folder → rows of figures, goals and their ratios.
 //! Invariant: the load is the same for the same arguments (`load`); acknowledged means durable and applied, so that is what is timed.
-//! Not here: events and the HTTP client (`load`), starting and killing hubs (`process`).
+//! Not here: events and the HTTP client (`load`), starting and killing hubs (`process`), the one bench without a hub (`settled`).
 
 mod bulk;
 mod bulk_lookup;
@@ -12,6 +12,7 @@ mod process;
 mod rebuild;
 mod restart;
 mod search;
+mod settled;
 mod size;
 mod small;
 mod stream;
@@ -24,8 +25,8 @@ pub struct Arguments {
     /// One benchmark; default: all.
     #[arg(value_enum)]
     name: Option<Name>,
-    /// Events to fill a hub with.
-    #[arg(long, default_value_t = 4_000_000)]
+    /// Events to fill a hub with; of `settled`: rows to settle, 24,000,000 where nothing is said.
+    #[arg(long, default_value_t = 4_000_000, default_value_if("name", "settled", "24000000"))]
     events: u64,
     /// Events a request.
     #[arg(long, default_value_t = 20_000)]
@@ -39,6 +40,9 @@ pub struct Arguments {
     /// Seconds of a paced run.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
+    /// Of `settled`: one tier alone, in this process, its figures as JSON.
+    #[arg(long, value_enum)]
+    tier: Option<settled::Tier>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,13 +65,17 @@ enum Name {
     Rebuild,
     /// Disk and memory.
     Size,
+    /// The settled tier beside another engine; never run with the others, for that engine has to be compiled first.
+    Settled,
 }
 
-/// Runs one benchmark or all.
+/// Runs one benchmark or all that measure a hub.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.name == Some(Name::Settled) {
+        return settled::run(arguments);
+    }
     process::build()?;
-    println!("| bench | figure | measured | goal | ratio |");
-    println!("|---|---|---|---|---|");
+    header();
     let names = arguments.name.map_or_else(|| Name::value_variants().to_vec(), |name| vec![name]);
     for name in names {
         match name {
@@ -80,6 +88,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Name::Restart => restart::run(arguments)?,
             Name::Rebuild => rebuild::run(arguments)?,
             Name::Size => size::run(arguments)?,
+            // Measures no hub: see above.
+            Name::Settled => {}
         }
     }
     Ok(())
@@ -91,6 +101,12 @@ enum Goal {
     AtLeast(f64),
     AtMost(f64),
     None,
+}
+
+/// Prints what stands above the rows.
+fn header() {
+    println!("| bench | figure | measured | goal | ratio |");
+    println!("|---|---|---|---|---|");
 }
 
 /// Prints one row.
@@ -120,6 +136,7 @@ fn grouped(number: f64) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -129,5 +146,33 @@ mod tests {
         assert_eq!(grouped(100.0), "100");
         assert_eq!(grouped(0.5), "0.5");
         assert_eq!(grouped(30.0), "30");
+    }
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parsed(line: &[&str]) -> Arguments {
+        <Line as clap::Parser>::try_parse_from([&["bench"][..], line].concat()).unwrap().arguments
+    }
+
+    #[test]
+    fn the_settled_bench_has_a_size_of_its_own_where_none_is_said() {
+        assert_eq!(parsed(&[]).events, 4_000_000);
+        assert_eq!(parsed(&["bulk"]).events, 4_000_000);
+        assert_eq!(parsed(&["settled"]).events, 24_000_000);
+        assert_eq!(parsed(&["settled", "--events", "7"]).events, 7);
+    }
+
+    #[test]
+    fn the_settled_bench_understands_the_command_line_it_makes() {
+        for tier in [None, Some(settled::Tier::Runs), Some(settled::Tier::Append), Some(settled::Tier::Modify)] {
+            let line = settled::command_line(9, tier);
+            let words: Vec<&str> = line.iter().map(String::as_str).skip(1).collect();
+            let arguments = parsed(&words);
+            assert_eq!((arguments.name, arguments.events, arguments.tier), (Some(Name::Settled), 9, tier));
+        }
     }
 }

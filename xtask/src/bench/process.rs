@@ -33,7 +33,8 @@ pub fn binary() -> anyhow::Result<PathBuf> {
     Ok(target()?.join("release").join("bongsu"))
 }
 
-fn target() -> anyhow::Result<PathBuf> {
+/// The folder of builds, where folders of benches lie too.
+pub fn target() -> anyhow::Result<PathBuf> {
     Ok(match std::env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => PathBuf::from(folder),
         None => root()?.join("target"),
@@ -105,12 +106,9 @@ impl Hub {
         Ok(began.elapsed())
     }
 
-    /// A line of `/proc/PID/status` in bytes: `VmRSS`, `RssAnon`, `VmHWM`.
+    /// Its memory: see [`memory`].
     pub fn memory(&self, field: &str) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).context("no such line")?;
-        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kibibytes * 1024)
+        memory(&self.child.id().to_string(), field)
     }
 
     /// Bytes on disk under its folder.
@@ -172,7 +170,16 @@ fn launch(data: &Path, memory: &str) -> anyhow::Result<(Child, SocketAddr)> {
     bail!("the hub ended with {}", child.wait()?)
 }
 
-fn disk(folder: &Path) -> anyhow::Result<u64> {
+/// A line of `/proc/PROCESS/status` in bytes: `VmRSS`, `RssAnon`, `VmHWM`. The process is a number or `self`.
+pub fn memory(process: &str, field: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).context("no such line")?;
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kibibytes * 1024)
+}
+
+/// Bytes on disk of all files below a folder.
+pub fn disk(folder: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;

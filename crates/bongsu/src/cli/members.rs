@@ -58,7 +58,7 @@ pub enum OrgCommand {
     Set {
         /// Its id.
         id: String,
-        /// Changes, for example `named=true` or `sector=finance`; values are JSON, or plain text.
+        /// Changes, for example `named=true`, `sector=finance` or `groups=["grp-banks"]`; values are JSON, or plain text.
         #[arg(required = true, value_name = "FIELD=VALUE")]
         changes: Vec<String>,
         /// Why; kept in the history.

@@ -29,9 +29,13 @@ impl Config {
         if self.limits.max_body.0 == 0 || self.limits.max_events == 0 {
             bail!("limits.max_body and limits.max_events: expected more than 0");
         }
-        if let Some(days) = self.retention_days {
-            // Refused rather than passed over: who relies on expiry must know that nothing expires yet.
-            bail!("retention_days = {days}: this release does not expire events; leave the key out");
+        let least_days = hub::expiry::MIN_RETENTION.as_secs() / 86_400;
+        if let Some(days) = self.retention_days
+            && u64::from(days) < least_days
+        {
+            bail!(
+                "retention_days = {days}: expected at least {least_days}, for an event sent again within a week must meet the first; without the key events are kept for good"
+            );
         }
         if jiff::tz::TimeZone::get(&self.zone).is_err() {
             bail!("zone = {:?}: expected the name of a time zone such as Asia/Seoul that this machine knows (package tzdata)", self.zone);
@@ -87,5 +91,17 @@ mod tests {
         config.listen = "[::1]:8470".parse().unwrap();
         config.plain_http = false;
         config.check().unwrap();
+    }
+
+    #[test]
+    fn events_are_kept_for_eight_days_at_the_least() {
+        let kept = |days: Option<u32>| Config { retention_days: days, zone: "UTC".to_owned(), ..Config::default() }.check();
+        for days in [0, 7] {
+            let refusal = kept(Some(days)).unwrap_err().to_string();
+            assert!(refusal.contains(&format!("retention_days = {days}")) && refusal.contains("at least 8"), "{refusal}");
+        }
+        for days in [None, Some(8), Some(u32::MAX)] {
+            kept(days).unwrap();
+        }
     }
 }

@@ -25,7 +25,7 @@ pub struct Config {
     pub realm: String,
     /// Memory for the views.
     pub memory: Size,
-    /// Days after receipt until events expire; refused by [`Self::check`] until expiry is there.
+    /// Days after receipt until events expire; none keeps them.
     pub retention_days: Option<u32>,
     /// Folder of warning lists in MISP's format.
     pub warning_lists: Option<PathBuf>,

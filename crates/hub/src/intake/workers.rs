@@ -16,6 +16,9 @@ const OWN_FRAME_EVENTS: usize = 2_048;
 /// Events of a batch at the most; a block holds 65,535.
 const MAX_BATCH: usize = 32_768;
 
+/// Parsing takes most of the processor; what is parsed goes first on its way to being acknowledged.
+const NICENESS: i32 = 3;
+
 /// A chunk to parse.
 pub(super) struct ParseJob {
     pub(super) format: Format,
@@ -85,6 +88,7 @@ impl Workers {
         for number in 0..threads.max(1) {
             let (waiting, keys, mut days) = (waiting.clone(), keys.clone(), days());
             std::thread::Builder::new().name(format!("parse-{number}")).spawn(move || {
+                store::give_way_by(NICENESS);
                 for job in waiting {
                     let ParseJob { format, header, chunk, defaults, org, has_key, share, reply } = job;
                     // Nobody waits for it any more.

@@ -49,21 +49,37 @@ impl Blocks {
         self.any_event(seq)
     }
 
+    /// The values of the event at `seq` with what policy looks at, and who reported it; where it is applied and still counts.
+    pub(crate) fn outline(&self, seq: Seq) -> Option<(OrgNo, Event)> {
+        if seq >= self.store.views.position() || !self.store.views.counts(seq) {
+            return None;
+        }
+        self.read(seq, |frame, body, row| Some((reporter_of(&frame.submissions(), row), body.outline(frame.vault(), row as usize)?)))
+    }
+
     /// The event at `seq`, withdrawn and merged ones too.
     pub(crate) fn any_event(&self, seq: Seq) -> Option<Found> {
+        self.read(seq, |frame, body, row| {
+            let event = body.events(frame.vault())?.event(row as usize)?;
+            Some(Found { event, reporter: reporter_of(&frame.submissions(), row), received: frame.header.received_at(row) })
+        })
+    }
+
+    fn read<T>(&self, seq: Seq, take: impl FnOnce(&Frame, &Body<'_>, u32) -> Option<T>) -> Option<T> {
         let frame = self.frame(seq)?;
         let row = u32::try_from(seq.0.checked_sub(frame.header.first_seq.0)?).ok()?;
         if frame.header.kind == Kind::Control || row >= frame.header.rows {
             return None;
         }
         let (_, body) = columns::split_filter(frame.body())?;
-        let body = Body::open(frame.header.rows, body)?;
-        let event = body.events(frame.vault())?.event(row as usize)?;
-        Some(Found { event, reporter: reporter_of(&frame.submissions(), row), received: frame.header.received_at(row) })
+        take(&frame, &Body::open(frame.header.rows, body)?, row)
     }
 
-    /// The frame that holds `seq`.
+    /// The frame that holds `seq`; none where its events are expired.
     pub(crate) fn frame(&self, seq: Seq) -> Option<Arc<Frame>> {
+        if self.store.views.is_expired(seq) {
+            return None;
+        }
         let holds = |frame: &Frame| frame.header.first_seq <= seq && seq < frame.header.end();
         let forgotten = {
             let kept = self.kept.lock();
@@ -76,7 +92,9 @@ impl Blocks {
         if place.header.first_seq > seq {
             return None;
         }
-        let frame = Arc::new(self.store.ledger.read(&place).inspect_err(|error| tracing::error!(%error, "a block cannot be read")).ok()?);
+        let frame = self.store.ledger.read(&place).inspect_err(|error| tracing::error!(%error, "a block cannot be read")).ok()?;
+        // They may have expired meanwhile.
+        let frame = Some(Arc::new(frame)).filter(|frame| !frame.header.expired)?;
         let mut kept = self.kept.lock();
         if kept.forgotten == forgotten {
             kept.frames.push_front(frame.clone());

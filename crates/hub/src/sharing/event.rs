@@ -39,6 +39,10 @@ impl Hub {
     /// Finds the rows of a receipt that the caller may act on: as its sender, as the sender's authority or as coordinator.
     pub(crate) fn batch_places(&self, actor: &Actor, id: ReceiptId) -> Result<BatchPlaces, HubError> {
         let (first, nonce) = read_receipt(id);
+        // A batch goes by its first event, what came later with it by a filter or by itself.
+        if self.store().views.is_expired(first) {
+            return Err(HubError::NotFound);
+        }
         let ledger = &self.store().ledger;
         let start = ledger.index_of(first);
         let mut batch: Option<BatchPlaces> = None;

@@ -142,7 +142,12 @@ impl Hub {
                 Control::Withdraw { ranges, by, reason } if ranges.iter().any(|range| range.0 <= seq && seq <= range.1) => {
                     return Ok(Some(Ending::Withdrawn { by, reason }));
                 }
-                Control::Amend { .. } | Control::Withdraw { .. } | Control::Dispute { .. } | Control::Erase { .. } | Control::Record { .. } => {}
+                Control::Amend { .. }
+                | Control::Withdraw { .. }
+                | Control::Dispute { .. }
+                | Control::Erase { .. }
+                | Control::Expire { .. }
+                | Control::Record { .. } => {}
             }
         }
         Ok(None)

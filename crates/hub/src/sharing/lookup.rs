@@ -82,6 +82,14 @@ impl Hub {
     /// # Errors
     /// [`HubError::TooLarge`] for more values.
     pub fn lookup(&self, actor: &Actor, values: &[String]) -> Result<Vec<Option<ObservableAnswer>>, HubError> {
+        self.lookup_as(actor, values, |answer| answer)
+    }
+
+    /// As [`Hub::lookup`], making something of each answer where it is found, on several threads.
+    ///
+    /// # Errors
+    /// As [`Hub::lookup`].
+    pub fn lookup_as<T: Send>(&self, actor: &Actor, values: &[String], make: impl Fn(ObservableAnswer) -> T + Sync) -> Result<Vec<Option<T>>, HubError> {
         reads(actor)?;
         if values.len() > MAX_VALUES {
             return Err(HubError::TooLarge { limit: MAX_VALUES as u64, unit: "values" });
@@ -95,9 +103,9 @@ impl Hub {
             .collect();
         // In order of key, so that what lies together on disk is read together.
         asked.sort_unstable_by_key(|asked| asked.key);
-        let answer_all = |asked: &[Asked]| -> Result<Vec<(usize, Option<ObservableAnswer>)>, HubError> {
+        let answer_all = |asked: &[Asked]| -> Result<Vec<(usize, Option<T>)>, HubError> {
             let mut memory = Memory::new(self, actor);
-            asked.iter().map(|asked| Ok((asked.place, self.answer(actor, asked, &mut memory, related)?))).collect()
+            asked.iter().map(|asked| Ok((asked.place, self.answer(actor, asked, &mut memory, related)?.map(&make)))).collect()
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(asked.len() / VALUES_PER_THREAD + 1);
         let parts: Vec<_> = asked.chunks(asked.len().div_ceil(threads).max(1)).collect();
@@ -107,7 +115,7 @@ impl Hub {
             let broken = || Err(HubError::Internal("a look-up broke".into()));
             own.into_iter().chain(others.into_iter().map(|other| other.join().unwrap_or_else(|_| broken()))).collect()
         });
-        let mut answers: Vec<Option<ObservableAnswer>> = Vec::new();
+        let mut answers: Vec<Option<T>> = Vec::new();
         answers.resize_with(values.len(), || None);
         for part in answered {
             for (place, answer) in part? {
@@ -163,12 +171,12 @@ impl Hub {
         places.sort_unstable_by(|a, b| b.cmp(a));
         let mut related: Vec<Related> = Vec::new();
         for seq in places.into_iter().take(MAX_RELATED_EVENTS) {
-            let Some(mut found) = self.blocks.event(seq) else { continue };
-            let sight = view.event(found.reporter, &found.event);
-            if !policy::redact(&mut found.event, sight) {
+            let Some((reporter, mut event)) = self.blocks.outline(seq) else { continue };
+            let sight = view.event(reporter, &event);
+            if !policy::redact(&mut event, sight) {
                 continue;
             }
-            for observable in found.event.observables {
+            for observable in event.observables {
                 let other = Related { kind: observable.kind, value: observable.value };
                 if (other.kind, &other.value) != (kind, value) && !related.contains(&other) && related.len() < MAX_RELATED {
                     related.push(other);

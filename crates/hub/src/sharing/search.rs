@@ -49,6 +49,10 @@ impl Hub {
         'blocks: while index > 0 {
             index -= 1;
             let Some(place) = self.store().ledger.place(index) else { continue };
+            // Every event before is expired, too.
+            if place.header.end() <= self.store().views.expired_before() {
+                break;
+            }
             if place.header.first_seq >= before || !may_hold(&place, filter) {
                 continue;
             }
@@ -82,6 +86,10 @@ impl Hub {
         let filter = search.filter;
         let submissions = frame.submissions();
         let mut out = Vec::new();
+        if header.expired {
+            // Since the look at its place.
+            return Some(out);
+        }
         if search.own.is_some_and(|own| !submissions.iter().any(|submission| submission.org == own)) {
             return Some(out);
         }
@@ -116,7 +124,8 @@ impl Hub {
         let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
         let own = actor.organisation.number;
         let mut places = Vec::new();
-        for place in self.store().ledger.places(0..self.store().ledger.frames()) {
+        let kept = self.store().ledger.index_of(self.store().views.expired_before());
+        for place in self.store().ledger.places(kept..self.store().ledger.frames()) {
             if place.header.first_seq >= self.store().views.position() || !may_hold(&place, filter) {
                 continue;
             }

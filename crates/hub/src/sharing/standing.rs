@@ -2,7 +2,8 @@
 //!
 //! Flow: a task asks [`Hub::judge_standings`] at the start and once a day → the ledger is read backwards to the beginning of last month →
 //! `members::standing::decide` → `Members::settle_standing`.
-//! Invariant: a month holds what the hub received in it, in the realm's zone. Where the ledger cannot be read nobody is judged.
+//! Invariant: a month holds what the hub received in it, in the realm's zone. Where the ledger cannot be read nobody is judged, and where events of the
+//! month have expired nobody to whom they may have belonged.
 //! Invariant: bounded memory: one frame at a time and one set of counters for each member. What is of use is found early, so that only frames of
 //! members who share nothing of use are unpacked to their end.
 //! Not here: the rule (`members::standing`), what a standing lets a reader see (`policy`).
@@ -20,6 +21,13 @@ struct Due {
     organisation: OrgId,
     version: u64,
     decision: Decision,
+}
+
+/// What members shared in the months that were looked at.
+struct Found {
+    by_member: HashMap<OrgNo, Shared>,
+    /// Whether every event of these months was still there, or of use was found before one that was not.
+    is_whole: bool,
 }
 
 impl Hub {
@@ -46,9 +54,13 @@ impl Hub {
         let open = |organisation: &Organisation| !is_held(organisation.standing_by, organisation.standing_review, now);
         let judged: HashSet<OrgNo> =
             snapshot.organisations().filter(|organisation| is_bound(organisation) && open(organisation)).map(|organisation| organisation.number).collect();
-        let Some(shared) = self.shared_by(&judged, month.plus(-1), days.as_mut())? else { return Ok(Vec::new()) };
+        let Some(found) = self.shared_by(&judged, month.plus(-1), days.as_mut())? else { return Ok(Vec::new()) };
         let mut due = Vec::new();
         for organisation in snapshot.organisations() {
+            let shared = found.by_member.get(&organisation.number).copied().unwrap_or_default();
+            if !found.is_whole && is_bound(organisation) && !shared.of_use {
+                continue;
+            }
             let decision = decide(&Facts {
                 bound: is_bound(organisation),
                 standing: organisation.standing,
@@ -58,7 +70,7 @@ impl Hub {
                 month,
                 joined: Month::of_day(i64::from(days.day(organisation.created))),
                 limit_from,
-                shared: shared.get(&organisation.number).copied().unwrap_or_default(),
+                shared,
             });
             if decision != Decision::Keep {
                 due.push(Due { organisation: organisation.id, version: organisation.version, decision });
@@ -68,11 +80,12 @@ impl Hub {
     }
 
     /// What these members shared since the beginning of the month `judged`; `None` where the hub stops meanwhile.
-    fn shared_by(&self, members: &HashSet<OrgNo>, judged: Month, days: &mut dyn Days) -> Result<Option<HashMap<OrgNo, Shared>>, HubError> {
+    fn shared_by(&self, members: &HashSet<OrgNo>, judged: Month, days: &mut dyn Days) -> Result<Option<Found>, HubError> {
         let ledger = &self.store().ledger;
         let stopping = self.streams_stopping();
         let mut all: HashMap<OrgNo, Shared> = HashMap::new();
         let mut without_use = members.len();
+        let mut is_whole = true;
         // Newest first: whoever shares at all is known of use after a few frames.
         for index in (0..ledger.frames()).rev() {
             if *stopping.borrow() {
@@ -86,7 +99,13 @@ impl Hub {
             if place.header.kind == Kind::Control {
                 continue;
             }
+            if place.header.end() <= self.store().views.expired_before() {
+                is_whole = false;
+                break;
+            }
             let frame = ledger.read(&place).map_err(|error| HubError::Internal(Box::new(error)))?;
+            // It may have expired since the look at its place.
+            is_whole &= !frame.header.expired;
             let undecided = |org: OrgNo| members.contains(&org) && all.get(&org).is_none_or(|shared| !shared.of_use);
             let submissions: Vec<_> = frame.submissions().into_iter().filter(|submission| undecided(submission.org)).collect();
             if submissions.is_empty() {
@@ -111,7 +130,7 @@ impl Hub {
                 }
             }
         }
-        Ok(Some(all))
+        Ok(Some(Found { by_member: all, is_whole }))
     }
 
     /// Counts one event of a member; only those of the judged month are figures of its reason.
@@ -203,6 +222,7 @@ mod tests {
                 parse_threads: 1,
                 max_body: 1 << 20,
                 max_events: 1_000,
+                retention: None,
                 warning_lists: None,
                 sectors: Vec::new(),
                 clock,

@@ -221,12 +221,19 @@ impl Subscription {
 impl Hub {
     /// A piece of what a follower sees of the frame that holds `next` or comes after, and where to go on.
     fn frame_for(&self, actor: &Actor, filter: &Filter, next: Seq) -> Option<(VecDeque<(Seq, Bytes)>, Seq)> {
-        let place = self.store().ledger.place(self.store().ledger.index_of(next))?;
         let mut ready = VecDeque::new();
+        let expired = self.store().views.expired_before();
+        if next < expired {
+            return Some((ready, expired));
+        }
+        let place = self.store().ledger.place(self.store().ledger.index_of(next))?;
         if place.header.kind == Kind::Control || !place.header.zone.may_match(filter) {
             return Some((ready, place.header.end()));
         }
-        let frame = self.blocks.frame(place.header.first_seq)?;
+        let Some(frame) = self.blocks.frame(place.header.first_seq) else {
+            // Its events may have expired meanwhile; what comes after has not.
+            return self.store().views.is_expired(place.header.first_seq).then(|| (ready, place.header.end()));
+        };
         let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
         let submissions = frame.submissions();
         let (_, body) = columns::split_filter(frame.body())?;

@@ -12,6 +12,7 @@ mod encoding;
 mod erasing;
 mod events;
 mod matching;
+mod outline;
 mod page;
 mod tombstones;
 mod values;

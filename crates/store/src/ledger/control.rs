@@ -43,6 +43,11 @@ pub enum Control {
         /// Vault entries destroyed.
         entries: u64,
     },
+    /// Events received longer ago than the realm keeps them are gone.
+    Expire {
+        /// Those with a smaller sequence number; where a frame ends.
+        before: Seq,
+    },
     /// A change of organisations or networks that answers depend on; the record has the content.
     Record {
         /// Kind of the record.

@@ -2,8 +2,9 @@
 //!
 //! Shape (little-endian): header of [`HEADER`] bytes, then meta, body, vault, whose lengths the header gives.
 //! Invariant: a frame is whole or not there: header, content and vault page each have a checksum; `chain` binds it to every frame before.
-//! A rewritten frame (expired or erased parts) keeps its numbers and its `chain`.
-//! Not here: files (`segment`), what is inside a body (`columns`), the table of submissions (`submission`).
+//! A rewritten frame (expired or erased parts) keeps its numbers and its `chain`. An expired one has in the place of its content what is left of it, and
+//! the checksum of that in the place of the vault page's; the hash of its content stays, so that the chain can still be followed.
+//! Not here: files (`segment`), what is inside a body (`columns`), the table of submissions (`submission`), what is left of a frame (`views::remains`).
 
 use super::submission::Submission;
 use super::zone::Zone;
@@ -14,7 +15,9 @@ pub const HEADER: usize = 192;
 /// First bytes of every frame.
 pub const MAGIC: [u8; 4] = *b"BGF1";
 /// Version of the frame's shape; a reader refuses a later one.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
+/// Version of frames that are not expired: a release that knows of no expired ones reads them, too.
+const WHOLE_VERSION: u16 = 1;
 /// A frame's content at the most; one larger is damage.
 pub const MAX_CONTENT: u64 = 1 << 30;
 
@@ -34,6 +37,8 @@ pub struct Header {
     pub kind: Kind,
     /// Whether content was rewritten after it was first written.
     pub rewritten: bool,
+    /// Whether its events expired and were taken out of it.
+    pub expired: bool,
     /// Sequence number of its first row.
     pub first_seq: Seq,
     /// Sequence number of the first row that was written in the same sync.
@@ -42,7 +47,7 @@ pub struct Header {
     pub rows: u32,
     /// Receipt of the first row; each row after is one microsecond later.
     pub received: Timestamp,
-    /// Bytes of the submissions table.
+    /// Bytes of the submissions table; where the frame expired, of what is left of it.
     pub meta_length: u32,
     /// Bytes of the body.
     pub body_length: u32,
@@ -52,9 +57,9 @@ pub struct Header {
     pub previous: [u8; 32],
     /// Chain value of this frame.
     pub chain: [u8; 32],
-    /// BLAKE3 of meta and body.
+    /// BLAKE3 of meta and body, as they were before the frame expired.
     pub content: [u8; 32],
-    /// CRC-32 of the vault page.
+    /// CRC-32 of the vault page; where the frame expired, of what is left of it.
     pub vault_crc: u32,
     /// What it holds, for skipping.
     pub zone: Zone,
@@ -106,9 +111,10 @@ impl Header {
     pub fn to_bytes(self) -> [u8; HEADER] {
         let mut out = Vec::with_capacity(HEADER);
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        let version = if self.expired { VERSION } else { WHOLE_VERSION };
+        out.extend_from_slice(&version.to_le_bytes());
         out.push(kind_number(self.kind));
-        out.push(u8::from(self.rewritten));
+        out.push(u8::from(self.rewritten) | u8::from(self.expired) << 1);
         out.extend_from_slice(&self.first_seq.0.to_le_bytes());
         out.extend_from_slice(&self.group_seq.0.to_le_bytes());
         out.extend_from_slice(&self.rows.to_le_bytes());
@@ -144,6 +150,7 @@ impl Header {
         Ok(Self {
             kind: if bytes[6] == kind_number(Kind::Control) { Kind::Control } else { Kind::Events },
             rewritten: bytes[7] & 1 == 1,
+            expired: bytes[7] & 2 == 2,
             first_seq: Seq(u64::from_le_bytes(take(bytes, 8))),
             group_seq: Seq(u64::from_le_bytes(take(bytes, 16))),
             rows: u32::from_le_bytes(take(bytes, 24)),
@@ -186,13 +193,12 @@ impl Frame {
     /// [`FrameError::Damaged`] where a checksum does not fit.
     pub fn new(header: Header, content: Vec<u8>) -> Result<Self, FrameError> {
         let frame = Self { header, content };
-        if frame.content.len() as u64 + HEADER as u64 != header.length()
-            || content_hash(frame.meta(), frame.body()) != header.content
-            || crc32fast::hash(frame.vault()) != header.vault_crc
-        {
-            return Err(FrameError::Damaged);
-        }
-        Ok(frame)
+        let whole = if header.expired {
+            frame.body().is_empty() && frame.vault().is_empty() && crc32fast::hash(frame.meta()) == header.vault_crc
+        } else {
+            content_hash(frame.meta(), frame.body()) == header.content && crc32fast::hash(frame.vault()) == header.vault_crc
+        };
+        if frame.content.len() as u64 + HEADER as u64 == header.length() && whole { Ok(frame) } else { Err(FrameError::Damaged) }
     }
 
     /// As [`Frame::new`], checking lengths only: for reads of what was checked on opening or is checked by `verify`.
@@ -200,7 +206,7 @@ impl Frame {
         (content.len() as u64 + HEADER as u64 == header.length()).then_some(Self { header, content })
     }
 
-    /// The submissions table.
+    /// The submissions table; where the frame expired, what is left of it.
     pub fn meta(&self) -> &[u8] {
         self.content.get(..self.header.meta_length as usize).unwrap_or(&[])
     }
@@ -216,8 +222,11 @@ impl Frame {
         self.content.get(self.header.meta_length as usize + self.header.body_length as usize..).unwrap_or(&[])
     }
 
-    /// The submissions of the frame.
+    /// The submissions of the frame; none where it expired.
     pub fn submissions(&self) -> Vec<Submission> {
+        if self.header.expired {
+            return Vec::new();
+        }
         Submission::read_all(self.meta()).unwrap_or_default().into_iter().map(|(submission, _)| submission).collect()
     }
 }
@@ -240,6 +249,7 @@ mod tests {
         Header {
             kind: Kind::Events,
             rewritten: false,
+            expired: false,
             first_seq: Seq(65_536),
             group_seq: Seq(65_536),
             rows: 3,
@@ -263,6 +273,23 @@ mod tests {
             let mut changed = bytes;
             changed[index] ^= 0x40;
             assert!(Header::from_bytes(&changed).is_err(), "byte {index}");
+        }
+    }
+
+    #[test]
+    fn an_expired_frame_keeps_its_chain_and_is_whole_by_what_is_left_of_it() {
+        let chain = header().chain_value();
+        let left = [9, 8, 7];
+        let expired = Header { rewritten: true, expired: true, meta_length: 3, body_length: 0, vault_length: 0, vault_crc: crc32fast::hash(&left), ..header() };
+        let bytes = expired.to_bytes();
+        assert_eq!((bytes[4], header().to_bytes()[4]), (2, 1), "an earlier release refuses it and reads the others");
+        assert_eq!(Header::from_bytes(&bytes), Ok(expired));
+        assert_eq!(expired.chain_value(), chain);
+        assert_eq!(Frame::new(expired, left.to_vec()).unwrap().meta(), left);
+        for index in 0..left.len() {
+            let mut changed = left.to_vec();
+            changed[index] ^= 1;
+            assert_eq!(Frame::new(expired, changed).unwrap_err(), FrameError::Damaged);
         }
     }
 

@@ -122,6 +122,11 @@ pub struct OpenReport {
 }
 
 impl Ledger {
+    /// The end of the last frame that was emptied by expiry; zero where there is none.
+    pub(crate) fn emptied_to(&self) -> Seq {
+        self.places.read().iter().rev().find(|place| place.header.expired).map_or(Seq(0), |place| place.header.end())
+    }
+
     /// Number of frames.
     pub fn frames(&self) -> usize {
         self.places.read().len()

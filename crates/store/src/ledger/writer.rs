@@ -3,8 +3,9 @@
 //! Invariant: after an error the file is as it was before the write, and nothing of the write is visible to readers.
 
 use super::frame::{HEADER, Header, Kind, content_hash};
+use super::rewrite::{self, Expired};
 use super::zone::Zone;
-use super::{Control, Encoded, Ledger, LedgerError, Place, SEGMENT_MAGIC, SEGMENT_SIZE, Segment, Victim, rewrite, sync_folder};
+use super::{Control, Encoded, Ledger, LedgerError, Place, SEGMENT_MAGIC, SEGMENT_SIZE, Segment, Victim, sync_folder};
 use model::{Seq, Timestamp};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -89,6 +90,7 @@ impl Writer {
             let mut header = Header {
                 kind,
                 rewritten: false,
+                expired: false,
                 first_seq: first,
                 group_seq,
                 rows,
@@ -132,10 +134,22 @@ impl Writer {
     /// # Errors
     /// As `rewrite::erase`.
     pub fn erase(&mut self, from: u32, victim: &Victim) -> Result<u64, LedgerError> {
+        self.rewrite(|ledger| rewrite::erase(ledger, from..ledger.segment_count(), victim))
+    }
+
+    /// Empties expired frames in the segments from `from` on, the open one included. Gives their number.
+    ///
+    /// # Errors
+    /// As `rewrite::expire`.
+    pub(crate) fn expire(&mut self, from: u32, expired: &Expired) -> Result<u64, LedgerError> {
+        self.rewrite(|ledger| rewrite::expire(ledger, from..ledger.segment_count(), expired))
+    }
+
+    fn rewrite(&mut self, work: impl FnOnce(&Ledger) -> Result<u64, LedgerError>) -> Result<u64, LedgerError> {
         if self.broken {
             return Err(LedgerError::ReadOnly);
         }
-        let erased = rewrite::erase(&self.ledger, from..self.ledger.segment_count(), victim);
+        let rewritten = work(&self.ledger);
         // The open segment may be another file with another end now.
         self.segment = self.ledger.segments.read().last().cloned();
         if let Some(segment) = &self.segment {
@@ -144,11 +158,11 @@ impl Writer {
                 Err(_) => self.broken = true,
             }
         }
-        if erased.is_err() && sync_folder(&self.ledger.folder).is_err() {
+        if rewritten.is_err() && sync_folder(&self.ledger.folder).is_err() {
             // A crash may bring the old file back, and what is appended to the new one would be lost with it.
             self.broken = true;
         }
-        erased
+        rewritten
     }
 
     /// The sequence number that the next frame gets at the least.

@@ -11,7 +11,8 @@ use super::seen::{Mark, Seen};
 use super::strings::{Classes, Strings};
 use super::tallies::Tallies;
 use super::{Keys, Views};
-use crate::codec::{Reader, put_u64};
+use crate::codec::{Reader, put_u32, put_u64};
+use hashbrown::HashSet;
 use model::Seq;
 use parking_lot::RwLock;
 use roaring::RoaringTreemap;
@@ -22,8 +23,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Version of the checkpoint's shape; another one is made anew from the ledger.
-const VERSION: u32 = 1;
+/// Version of the checkpoint's shape; a later one is made anew from the ledger.
+const VERSION: u32 = 2;
+/// The first version: it says nothing of expiry, for nothing was expired.
+const FIRST_VERSION: u32 = 1;
 
 /// What `CHECKPOINT` says.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -43,55 +46,106 @@ pub struct Manifest {
     pub seen: Vec<String>,
 }
 
-/// The small views, copied at one position.
-#[derive(Debug, Clone)]
+/// The small views at one position. Taken by the apply thread between two frames, so it copies as little as can be: of what only grows
+/// its length.
+#[derive(Debug)]
 pub struct Snapshot {
-    /// The position.
-    pub position: Seq,
-    /// Chain value there.
-    pub chain: String,
-    state: Vec<u8>,
+    position: Seq,
+    chain: [u8; 32],
+    strings: usize,
+    classes: usize,
+    tallies: Tallies,
+    merged: RoaringTreemap,
+    withdrawn: RoaringTreemap,
+    disputed: HashSet<u128>,
+    withheld: HashSet<u128>,
+    events: u64,
+    expired: Seq,
 }
 
 impl Snapshot {
-    /// Copies the small views. Called by the apply thread between two frames.
+    /// Takes it.
     pub fn take(views: &Views, position: Seq, chain: [u8; 32]) -> Self {
-        let mut state = Vec::new();
-        views.strings.read().write(&mut state);
-        views.classes.read().write(&mut state);
-        views.tallies.read().write(&mut state);
-        for set in [&views.merged, &views.withdrawn] {
-            let set = set.read();
-            put_u64(&mut state, set.serialized_size() as u64);
-            // Writing into memory cannot fail.
-            drop(set.serialize_into(&mut state));
+        Self {
+            position,
+            chain,
+            strings: views.strings.read().len(),
+            classes: views.classes.read().len(),
+            tallies: views.tallies.read().clone(),
+            merged: views.merged.read().clone(),
+            withdrawn: views.withdrawn.read().clone(),
+            disputed: views.disputed.read().clone(),
+            withheld: views.observables.withheld(),
+            events: views.events.load(Ordering::Relaxed),
+            expired: views.expired_before(),
         }
-        for keys in [views.disputed.read().clone(), views.observables.withheld()] {
+    }
+
+    /// Makes the small views durable.
+    ///
+    /// # Errors
+    /// An I/O error; the checkpoint before stays.
+    pub fn write(&self, views: &Views, folder: &Path) -> std::io::Result<Small> {
+        let mut state = Vec::new();
+        put_u32(&mut state, self.strings as u32);
+        for range in steps(self.strings) {
+            views.strings.read().write(range, &mut state);
+        }
+        put_u32(&mut state, self.classes as u32);
+        for range in steps(self.classes) {
+            views.classes.read().write(range, &mut state);
+        }
+        self.tallies.write(&mut state);
+        for set in [&self.merged, &self.withdrawn] {
+            put_u64(&mut state, set.serialized_size() as u64);
+            set.serialize_into(&mut state)?;
+        }
+        for keys in [&self.disputed, &self.withheld] {
             put_u64(&mut state, keys.len() as u64);
             for key in keys {
                 state.extend_from_slice(&key.to_le_bytes());
             }
         }
-        put_u64(&mut state, views.events.load(Ordering::Relaxed));
-        Self { position, chain: hex(&chain), state }
+        put_u64(&mut state, self.events);
+        put_u64(&mut state, self.expired.0);
+        let name = format!("state-{}.bin", self.position);
+        write_durably(&folder.join(&name), &state)?;
+        Ok(Small { position: self.position, chain: hex(&self.chain), state_crc: crc32fast::hash(&state), state: name })
     }
+}
 
+/// Texts or classes that are copied under one lock.
+const STEP: usize = 16_384;
+
+fn steps(length: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    (0..length).step_by(STEP).map(move |start| start..(start + STEP).min(length))
+}
+
+/// The small views of a checkpoint, durable.
+#[derive(Debug, Clone)]
+pub struct Small {
+    position: Seq,
+    chain: String,
+    state: String,
+    state_crc: u32,
+}
+
+impl Small {
     /// Makes the checkpoint durable with the runs that belong to it.
     ///
     /// # Errors
     /// An I/O error; the checkpoint before stays.
-    pub fn write(&self, folder: &Path, observables: &[Arc<Run>], seen: &[Arc<Run>]) -> std::io::Result<Manifest> {
+    pub fn name(&self, folder: &Path, observables: &[Arc<Run>], seen: &[Arc<Run>]) -> std::io::Result<Manifest> {
         let name = |run: &Arc<Run>| run.path().file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let manifest = Manifest {
             version: VERSION,
             position: self.position,
             chain: self.chain.clone(),
-            state: format!("state-{}.bin", self.position),
-            state_crc: crc32fast::hash(&self.state),
+            state: self.state.clone(),
+            state_crc: self.state_crc,
             observables: observables.iter().map(name).collect(),
             seen: seen.iter().map(name).collect(),
         };
-        write_durably(&folder.join(&manifest.state), &self.state)?;
         write_durably(&folder.join("CHECKPOINT"), &serde_json::to_vec_pretty(&manifest)?)?;
         remove_other_states(folder, &manifest)?;
         Ok(manifest)
@@ -151,7 +205,7 @@ pub fn position(folder: &Path) -> Seq {
 /// Opens the views of the last checkpoint; `None` where there is none that can be used.
 pub fn open(folder: &Path, keys: &Keys, recent_rows: usize, chain_at: impl Fn(Seq) -> Option<[u8; 32]>) -> Option<(Views, Seen, Manifest)> {
     let manifest: Manifest = serde_json::from_slice(&std::fs::read(folder.join("CHECKPOINT")).ok()?).ok()?;
-    if manifest.version != VERSION || chain_at(manifest.position).map(|chain| hex(&chain)) != Some(manifest.chain.clone()) {
+    if !(FIRST_VERSION..=VERSION).contains(&manifest.version) || chain_at(manifest.position).map(|chain| hex(&chain)) != Some(manifest.chain.clone()) {
         return None;
     }
     let state = std::fs::read(folder.join(&manifest.state)).ok()?;
@@ -179,6 +233,7 @@ fn read_state(state: &[u8], keys: &Keys, observables: Observables, position: Seq
     let (disputed, withheld) = (read_keys()?, read_keys()?);
     observables.withhold(withheld);
     let events = reader.u64()?;
+    let expired = if reader.is_empty() { 0 } else { reader.u64()? };
     Some(Views {
         keys: keys.clone(),
         observables,
@@ -190,5 +245,6 @@ fn read_state(state: &[u8], keys: &Keys, observables: Observables, position: Seq
         disputed: RwLock::new(disputed),
         events: AtomicU64::new(events),
         applied: AtomicU64::new(position.0),
+        expired: AtomicU64::new(expired),
     })
 }

@@ -93,6 +93,12 @@ impl<'p> Coverage<'p> {
     }
 }
 
+/// Keys of every mark that taking a part in may ask for or set: the request's own and its lines'.
+pub(super) fn keys_of(submission: &Submission, holes: &[Hole]) -> impl Iterator<Item = u128> {
+    let lines = submission.first_ordinal..submission.reached(holes);
+    submission.idempotency.into_iter().flat_map(move |key| std::iter::once(key).chain(lines.clone().map(move |ordinal| hole_mark(key, ordinal))))
+}
+
 fn hole_mark(key: u128, ordinal: u64) -> u128 {
     key.wrapping_add((u128::from(ordinal) + 1).wrapping_mul(STEP))
 }

@@ -10,9 +10,10 @@ mod filter;
 pub mod key;
 pub mod observables;
 pub mod prepare;
-pub(crate) mod recent;
+pub mod recent;
+pub(crate) mod remains;
 pub mod row;
-pub(crate) mod run;
+pub mod run;
 pub mod seen;
 pub mod strings;
 pub mod tallies;
@@ -26,7 +27,7 @@ use crate::ledger::frame::Header;
 use crate::ledger::{Hole, Submission};
 use coverage::Coverage;
 use hashbrown::HashSet;
-use model::{Event, OrgNo, Seq};
+use model::{Event, OrgNo, Seq, Timestamp};
 use observables::Observables;
 use parking_lot::RwLock;
 use recent::Gathered;
@@ -57,13 +58,15 @@ pub struct Views {
     pub tallies: RwLock<Tallies>,
     /// Events that had come before.
     pub merged: RwLock<RoaringTreemap>,
-    /// Events withdrawn, amended or expired.
+    /// Events withdrawn or amended.
     pub withdrawn: RwLock<RoaringTreemap>,
     /// Keys of values whose false-positive claim was upheld.
     pub disputed: RwLock<HashSet<u128>>,
     /// Events that count.
     pub events: AtomicU64,
     applied: AtomicU64,
+    /// Events with smaller sequence numbers are expired.
+    expired: AtomicU64,
 }
 
 impl Views {
@@ -80,6 +83,7 @@ impl Views {
             disputed: RwLock::default(),
             events: AtomicU64::new(0),
             applied: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
         }
     }
 
@@ -92,9 +96,27 @@ impl Views {
         self.applied.store(seq.0, Ordering::Release);
     }
 
-    /// Whether an event counts: it neither had come before nor was withdrawn.
+    /// The sequence number up to which, exclusive, events are expired: they are unknown, whether or not the ledger still holds them.
+    pub fn expired_before(&self) -> Seq {
+        Seq(self.expired.load(Ordering::Acquire))
+    }
+
+    /// Whether an event is expired.
+    pub fn is_expired(&self, seq: Seq) -> bool {
+        seq < self.expired_before()
+    }
+
+    /// Lets events expire whose traces in aggregates and counters the caller removes.
+    pub(crate) fn expire(&self, before: Seq) {
+        self.expired.store(before.0, Ordering::Release);
+        for set in [&self.merged, &self.withdrawn] {
+            set.write().remove_range(..before.0);
+        }
+    }
+
+    /// Whether an event counts: it is not expired, and neither had come before nor was withdrawn.
     pub fn counts(&self, seq: Seq) -> bool {
-        !self.merged.read().contains(seq.0) && !self.withdrawn.read().contains(seq.0)
+        !self.is_expired(seq) && !self.merged.read().contains(seq.0) && !self.withdrawn.read().contains(seq.0)
     }
 
     /// The class of a row, with its texts.
@@ -164,7 +186,7 @@ impl Applier {
             let place = submission.start + row as u32;
             let seq = Seq(header.first_seq.0 + u64::from(place));
             let covered = coverage.as_mut().is_some_and(|coverage| coverage.next_came_before(&mut self.seen));
-            if self.came_before(header, place, submission, prepared, row, event, covered) {
+            if came_before(&mut self.seen, &self.views.keys, header.received_at(place), part, row, event, covered) {
                 while references.next_if(|reference| reference.event == row as u32).is_some() {}
                 merged.push(seq.0);
                 applied.merged += 1;
@@ -209,36 +231,52 @@ impl Applier {
         self.views.events.fetch_add(applied.accepted, Ordering::Relaxed);
         applied
     }
+}
 
-    /// Decides whether an event had come before; remembers it where it had not. An event's own id wins over the request's key.
-    #[expect(clippy::too_many_arguments, reason = "one decision, all its facts")]
-    fn came_before(&mut self, header: &Header, place: u32, submission: &Submission, prepared: &Prepared, row: usize, event: &Event, covered: bool) -> bool {
-        let received = header.received_at(place);
-        let (key, window) = match prepared.ids.get(row) {
-            Some(&id) if id != 0 => (id, ID_WINDOW),
-            _ if covered => return true,
-            _ if event.timeless => {
-                let start = prepared.references.partition_point(|reference| (reference.event as usize) < row);
-                let keys = prepared.references.iter().skip(start).take_while(|reference| reference.event as usize == row).map(|reference| reference.key);
-                (self.views.keys.list_entry(submission.org, event.category, keys), LIST_WINDOW)
-            }
-            _ => return false,
-        };
-        if self.seen.get(key).is_some_and(|(before, _)| before >= received.minus(window)) {
-            return true;
-        }
-        self.seen.set(key, received, 0);
-        false
+/// Decides whether an event had come before; remembers it where it had not. An event's own id wins over the request's key.
+fn came_before(seen: &mut Seen, keys: &Keys, received: Timestamp, part: &Part, row: usize, event: &Event, covered: bool) -> bool {
+    let (key, window) = if let Some(id) = id_of(part, row) {
+        (id, ID_WINDOW)
+    } else if covered {
+        return true;
+    } else if let Some(entry) = list_entry_of(keys, part, row, event) {
+        (entry, LIST_WINDOW)
+    } else {
+        return false;
+    };
+    if seen.get(key).is_some_and(|(before, _)| before >= received.minus(window)) {
+        return true;
     }
+    seen.set(key, received, 0);
+    false
+}
+
+/// Key of an event's own id, where it has one.
+fn id_of(part: &Part, row: usize) -> Option<u128> {
+    part.prepared.ids.get(row).copied().filter(|id| *id != 0)
+}
+
+/// Key of an entry without a time of its own.
+fn list_entry_of(keys: &Keys, part: &Part, row: usize, event: &Event) -> Option<u128> {
+    if !event.timeless {
+        return None;
+    }
+    let references = &part.prepared.references;
+    let start = references.partition_point(|reference| (reference.event as usize) < row);
+    let values = references.iter().skip(start).take_while(|reference| reference.event as usize == row).map(|reference| reference.key);
+    Some(keys.list_entry(part.submission.org, event.category, values))
 }
 
 /// When an event was seen last.
-pub fn last_time(event: &Event) -> model::Timestamp {
+pub fn last_time(event: &Event) -> Timestamp {
     event.details.as_ref().and_then(|details| details.last_time).map_or(event.time, |last| last.max(event.time))
 }
 
-/// Parts of a frame read from the ledger, prepared anew.
+/// Parts of a frame read from the ledger, prepared anew; none where it expired.
 pub fn replay(frame: &crate::ledger::Frame, keys: &Keys, days: &mut dyn Days) -> Option<Vec<Part>> {
+    if frame.header.expired {
+        return Some(Vec::new());
+    }
     let (_, body) = crate::ledger::columns::split_filter(frame.body())?;
     let body = crate::ledger::Body::open(frame.header.rows, body)?;
     let reader = body.events(frame.vault())?;

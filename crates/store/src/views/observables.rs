@@ -21,6 +21,8 @@ pub struct Observables {
     withheld: RwLock<HashSet<u128>>,
     /// A part that was written, emptied: the next one need not ask the system for memory under load.
     spare: Mutex<Option<Recent>>,
+    /// Rows that a part is made for.
+    rows: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -38,6 +40,7 @@ impl Observables {
             tiers: RwLock::new(Tiers { active: Arc::new(Recent::with_capacity(rows)), frozen: None, runs: Arc::new(runs) }),
             withheld: RwLock::new(HashSet::new()),
             spare: Mutex::new(None),
+            rows,
         }
     }
 
@@ -47,15 +50,24 @@ impl Observables {
     }
 
     /// Freezes the active part; `None` where one is still being written.
-    pub fn freeze(&self, rows: usize) -> Option<Arc<Recent>> {
+    pub fn freeze(&self) -> Option<Arc<Recent>> {
         let mut tiers = self.tiers.write();
         if tiers.frozen.is_some() {
             return None;
         }
-        let empty = self.spare.lock().take().unwrap_or_else(|| Recent::with_capacity(rows));
+        let empty = self.spare.lock().take().unwrap_or_else(|| Recent::with_capacity(self.rows));
         let full = std::mem::replace(&mut tiers.active, Arc::new(empty));
         tiers.frozen = Some(full.clone());
         Some(full)
+    }
+
+    /// Makes the next part ready while the active one fills, so that freezing it does not wait for memory.
+    pub fn prepare_spare(&self) {
+        let filling = self.active().rows() >= self.rows / 4;
+        if filling && self.tiers.read().frozen.is_none() && self.spare.lock().is_none() {
+            let spare = Recent::with_capacity(self.rows);
+            *self.spare.lock() = Some(spare);
+        }
     }
 
     /// Puts new runs in place and, with them, lets go of the frozen part.

@@ -1,6 +1,6 @@
 //! An immutable sorted run on disk: records in pages, ordered by key, with a filter and an index of the pages in memory.
 //!
-//! Shape: header of 64 bytes; pages of up to [`PAGE`] records; first keys and lengths of the pages; filter; CRC-32 of what comes after the pages.
+//! Shape: header of 64 bytes; pages of up to 32 records; first keys and lengths of the pages; filter; CRC-32 of what comes after the pages.
 //! A page is a CRC-32 and its records, each written as its difference from the one before: the key (nothing where it is the same), then what the
 //! record makes of itself. Written to a temporary name, synced, then renamed.
 //! Invariant: a lookup reads one page but for keys that straddle two; nothing in a run is ever changed; a damaged page is an error, never an answer.
@@ -36,6 +36,11 @@ pub trait Record: Copy + Send + Sync + 'static {
     fn write(&self, before: &Self, out: &mut Vec<u8>);
     /// Reads what was appended; `None` for broken bytes.
     fn read(reader: &mut Reader<'_>, key: u128, before: &Self) -> Option<Self>;
+}
+
+/// Reads one record that was written by itself, after [`Record::FIRST`]: as an engine without pages of ours would keep it. `None` for broken bytes.
+pub fn read_alone<R: Record>(key: u128, bytes: &[u8]) -> Option<R> {
+    R::read(&mut Reader::new(bytes), key, &R::FIRST)
 }
 
 /// Where the pages are and which key each begins with.
@@ -447,6 +452,14 @@ mod tests {
                 assert!(found.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn a_record_written_by_itself_comes_back() {
+        let mut bytes = Vec::new();
+        mark(3).write(&Mark::FIRST, &mut bytes);
+        assert_eq!(read_alone::<Mark>(mark(3).key, &bytes), Some(mark(3)));
+        assert_eq!(read_alone::<Mark>(mark(3).key, &[]), None);
     }
 
     #[test]

@@ -166,9 +166,21 @@ impl Seen {
         self.active.insert(key, (received, taken));
     }
 
+    /// Moves what was marked since the last call among the marks that no longer change, and gives it. For marks that are never written.
+    pub(super) fn take_new(&mut self) -> Vec<Mark> {
+        let new = std::mem::take(&mut self.active);
+        let marks = new.iter().map(|(&key, &(received, taken))| Mark { key, received, taken }).collect();
+        let mut tiers = self.settled.tiers.write();
+        Arc::make_mut(tiers.0.get_or_insert_with(Arc::default)).extend(new);
+        drop(tiers);
+        marks
+    }
+
     /// Freezes the active part. Called only once the part before has been written.
     pub fn freeze(&mut self) -> Arc<Marks> {
-        let full = Arc::new(std::mem::take(&mut self.active));
+        // As large as the one before: a table that doubles under load stands still meanwhile.
+        let next = Marks::with_capacity_and_hasher(self.active.len() + self.active.len() / 8, KeyHash);
+        let full = Arc::new(std::mem::replace(&mut self.active, next));
         self.settled.tiers.write().0 = Some(full.clone());
         full
     }

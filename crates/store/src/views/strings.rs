@@ -55,13 +55,22 @@ impl Strings {
         self.numbers.get(text).copied()
     }
 
-    /// Appends every text to a checkpoint.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        put_u32(out, self.list.len() as u32);
-        self.list.iter().for_each(|text| put_text(out, text));
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
     }
 
-    /// Reads what [`Strings::write`] wrote.
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Appends texts to a checkpoint, in order of their numbers.
+    pub fn write(&self, range: std::ops::Range<usize>, out: &mut Vec<u8>) {
+        self.list.get(range).unwrap_or_default().iter().for_each(|text| put_text(out, text));
+    }
+
+    /// Reads their number and what [`Strings::write`] wrote.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let mut strings = Self::default();
         for _ in 0..reader.u32()? {
@@ -198,13 +207,22 @@ impl Classes {
         self.list.get((number as usize).checked_sub(1)?).copied()
     }
 
-    /// Appends every class to a checkpoint.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        put_u32(out, self.list.len() as u32);
-        self.list.iter().for_each(|class| class.write(out));
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
     }
 
-    /// Reads what [`Classes::write`] wrote.
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Appends classes to a checkpoint, in order of their numbers.
+    pub fn write(&self, range: std::ops::Range<usize>, out: &mut Vec<u8>) {
+        self.list.get(range).unwrap_or_default().iter().for_each(|class| class.write(out));
+    }
+
+    /// Reads their number and what [`Classes::write`] wrote.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let mut classes = Self::default();
         for _ in 0..reader.u32()? {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 const VICTIM: &str = "erase.me@household.kr";
 const SENDER: OrgNo = OrgNo(1);
 
-struct UtcDays;
+pub(crate) struct UtcDays;
 
 impl Days for UtcDays {
     fn day(&mut self, time: Timestamp) -> i32 {
@@ -85,9 +85,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// Files that hold the victim's value as it stands or inside a compressed column.
-fn holding(folder: &Path) -> Vec<PathBuf> {
-    let found = |bytes: &[u8]| bytes.to_ascii_lowercase().windows(VICTIM.len()).any(|window| window == VICTIM.as_bytes());
+/// Files that hold a value as it stands or inside a compressed column.
+pub(crate) fn holding(folder: &Path, value: &str) -> Vec<PathBuf> {
+    let found = |bytes: &[u8]| bytes.to_ascii_lowercase().windows(value.len()).any(|window| window == value.as_bytes());
     let holds = |path: &PathBuf| {
         let bytes = std::fs::read(path).unwrap();
         let frames = bytes.windows(4).enumerate().filter(|(_, four)| *four == [0x28, 0xB5, 0x2F, 0xFD]);
@@ -127,7 +127,7 @@ async fn an_erased_value_is_in_no_file_and_everything_counts_and_merges_as_befor
     other.details_mut().note = Some(Text::from("stays too"));
     let sent = vec![whole, with_texts(), listed(), event(&[victim]), other.clone()];
     assert_eq!(send(&store, sent).await.applied.accepted, 5);
-    assert!(!holding(folder.path()).is_empty());
+    assert!(!holding(folder.path(), VICTIM).is_empty());
     let thief = store.views.keys.observable(ObservableType::Domain, "thief.net");
     let before = (store.views.observables.get(thief).unwrap(), store.views.tallies.read().clone());
     let id_key = first_part(&store).prepared.ids[1];
@@ -146,7 +146,7 @@ async fn an_erased_value_is_in_no_file_and_everything_counts_and_merges_as_befor
     assert_eq!(first_part(&store).prepared.events[4].details.as_ref().unwrap().dst_ip, None);
     assert_eq!(send(&store, vec![event(&[(ObservableType::Domain, Role::Attacker, "later.net")])]).await.applied.accepted, 1);
     close(&store).await;
-    assert_eq!(holding(folder.path()), Vec::<PathBuf>::new());
+    assert_eq!(holding(folder.path(), VICTIM), Vec::<PathBuf>::new());
     assert_eq!(problems(folder.path()).await, Vec::<String>::new());
 
     // From the ledger alone, beside what an interrupted erasure left.
@@ -157,7 +157,7 @@ async fn an_erased_value_is_in_no_file_and_everything_counts_and_merges_as_befor
     assert_eq!(send(&store, vec![with_texts(), listed()]).await.applied.merged, 2, "an erased id and an erased list entry are known again");
     assert_eq!(erase(&store, ObservableType::Email, VICTIM).await, 4);
     close(&store).await;
-    assert_eq!(holding(folder.path()), Vec::<PathBuf>::new());
+    assert_eq!(holding(folder.path(), VICTIM), Vec::<PathBuf>::new());
     assert_eq!(problems(folder.path()).await, Vec::<String>::new());
 }
 
@@ -179,7 +179,7 @@ async fn an_erasure_cut_short_before_its_control_entry_is_no_damage() {
     assert_eq!(erase(&store, ObservableType::Email, VICTIM).await, 0, "the ledger was done, the views follow");
     close(&store).await;
     assert_eq!(problems(folder.path()).await, Vec::<String>::new());
-    assert_eq!(holding(folder.path()), Vec::<PathBuf>::new());
+    assert_eq!(holding(folder.path(), VICTIM), Vec::<PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +193,7 @@ async fn words_of_withdrawals_and_of_earlier_erasures_lose_the_value() {
     store.erase(other, "ers_0".to_owned(), format!("together with {VICTIM}")).await.unwrap();
     assert_eq!(erase(&store, ObservableType::Email, VICTIM).await, 2);
     close(&store).await;
-    assert_eq!(holding(folder.path()), Vec::<PathBuf>::new());
+    assert_eq!(holding(folder.path(), VICTIM), Vec::<PathBuf>::new());
     assert_eq!(problems(folder.path()).await, Vec::<String>::new());
 }
 
