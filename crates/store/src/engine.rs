@@ -232,6 +232,9 @@ impl Store {
         if self.stalled.load(Ordering::Relaxed) {
             return Err(StoreError::DiskFull);
         }
+        if self.maintenance.marks_are_damaged() {
+            return Err(StoreError::ReadOnly);
+        }
         self.writer.send(Job::Batch(batch)).await.map_err(|_| StoreError::Stopped)
     }
 

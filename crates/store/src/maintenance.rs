@@ -97,6 +97,11 @@ impl Maintenance {
         self.stop.clone()
     }
 
+    /// Whether what came before cannot be told any more.
+    pub(crate) fn marks_are_damaged(&self) -> bool {
+        self.settled.is_damaged()
+    }
+
     fn stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

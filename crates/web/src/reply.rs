@@ -36,7 +36,9 @@ pub fn typed(status: StatusCode, media: &'static str, body: Vec<u8>) -> Response
 
 /// A value as JSON text.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, HubError> {
-    serde_json::to_vec(value).map_err(|error| HubError::Internal(Box::new(error)))
+    let mut body = Vec::with_capacity(512);
+    serde_json::to_writer(&mut body, value).map_err(|error| HubError::Internal(Box::new(error)))?;
+    Ok(body)
 }
 
 /// One page of rendered events, without parsing them again.

@@ -46,13 +46,15 @@ struct Memory<'r> {
     now: Timestamp,
     /// Number of the text that stands for all past the limit.
     overflow: Option<u32>,
+    /// Room for the rows of one value.
+    rows: Vec<Row>,
     audiences: HashMap<u32, Vec<Text>>,
 }
 
 impl<'r> Memory<'r> {
     fn new(hub: &Hub, actor: &'r Actor) -> Self {
         let view = View { reader: &actor.reader, directory: hub.directory().snapshot() };
-        Self { view, now: hub.clock().now(), overflow: hub.store().views.strings.read().find(OVERFLOW), audiences: HashMap::new() }
+        Self { view, now: hub.clock().now(), overflow: hub.store().views.strings.read().find(OVERFLOW), rows: Vec::new(), audiences: HashMap::new() }
     }
 
     /// What the reader sees of a row of this class.
@@ -96,33 +98,36 @@ impl Hub {
         }
         let related = values.len() <= MAX_VALUES_WITH_RELATED;
         let keys = &self.store().views.keys;
-        let mut asked: Vec<Asked> = values
-            .iter()
-            .enumerate()
-            .filter_map(|(place, text)| detect(text).map(|(kind, value)| Asked { place, key: keys.observable(kind, &value), kind, value }))
-            .collect();
-        // In order of key, so that what lies together on disk is read together.
-        asked.sort_unstable_by_key(|asked| asked.key);
-        let answer_all = |asked: &[Asked]| -> Result<Vec<(usize, Option<T>)>, HubError> {
+        let answer_all = |values: &[String]| -> Result<Vec<Option<T>>, HubError> {
+            let asked = values.iter().enumerate().filter_map(|(place, text)| {
+                let (kind, value) = detect(text)?;
+                Some(Asked { place, key: keys.observable(kind, &value), kind, value })
+            });
+            let mut asked: Vec<Asked> = asked.collect();
+            // In order of key, so that what lies together on disk is read together.
+            asked.sort_unstable_by_key(|asked| asked.key);
+            let mut answers: Vec<Option<T>> = Vec::new();
+            answers.resize_with(values.len(), || None);
             let mut memory = Memory::new(self, actor);
-            asked.iter().map(|asked| Ok((asked.place, self.answer(actor, asked, &mut memory, related)?.map(&make)))).collect()
+            for asked in asked {
+                let answer = self.answer(actor, &asked, &mut memory, related)?;
+                if let Some(slot) = answers.get_mut(asked.place) {
+                    *slot = answer.map(&make);
+                }
+            }
+            Ok(answers)
         };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(asked.len() / VALUES_PER_THREAD + 1);
-        let parts: Vec<_> = asked.chunks(asked.len().div_ceil(threads).max(1)).collect();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(values.len() / VALUES_PER_THREAD + 1);
+        let parts: Vec<&[String]> = values.chunks(values.len().div_ceil(threads).max(1)).collect();
         let answered: Vec<Result<_, HubError>> = std::thread::scope(|scope| {
             let others: Vec<_> = parts.iter().skip(1).map(|part| scope.spawn(|| answer_all(part))).collect();
             let own = parts.first().map(|part| answer_all(part));
             let broken = || Err(HubError::Internal("a look-up broke".into()));
             own.into_iter().chain(others.into_iter().map(|other| other.join().unwrap_or_else(|_| broken()))).collect()
         });
-        let mut answers: Vec<Option<T>> = Vec::new();
-        answers.resize_with(values.len(), || None);
+        let mut answers = Vec::with_capacity(values.len());
         for part in answered {
-            for (place, answer) in part? {
-                if let Some(slot) = answers.get_mut(place) {
-                    *slot = answer;
-                }
-            }
+            answers.extend(part?);
         }
         Ok(answers)
     }
@@ -130,8 +135,11 @@ impl Hub {
     fn answer(&self, actor: &Actor, asked: &Asked, memory: &mut Memory<'_>, related: bool) -> Result<Option<ObservableAnswer>, HubError> {
         let views = &self.store().views;
         let (kind, value) = (asked.kind, &asked.value);
-        let mut rows = views.observables.get(asked.key).map_err(|error| HubError::Internal(Box::new(error)))?;
+        let mut rows = std::mem::take(&mut memory.rows);
+        rows.clear();
+        views.observables.rows(asked.key, MAX_ROWS, &mut rows).map_err(|error| HubError::Internal(Box::new(error)))?;
         if rows.is_empty() {
+            memory.rows = rows;
             return Ok(None);
         }
         // Hidden rows take no place and tell nothing by their number.
@@ -139,24 +147,26 @@ impl Hub {
         let mut admitted = 0;
         let mut shared = Vec::new();
         let classes = views.classes.read();
-        rows.retain(|row| {
-            let Some(class) = classes.get(row.class) else { return false };
+        for row in &rows {
+            let Some(class) = classes.get(row.class) else { continue };
             let sight = memory.sight(self, &class);
-            if sight.sees_event() {
-                admitted += 1;
-                if admitted <= MAX_ROWS {
-                    fold.add(row, &class, sight);
-                    if class.related {
-                        shared.push(row.last_seq);
-                    }
-                }
+            if !sight.sees_event() {
+                continue;
             }
-            sight.sees_event()
-        });
+            admitted += 1;
+            if admitted > MAX_ROWS {
+                break;
+            }
+            fold.add(row, &class, sight);
+            if class.related {
+                shared.push(row.last_seq);
+            }
+        }
         drop(classes);
+        memory.rows = rows;
         let incomplete = memory.overflow.is_some_and(|number| fold.malware.contains(&number) || fold.sectors.contains(&number));
         let Some(mut answer) = fold.finish(self, memory.now, views.disputed.read().contains(&asked.key)) else { return Ok(None) };
-        answer.at_least = rows.len() > MAX_ROWS || incomplete;
+        answer.at_least = admitted > MAX_ROWS || incomplete;
         answer.warning_lists = self.warning_lists.hits(kind, value);
         answer.reserved = is_reserved(kind, value);
         answer.protected = self.is_protected(actor, kind, value);

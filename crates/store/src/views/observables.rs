@@ -109,24 +109,37 @@ impl Observables {
     /// # Errors
     /// An I/O error of a run.
     pub fn get(&self, key: u128) -> std::io::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        self.rows(key, 0, &mut rows)?;
+        Ok(rows)
+    }
+
+    /// As [`Observables::get`], appended to `rows`, which is empty; up to `untidy` rows a class may have several of them, one from each tier.
+    ///
+    /// # Errors
+    /// An I/O error of a run.
+    pub fn rows(&self, key: u128, untidy: usize, rows: &mut Vec<Row>) -> std::io::Result<()> {
         if self.withheld.read().contains(&key) {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let tiers = self.tiers.read().clone();
-        let mut rows = Vec::new();
-        let mut void = tiers.active.get(key, &mut rows);
+        let mut void = tiers.active.get(key, rows);
         if !void && let Some(frozen) = &tiers.frozen {
-            void = frozen.get(key, &mut rows);
+            void = frozen.get(key, rows);
         }
         for run in tiers.runs.iter() {
             if void {
                 break;
             }
             let start = rows.len();
-            run.get(key, &mut rows)?;
+            run.get(key, rows)?;
             void = rows.get(start..).is_some_and(|part| part.iter().any(|row| row.class == RESET));
         }
-        Ok(fold(rows))
+        rows.retain(counts);
+        if rows.len() > untidy {
+            fold(rows);
+        }
+        Ok(())
     }
 
     /// Every key with its rows, in order of key. What came after the call may or may not be there.
@@ -146,9 +159,13 @@ impl Observables {
     }
 }
 
+/// Whether a row tells of events.
+fn counts(row: &Row) -> bool {
+    row.class != RESET && row.events > 0
+}
+
 /// One row per class.
-fn fold(mut rows: Vec<Row>) -> Vec<Row> {
-    rows.retain(|row| row.class != RESET && row.events > 0);
+fn fold(rows: &mut Vec<Row>) {
     rows.sort_unstable_by_key(|row| row.class);
     rows.dedup_by(|later, kept| {
         let same = later.class == kept.class;
@@ -157,7 +174,6 @@ fn fold(mut rows: Vec<Row>) -> Vec<Row> {
         }
         same
     });
-    rows
 }
 
 /// Merges sorted sources into groups of one key each.
@@ -190,7 +206,9 @@ impl Groups {
             }
             void |= voids;
         }
-        Some((key, fold(rows), void))
+        rows.retain(counts);
+        fold(&mut rows);
+        Some((key, rows, void))
     }
 }
 

@@ -9,7 +9,7 @@ use model::Timestamp;
 use parking_lot::RwLock;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// One remembered key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,12 +81,13 @@ impl std::hash::Hasher for KeyHasher {
 #[derive(Debug, Default)]
 pub struct Settled {
     tiers: RwLock<(Option<Arc<Marks>>, Vec<Arc<Run>>)>,
+    damaged: AtomicBool,
 }
 
 impl Settled {
     /// Settled marks over the runs of a checkpoint, newest first.
     pub fn new(runs: Vec<Arc<Run>>) -> Self {
-        Self { tiers: RwLock::new((None, runs)) }
+        Self { tiers: RwLock::new((None, runs)), damaged: AtomicBool::new(false) }
     }
 
     /// Puts new runs in place and, where the frozen part is among them, lets go of it.
@@ -102,6 +103,11 @@ impl Settled {
     /// The runs, newest first.
     pub fn runs(&self) -> Vec<Arc<Run>> {
         self.tiers.read().1.clone()
+    }
+
+    /// Whether a page was found damaged: nothing can be taken any more until the views are made anew.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
     }
 
     fn get(&self, key: u128) -> std::io::Result<Option<(Timestamp, u64)>> {
@@ -154,6 +160,9 @@ impl Seen {
             match self.settled.get(key) {
                 Ok(mark) => return mark,
                 Err(error) => {
+                    if error.kind() == std::io::ErrorKind::InvalidData && !self.settled.damaged.swap(true, Ordering::Relaxed) {
+                        tracing::error!("a run of marks is damaged: nothing is taken any more; stop the hub and run `bongsu rebuild`");
+                    }
                     tracing::error!(%error, "marks cannot be read, trying again");
                     std::thread::sleep(std::time::Duration::from_secs(1));
                 }
