@@ -79,9 +79,10 @@ fn query(route: &Route, name: &str) -> Option<(&'static str, Value)> {
 
 fn header(name: &str) -> Option<(&'static str, Value)> {
     Some(match name {
-        "Idempotency-Key" => {
-            ("Covers the lines of its request by their place for seven days: sent again, corrected or not, each line is taken once", json!({ "type": "string", "pattern": "^[!-~]{1,255}$" }))
-        }
+        "Idempotency-Key" => (
+            "Covers the lines of its request by their place for seven days: sent again, corrected or not, each line is taken once",
+            json!({ "type": "string", "pattern": "^[!-~]{1,255}$" }),
+        ),
         "Last-Event-ID" => ("Sequence number of the last event received; the stream goes on after it", schemas::seq()),
         _ => return None,
     })
