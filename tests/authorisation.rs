@@ -14,7 +14,7 @@ use support::{Client, Hub, ago};
 const ROLES: [&str; 7] = ["coordinator", "authority", "member-admin", "analyst", "reporter", "reader", "auditor"];
 
 /// What the contract and the issue promise by name: operation, and the roles that may call it where that is said.
-const PROMISED: [(&str, &str, Option<&[&str]>); 18] = [
+const PROMISED: [(&str, &str, Option<&[&str]>); 20] = [
     ("post", "/api/v1/events", Some(&["coordinator", "authority", "member-admin", "analyst", "reporter"])),
     ("get", "/api/v1/events", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
     ("get", "/api/v1/events/{}", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
@@ -32,6 +32,8 @@ const PROMISED: [(&str, &str, Option<&[&str]>); 18] = [
     ("post", "/api/v1/organisations/{}/keys", Some(&["coordinator", "member-admin"])),
     ("get", "/api/v1/organisations/{}/networks", None),
     ("get", "/api/v1/organisations/{}/contribution", None),
+    ("get", "/api/v1/findings", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
+    ("post", "/api/v1/findings/{}/steps", Some(&["coordinator", "authority", "member-admin", "analyst"])),
     ("get", "/api/v1/status", Some(&ROLES)),
 ];
 
@@ -242,7 +244,9 @@ fn revoked(hub: &Hub) -> Client {
 fn call(hub: &Hub, client: &Client, operation: &Operation, caller: &Caller) -> u16 {
     let path = filled(hub, &operation.path, caller);
     let body = body(&operation.method, &nameless(&operation.path), caller).map(|body| serde_json::to_vec(&body).unwrap());
-    let headers: &[(&str, &str)] = if body.is_some() { &[("content-type", "application/json")] } else { &[] };
+    let media = if path.starts_with("/taxii2") { "application/taxii+json;version=2.1" } else { "application/json" };
+    let headers = [("content-type", media)];
+    let headers: &[(&str, &str)] = if body.is_some() { &headers } else { &[] };
     client.status(&operation.method.to_uppercase(), &path, headers, body.as_deref())
 }
 
@@ -264,9 +268,15 @@ fn filled(hub: &Hub, path: &str, caller: &Caller) -> String {
             "observables" => "ipv4".to_owned(),
             "ipv4" => "185.60.1.1".to_owned(),
             "claims" => format!("clm_{NOBODY}"),
+            "findings" => format!("fnd_{NOBODY}"),
             "networks" => format!("net_{NOBODY}"),
             "erasures" => format!("ers_{NOBODY}"),
             "groups" => "grp-nobody".to_owned(),
+            "taxii2" => "main".to_owned(),
+            "collections" => "intelligence".to_owned(),
+            "objects" => "tool--0190a5b8-a1b2-4000-8000-00000000abcd".to_owned(),
+            "status" => "0190a5b8-a1b2-4000-8000-00000000abcd".to_owned(),
+            "feeds" => "ipv4.txt".to_owned(),
             _ => panic!("no value for {segment} of {path}: add one"),
         };
         segments.push(value);
@@ -295,6 +305,12 @@ fn body(method: &str, path: &str, caller: &Caller) -> Option<Value> {
         "/api/v1/organisations/{}/standing" => json!({ "standing": "full", "reason": "test" }),
         "/api/v1/organisations/{}/networks" => json!({ "kind": "cidr", "value": "198.51.100.0/24" }),
         "/api/v1/organisations/{}/networks/{}/steps" => json!({ "step": "remove", "reason": "test" }),
+        "/api/v1/organisations/{}/networks/{}/proof" => json!({ "method": "operator", "reason": "test" }),
+        "/api/v1/organisations/{}/contact" => json!({ "address": "abuse@member.example" }),
+        "/api/v1/organisations/{}/contact/verify" => json!({ "token": "not the one" }),
+        "/api/v1/findings/{}/steps" => json!({ "step": "acknowledge", "reason": "test" }),
+        "/taxii2/{}/collections/{}/objects/" => json!({ "objects": [{ "type": "tool", "spec_version": "2.1", "name": "nmap",
+            "id": "tool--0190a5b8-a1b2-4000-8000-00000000abce", "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z" }] }),
         "/api/v1/groups" => json!({ "id": "grp-test", "title": "A group" }),
         "/api/v1/groups/{}" => json!({ "version": 1, "title": "A group" }),
         "/api/v1/claims/{}/steps" => json!({ "step": "uphold", "reason": "test" }),

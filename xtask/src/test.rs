@@ -1,7 +1,8 @@
 //! `cargo xtask test`: installs what the tests need and runs all of them.
 //!
-//! Flow: the workspace's tests → its documentation tests → a property-based tester of the API, from PyPI, against the real binary.
-//! Invariant: says what it installs and where (the cache, never the system, but for Python itself as root); a step that cannot run is named.
+//! Flow: the programs that load our products, from Debian → the workspace's tests → its documentation tests → a property-based tester of the API and clients, from PyPI, against the real binary.
+//! Invariant: says what it installs and where (the cache, never the system, but for Python itself and Debian's packages as root); a step that
+//! cannot run is named.
 //! Not here: the tests themselves (`tests/`, `tests/python/` and beside the code), fuzzing and checks of style (`.ci/run`).
 
 use anyhow::{Context, anyhow, bail};
@@ -17,9 +18,14 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs every test; fails with the first step that does.
 pub fn run() -> anyhow::Result<()> {
+    step("consumers of the products", || {
+        consumers();
+        Ok(())
+    })?;
     step("tests of the workspace", workspace_tests)?;
     step("documentation tests", || succeed(cargo().args(["test", "--workspace", "--doc"])))?;
-    step("the API against its OpenAPI document", api_tests)?;
+    step("the API against its OpenAPI document", || against_clients("api.py"))?;
+    step("TAXII against its clients", || against_clients("taxii.py"))?;
     println!("all tests passed");
     Ok(())
 }
@@ -32,6 +38,28 @@ fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result
     Ok(())
 }
 
+/// Programs that `tests/products.rs` gives the products to, and Debian's packages that hold them.
+const CONSUMERS: [(&str, &str); 3] = [("named-checkzone", "bind9-utils"), ("nft", "nftables"), ("suricata", "suricata")];
+
+/// Installs the consumers that are missing, where that is possible. Without them their tests say that they are passed over.
+fn consumers() {
+    let is_there = |program: &str| quiet(Command::new("sh").arg("-c").arg(format!("command -v {program}")));
+    let packages: Vec<&str> = CONSUMERS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        return println!("all are there");
+    }
+    if !root_with_apt() {
+        return println!("SKIPPED: {} would be installed with apt-get as root; their tests are passed over", packages.join(", "));
+    }
+    println!("installing {} with apt-get", packages.join(", "));
+    let update = succeed(Command::new("apt-get").args(["update", "--quiet=2"]));
+    let install = ["install", "--yes", "--quiet=2", "--no-install-recommends"];
+    let installed = update.and_then(|()| succeed(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install).args(&packages)));
+    if let Err(error) = installed {
+        println!("SKIPPED: {error:#}; their tests are passed over");
+    }
+}
+
 fn workspace_tests() -> anyhow::Result<()> {
     // nextest runs each test in a process of its own and names the slow ones; without it the plain runner does the same work.
     let nextest = cargo().args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
@@ -42,7 +70,8 @@ fn workspace_tests() -> anyhow::Result<()> {
     succeed(cargo().args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]))
 }
 
-fn api_tests() -> anyhow::Result<()> {
+/// A script of `tests/python` against a hub of its own.
+fn against_clients(script: &str) -> anyhow::Result<()> {
     let (root, target) = folders()?;
     let Some(python) = python(&root, &target)? else {
         println!("SKIPPED: python3 with venv is not there and cannot be installed without root; install python3-venv to run this step");
@@ -53,7 +82,7 @@ fn api_tests() -> anyhow::Result<()> {
     let hub = Server::start(&target.join("debug").join("bongsu"))?;
     // The tester keeps what it found in its working folder.
     let folder = tempfile::tempdir().context("a folder for the tester")?;
-    succeed(Command::new(python).arg(root.join("tests/python/api.py")).arg(&hub.url).env("BONGSU_KEY", &hub.key).current_dir(folder.path()))
+    succeed(Command::new(python).arg(root.join("tests/python").join(script)).arg(&hub.url).env("BONGSU_KEY", &hub.key).current_dir(folder.path()))
 }
 
 /// The interpreter of an environment that holds the requirements; made once and kept in the cache. `None`: there is no Python.
@@ -81,14 +110,19 @@ fn python_with_venv() -> bool {
 
 /// Installs Python with the system's package manager, where that is possible. False: it is not.
 fn install_python() -> anyhow::Result<bool> {
-    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
-    if !root || !quiet(Command::new("apt-get").arg("--version")) {
+    if !root_with_apt() {
         return Ok(false);
     }
     println!("installing python3 and python3-venv with apt-get");
     succeed(Command::new("apt-get").args(["update", "--quiet=2"]))?;
     succeed(Command::new("apt-get").args(["install", "--yes", "--quiet=2", "--no-install-recommends", "python3", "python3-venv"]))?;
     Ok(python_with_venv())
+}
+
+/// Whether Debian's packages can be installed.
+fn root_with_apt() -> bool {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    root && quiet(Command::new("apt-get").arg("--version"))
 }
 
 /// A hub on a fresh folder and a free port; ends with this value.

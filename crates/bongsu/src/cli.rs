@@ -5,6 +5,7 @@
 //! Not here: what a command does (a module each).
 
 mod events;
+mod findings;
 mod members;
 mod server;
 mod words;
@@ -12,6 +13,7 @@ mod words;
 pub use events::{
     ExportArguments, ExportFormat, FilterArguments, InputFormat, LookupArguments, SearchArguments, StatusArguments, StreamArguments, SubmitArguments,
 };
+pub use findings::FindingsArguments;
 pub use members::{KeyCommand, OrgCommand};
 pub use server::{BackupArguments, DataArguments, DemoArguments, RestoreArguments, ServeArguments};
 
@@ -42,6 +44,8 @@ pub enum Command {
     Search(SearchArguments),
     /// Follow the live stream as NDJSON.
     Stream(StreamArguments),
+    /// List what is wrong in one's own networks.
+    Findings(FindingsArguments),
     /// Write products and whole copies of one's own data.
     Export(ExportArguments),
     /// Manage organisations.
@@ -98,6 +102,7 @@ mod tests {
             "bongsu lookup 1.2.3.4 --json",
             "bongsu search --since 7d --until 2026-11-21 --category phishing,c2-server --type ipv4 --sector finance --within 10.0.0.0/8 --domain a.kr --malware X --limit 5 --json",
             "bongsu stream --from 65536 --malware X",
+            "bongsu findings --state open,reopened --category infected-system --since 7d --limit 5 --json",
             "bongsu export --format misp-feed --out feed",
             "bongsu org add Name --kind company --constituency private --sector finance --country KR",
             "bongsu org set org_1 named=true",

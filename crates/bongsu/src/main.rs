@@ -60,6 +60,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Lookup(arguments) => client::lookup::run(&arguments),
         Command::Search(arguments) => client::search::run(&arguments),
         Command::Stream(arguments) => client::stream::run(&arguments),
+        Command::Findings(arguments) => client::findings::run(&arguments),
         Command::Export(arguments) => client::export::run(&arguments),
         Command::Org(command) => client::members::organisations(&command),
         Command::Key(command) => client::members::keys(&command),

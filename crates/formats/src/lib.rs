@@ -12,6 +12,7 @@ pub mod list;
 pub mod misp;
 pub mod ndjson;
 pub mod privacy;
+pub mod products;
 pub mod split;
 pub mod stix;
 

@@ -256,6 +256,7 @@ impl Hub {
         let entries = erased?;
         let change = Change { actor_key: None, actor_org: None, at: self.clock().now(), action: "erase", reason: "" };
         self.records().erase_claims(&victim, &change).await?;
+        self.records().erase_contacts(&victim, &change).await?;
         // A claim just decided lies in the outbox with its value until the ledger has it.
         self.drain_outbox().await?;
         let mut writer = self.records().write().await?;

@@ -9,10 +9,12 @@ use crate::directory::Directory;
 use crate::intake::{MAX_DOCUMENTS, MAX_IN_FLIGHT, Workers};
 use crate::members::{ClaimView, Members};
 use crate::outbox;
+use crate::owners::{Decisions, tell_registrations};
+use crate::products::{self, Products};
 use crate::quota::Quotas;
 use crate::sharing::blocks::Blocks;
 use crate::warning_lists::WarningLists;
-use crate::{Actor, HubError};
+use crate::{Actor, HubError, taxii};
 use jiff::tz::TimeZone;
 use model::ids::ClaimId;
 use model::{KeyRole, OrgNo, Seq, Text};
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use store::Store;
+use store::objects::Objects;
 use store::records::Records;
 use store::views::{Days, Keys};
 use tokio::sync::{Notify, Semaphore};
@@ -79,16 +82,22 @@ pub struct Hub {
     pub(crate) options: HubOptions,
     store: Arc<Store>,
     records: Arc<Records>,
+    objects: Arc<Objects>,
     directory: Arc<Directory>,
     members: Members,
     pub(crate) workers: Workers,
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) documents: Arc<Semaphore>,
+    /// Room for the bodies of requests that add objects to collections.
+    pub(crate) gathering: Arc<Semaphore>,
     /// Open streams by organisation.
     pub(crate) streams: parking_lot::Mutex<BTreeMap<OrgNo, usize>>,
     pub(crate) quotas: Quotas,
     pub(crate) warning_lists: WarningLists,
+    pub(crate) products: Products,
     pub(crate) blocks: Blocks,
+    /// What people decided on findings.
+    pub(crate) findings: Decisions,
     pub(crate) outbox_nudge: Notify,
     pub(crate) erasing: tokio::sync::Mutex<()>,
     pub(crate) amending: tokio::sync::Mutex<()>,
@@ -111,6 +120,7 @@ impl Hub {
         let keys = Keys::new(realm_secret(&options.data).map_err(internal)?);
         let make_days: Arc<dyn Fn() -> Box<dyn Days + Send> + Send + Sync> = Arc::new(move || Box::new(ZoneDays::new(zone.clone())));
         let records = Arc::new(Records::open(&options.data.join("records.sqlite")).await?);
+        let objects = Arc::new(Objects::open(&options.data.join("objects.sqlite")).await?);
         let directory = Arc::new(Directory::load(&records).await?);
         let mut members = Members::new(records.clone(), directory.clone(), options.clock.clone());
         if !options.sectors.is_empty() {
@@ -128,14 +138,18 @@ impl Hub {
         if let Some(damage) = &report.damage {
             tracing::error!(%damage, "the ledger is damaged; reads go on, writes are refused; see bongsu verify");
         }
+        let findings = Decisions::load(&records).await?;
         let hub = Arc::new(Self {
             workers: Workers::start(options.parse_threads, &keys, &make_days).map_err(internal)?,
             warning_lists: WarningLists::load(options.warning_lists.as_deref()),
+            products: Products::open(&options.data, store.ledger.end()),
             in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT / 1024)),
             documents: Arc::new(Semaphore::new(MAX_DOCUMENTS)),
+            gathering: Arc::new(Semaphore::new(taxii::MAX_GATHERED / 1024)),
             streams: parking_lot::Mutex::default(),
             quotas: Quotas::default(),
             blocks: Blocks::new(store.clone()),
+            findings,
             outbox_nudge: Notify::new(),
             erasing: tokio::sync::Mutex::new(()),
             amending: tokio::sync::Mutex::new(()),
@@ -146,6 +160,7 @@ impl Hub {
             options,
             store,
             records,
+            objects,
             directory,
             members,
         });
@@ -153,6 +168,7 @@ impl Hub {
         hub.reconcile_disputes().await?;
         hub.resume_erasures().await?;
         hub.start_tasks();
+        tokio::spawn(tell_registrations(Arc::downgrade(&hub)));
         Ok(hub)
     }
 
@@ -168,8 +184,10 @@ impl Hub {
         if let Err(error) = self.directory.write_last_uses(&self.records).await {
             tracing::warn!(%error, "last uses of keys were not written");
         }
+        self.products.save();
         self.store.checkpoint().await;
         self.store.close().await;
+        self.objects.close().await;
         self.records.close().await;
     }
 
@@ -197,6 +215,10 @@ impl Hub {
         &self.records
     }
 
+    pub(crate) fn objects(&self) -> &Arc<Objects> {
+        &self.objects
+    }
+
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.store
     }
@@ -204,6 +226,11 @@ impl Hub {
     /// Civil days in the realm's zone.
     pub(crate) fn make_days(&self) -> Box<dyn Days + Send> {
         (self.make_days.0)()
+    }
+
+    /// Becomes true when the hub stops.
+    pub(crate) fn stopping(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     /// Becomes true when streams are to end.
@@ -228,11 +255,18 @@ impl Hub {
             realm: self.options.realm.clone(),
             // Positions tell no more than the sequence numbers that every submission is answered with.
             ledger: LedgerStatus { last_seq: Seq(position.0.saturating_sub(1)), events: totals.then(|| self.store.views.events.load(Ordering::Relaxed)) },
-            views: BTreeMap::from([("observables", position), ("tallies", position), ("seen", position), ("withdrawn", position)]),
+            views: BTreeMap::from([
+                ("observables", position),
+                ("tallies", position),
+                ("seen", position),
+                ("withdrawn", position),
+                ("owners", self.store.owners.position()),
+            ]),
         }
     }
 
     fn start_tasks(self: &Arc<Self>) {
+        tokio::spawn(products::follow(Arc::downgrade(self), self.stopping.subscribe()));
         let hub = Arc::downgrade(self);
         let mut stopping = self.stopping.subscribe();
         tokio::spawn(async move {

@@ -17,8 +17,11 @@ pub mod intake;
 pub mod members;
 pub mod ops;
 mod outbox;
+pub mod owners;
+pub mod products;
 mod quota;
 pub mod sharing;
+pub mod taxii;
 mod warning_lists;
 
 pub use actor::Actor;

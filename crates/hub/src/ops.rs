@@ -9,12 +9,15 @@ use crate::{HubError, clock::Clock};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+use store::objects::Objects;
 use store::records::{Erasure, ErasureState, Records};
-use store::views::{Days, Keys};
+use store::views::{Days, Keys, indicators};
 use store::{Options, Store};
 
 /// Files of a realm beside ledger, views and records.
 const SMALL_FILES: [&str; 3] = ["observable.key", "coordinator.key", "zone"];
+/// What people decided and what members contributed.
+const DATABASES: [&str; 2] = ["records.sqlite", "objects.sqlite"];
 /// The file that says that a folder is a whole backup.
 const COMPLETE: &str = "BACKUP";
 
@@ -38,7 +41,7 @@ pub struct RebuildReport {
 
 pub use store::Report as VerifyReport;
 
-/// Copies ledger, records and keys of the realm in `data` to the new folder `to`. Views are not copied; they are made anew.
+/// Copies ledger, log of indicators, records and keys of the realm in `data` to the new folder `to`. Views are not copied; they are made anew.
 ///
 /// # Errors
 /// [`HubError`] where a file cannot be read or written, or `to` is not empty.
@@ -47,9 +50,15 @@ pub fn backup(data: &Path, to: &Path) -> Result<BackupReport, HubError> {
         return Err(invalid("backup folder", "must be empty or new"));
     }
     let mut report = BackupReport::default();
+    // The log of indicators before the ledger, so that the copied ledger holds all that it was made of.
+    let log = data.join(indicators::FOLDER);
+    std::fs::create_dir_all(to.join(indicators::FOLDER)).map_err(internal)?;
+    for name in indicators::files().filter(|name| log.join(name).exists()) {
+        copy(&log.join(&name), &to.join(indicators::FOLDER).join(&name), &mut report)?;
+    }
     let ledger = data.join("ledger");
     std::fs::create_dir_all(to.join("ledger")).map_err(internal)?;
-    // The ledger first: it only grows, and an unfinished frame at its end is cut when the copy is opened. What the records owe to the
+    // The ledger before the records: it only grows, and an unfinished frame at its end is cut when the copy is opened. What the records owe to the
     // ledger is then either in the copied outbox or said again on opening.
     let mut segments: Vec<_> = ledger.read_dir().map_err(internal)?.flatten().map(|entry| entry.path()).collect();
     segments.sort();
@@ -65,10 +74,15 @@ pub fn backup(data: &Path, to: &Path) -> Result<BackupReport, HubError> {
         let records = Records::open(&data.join("records.sqlite")).await?;
         records.backup_to(&to.join("records.sqlite")).await?;
         records.close().await;
+        let objects = Objects::open(&data.join("objects.sqlite")).await?;
+        objects.backup_to(&to.join("objects.sqlite")).await?;
+        objects.close().await;
         Ok::<_, HubError>(())
     })??;
-    report.files += 1;
-    report.bytes += to.join("records.sqlite").metadata().map_err(internal)?.len();
+    for name in DATABASES {
+        report.files += 1;
+        report.bytes += to.join(name).metadata().map_err(internal)?.len();
+    }
     std::fs::write(to.join(COMPLETE), "complete\n").map_err(internal)?;
     Ok(report)
 }
@@ -95,7 +109,13 @@ pub fn restore(data: &Path, from: &Path) -> Result<(), HubError> {
     for entry in from.join("ledger").read_dir().map_err(internal)?.flatten() {
         copy(&entry.path(), &data.join("ledger").join(entry.file_name()), &mut report)?;
     }
-    for name in SMALL_FILES.into_iter().chain(["records.sqlite"]) {
+    let log = from.join(indicators::FOLDER);
+    std::fs::create_dir_all(data.join(indicators::FOLDER)).map_err(internal)?;
+    // A backup from before there was such a log has none; it is made anew.
+    for name in indicators::files().filter(|name| log.join(name).exists()) {
+        copy(&log.join(&name), &data.join(indicators::FOLDER).join(&name), &mut report)?;
+    }
+    for name in SMALL_FILES.into_iter().chain(DATABASES) {
         if from.join(name).exists() {
             copy(&from.join(name), &data.join(name), &mut report)?;
         }
@@ -142,6 +162,14 @@ pub fn rebuild(data: &Path) -> Result<RebuildReport, HubError> {
     let views = data.join("views");
     if views.exists() {
         std::fs::remove_dir_all(&views).map_err(internal)?;
+    }
+    // What was given out stays as it was given out, but for damage.
+    indicators::make_anew(&data.join(indicators::FOLDER)).map_err(internal)?;
+    // The owners' view makes itself anew in the background, at the next start.
+    if let Err(error) = std::fs::remove_file(data.join("owners").join("state"))
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(internal(error));
     }
     let options = options(data)?;
     let started = Instant::now();

@@ -1,9 +1,9 @@
 //! From the records' outbox into the ledger: what a view's content depends on becomes a control entry.
 
-use model::{ObservableType, Timestamp};
+use model::{ObservableType, OrgNo, Seq, Text, Timestamp};
 use serde::Deserialize;
 use store::ledger::Control;
-use store::records::OutboxRow;
+use store::records::{NetworkKind, OutboxRow};
 use store::views::Keys;
 
 #[derive(Deserialize)]
@@ -24,6 +24,20 @@ enum Payload {
         id: String,
         #[serde(default)]
         version: u64,
+        organisation: OrgNo,
+        kind: NetworkKind,
+        value: Text,
+        #[serde(default)]
+        protected: bool,
+        #[serde(default)]
+        counts: bool,
+    },
+    Release {
+        finding: String,
+        reporters: Vec<OrgNo>,
+        by: OrgNo,
+        #[serde(default)]
+        before: Option<Seq>,
     },
 }
 
@@ -34,7 +48,10 @@ pub(crate) fn control_of(row: &OutboxRow, keys: &Keys) -> Option<Control> {
         // The ledger holds the value's key, never the value.
         Ok(Payload::Dispute { kind, value, upheld }) => Some(Control::Dispute { key: format!("{:032x}", keys.observable(kind, &value)), upheld }),
         Ok(Payload::Organisation { id, version }) => Some(record("organisation", id, version, row.created)),
-        Ok(Payload::Network { id, version }) => Some(record("network", id, version, row.created)),
+        Ok(Payload::Network { id, version, organisation, kind, value, protected, counts }) => {
+            Some(Control::Network { id, version, organisation, kind, value, protected, counts, at: row.created })
+        }
+        Ok(Payload::Release { finding, reporters, by, before }) => Some(Control::Release { finding, reporters, by, before }),
         Err(error) => {
             tracing::error!(id = row.id, line = error.line(), "an outbox row is of an unknown kind");
             None

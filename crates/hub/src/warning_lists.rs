@@ -3,7 +3,7 @@
 //! Source: MISP warninglists, types `string`, `hostname`, `cidr`, `substring`, `regex` (the last two are passed over with a line in the log:
 //! they cannot be decided by a look-up).
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
 use model::{ObservableType, Text};
 use serde::Deserialize;
@@ -30,6 +30,8 @@ pub struct WarningLists {
     /// Ranges by prefix length, so that a look is one probe per length in use.
     ranges: HashMap<(u8, IpNet), Vec<u16>>,
     lengths: Vec<u8>,
+    /// Every name above a listed one: who blocks it with all that is below it blocks that one.
+    above: HashSet<Text>,
 }
 
 impl WarningLists {
@@ -55,6 +57,8 @@ impl WarningLists {
         }
         lists.lengths.sort_unstable();
         lists.lengths.dedup();
+        let listed = lists.hosts.keys().chain(lists.strings.keys());
+        lists.above = listed.flat_map(|name| crate::products::parents(name)).map(Text::from).collect();
         tracing::info!(lists = lists.names.len(), "warning lists loaded");
         lists
     }
@@ -81,6 +85,19 @@ impl WarningLists {
         }
     }
 
+    /// Whether a list holds a canonical value, or something that is inside it or below it.
+    pub fn touches(&self, kind: ObservableType, value: &str) -> bool {
+        if self.names.is_empty() {
+            return false;
+        }
+        let holds_a_listed_one = match kind {
+            ObservableType::Domain => self.above.contains(value),
+            ObservableType::Cidr => value.parse::<IpNet>().is_ok_and(|wide| self.ranges.keys().any(|(_, range)| wide.contains(range))),
+            _ => false,
+        };
+        holds_a_listed_one || !self.hits(kind, value).is_empty()
+    }
+
     /// Names of the lists that hold a canonical value.
     pub fn hits(&self, kind: ObservableType, value: &str) -> Vec<Text> {
         if self.names.is_empty() {
@@ -89,7 +106,8 @@ impl WarningLists {
         let mut numbers: Vec<u16> = self.strings.get(value).cloned().unwrap_or_default();
         let host = match kind {
             ObservableType::Domain => Some(value),
-            ObservableType::Url => Some(model::filter::host_of_url(value)),
+            // URLs keep the dot of the root.
+            ObservableType::Url => Some(model::filter::host_of_url(value).trim_end_matches('.')),
             ObservableType::Email => value.rsplit_once('@').map(|(_, host)| host),
             _ => None,
         };
@@ -132,5 +150,8 @@ mod tests {
         assert_eq!(lists.hits(ObservableType::Domain, "one.test"), ["words"]);
         assert!(lists.hits(ObservableType::Domain, "b.one.test").is_empty());
         assert!(lists.hits(ObservableType::Ipv4, "192.0.3.7").is_empty());
+        assert!(lists.touches(ObservableType::Cidr, "192.0.0.0/16") && !lists.touches(ObservableType::Cidr, "192.1.0.0/16"));
+        assert!(lists.touches(ObservableType::Domain, "com") && lists.touches(ObservableType::Domain, "example.com"));
+        assert!(!lists.touches(ObservableType::Domain, "example.net"));
     }
 }

@@ -76,6 +76,12 @@ prefixed_id!(
     /// A registered network, domain or AS number.
     NetworkId, "net");
 prefixed_id!(
+    /// What is wrong in somebody's network: made of the owner, the value's key and the category.
+    FindingId, "fnd");
+prefixed_id!(
+    /// Where an organisation is told of abuse.
+    ContactId, "cnt");
+prefixed_id!(
     /// The destruction of a value, asked for by one person and confirmed by another.
     ErasureId, "ers");
 

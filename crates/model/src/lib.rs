@@ -6,9 +6,12 @@
 
 pub mod canonical;
 pub mod category;
+pub mod concern;
+pub mod confidence;
 pub mod detect;
 pub mod event;
 pub mod filter;
+pub mod finding;
 pub mod ids;
 pub mod lifetime;
 pub mod marking;
@@ -23,6 +26,7 @@ pub type Text = compact_str::CompactString;
 pub use category::Category;
 pub use event::{Details, Event, Notify, Origin, Severity, Target};
 pub use filter::Filter;
+pub use finding::{FindingState, FindingStep};
 pub use ids::{KeyId, OrgId, OrgNo, ReceiptId};
 pub use marking::{Pap, Tlp};
 pub use observable::{Observable, ObservableType, Role};

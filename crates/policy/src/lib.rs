@@ -5,10 +5,14 @@
 //! Absent on purpose: any way to ask for more than [`Sight`] grants, and any answer that differs between *hidden* and *unknown*.
 //! Source: FIRST TLP 2.0 for the meaning of the markings.
 
+mod finding;
+mod leave;
 mod reader;
 mod redact;
 mod sight;
 
+pub use finding::{FindingContent, FindingPart, finding, sees_told, sees_waiting};
+pub use leave::{Candidate, Purpose, Terms, actions_allowed, may_fetch, may_leave, strictest_product, way_out};
 pub use reader::Reader;
 pub use redact::redact;
 pub use sight::{Export, Item, Sight, blocking_allowed, export_allowed, groups_permit_naming, sight};

@@ -92,7 +92,7 @@ pub fn sight(reader: &Reader, item: &Item<'_>) -> Sight {
 }
 
 /// The strictest marking that a reader's membership or agreement lets it receive.
-fn strictest_received(reader: &Reader) -> Tlp {
+pub(crate) fn strictest_received(reader: &Reader) -> Tlp {
     if reader.kind == OrgKind::Partner {
         // Without an agreement a partner gets clear and green.
         return reader.agreement.unwrap_or(Tlp::Green);

@@ -11,6 +11,8 @@ use crate::live::{Live, LiveFrame};
 use crate::maintenance::{Flush, Maintenance, give_way};
 use crate::recompute;
 use crate::views::checkpoint::{self, Snapshot};
+use crate::views::indicators::{self, Indicators};
+use crate::views::owners::{Following, Owners};
 use crate::views::seen::{Mark, Seen};
 use crate::views::tallies::TallyKey;
 use crate::views::{Applied, Applier, Days, Keys, Part, Prepared, Row, Views, recent::Gathered, remains, replay};
@@ -157,6 +159,10 @@ pub struct Store {
     pub views: Arc<Views>,
     /// The newest frames, for followers.
     pub live: Arc<Live>,
+    /// What is wrong in whose network.
+    pub owners: Arc<Owners>,
+    /// The log of indicators.
+    pub indicators: Arc<Indicators>,
     writer: mpsc::Sender<Job>,
     apply: crossbeam_channel::Sender<ApplyJob>,
     options: Options,
@@ -219,8 +225,23 @@ impl Store {
         let (writer, writer_jobs) = mpsc::channel(WRITER_QUEUE);
         let writing = Writing { writer: Writer::new(ledger.clone())?, apply: apply.clone(), now: options.now.clone(), refused: HashSet::new() };
         threads.push(spawn("ledger-writer", move || writing.run(writer_jobs))?);
+        let owners = Arc::new(Owners::default());
+        if options.views_folder.is_none() {
+            let following = Following::new(owners.clone(), views.clone(), ledger.clone(), options.folder.join("owners"), maintenance.stop_flag());
+            threads.push(spawn("views-owners", move || following.run())?);
+        }
+        let indicators = if options.views_folder.is_some() {
+            // Views made for comparison give nothing out.
+            Indicators::idle()
+        } else {
+            let (ledger, views, days, now, stop) = (ledger.clone(), views.clone(), options.days.clone(), options.now.clone(), maintenance.stop_flag());
+            let sources = indicators::Sources { ledger, views, days, now, stop };
+            let (log, following) = indicators::Following::open(&options.folder.join(indicators::FOLDER), sources)?;
+            threads.push(spawn("views-indicators", move || following.run())?);
+            log
+        };
         let (options, threads) = (options.clone(), parking_lot::Mutex::new(threads));
-        let store = Self { ledger, views, live, writer, apply, options, views_folder, maintenance, threads, stalled };
+        let store = Self { ledger, views, live, owners, indicators, writer, apply, options, views_folder, maintenance, threads, stalled };
         Ok((Arc::new(store), report))
     }
 
@@ -614,7 +635,8 @@ impl Applying {
                 }
             }
             Control::Expire { before } => self.expire(*before, &mut done),
-            Control::Record { .. } => {}
+            // The owners' view follows these by itself.
+            Control::Record { .. } | Control::Network { .. } | Control::Release { .. } => {}
         }
         self.moved_to(place);
         if let Some((seq, reply)) = done {

@@ -9,6 +9,7 @@ mod engine;
 pub mod ledger;
 mod live;
 mod maintenance;
+pub mod objects;
 mod recompute;
 pub mod records;
 mod verify;

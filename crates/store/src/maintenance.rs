@@ -26,6 +26,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Niceness of housekeeping: it gets about a quarter of what a thread that answers gets where both want the processor.
 const HOUSEKEEPING: i32 = 6;
 
+/// Niceness of what follows behind the views: under full load it hardly moves, and catches up after.
+pub(crate) const FOLLOWING: i32 = 15;
+
 /// Lets the calling thread give way to those that answer.
 pub(crate) fn give_way() {
     give_way_by(HOUSEKEEPING);
@@ -231,7 +234,7 @@ fn number_of(path: &Path) -> Option<u64> {
 }
 
 /// The first neighbours, newest first, that are of like size and enough of them.
-fn due(runs: &[Arc<Run>]) -> Option<std::ops::Range<usize>> {
+pub(crate) fn due(runs: &[Arc<Run>]) -> Option<std::ops::Range<usize>> {
     let level = |run: &Arc<Run>| run.records().max(1).ilog2() / 2;
     let mut start = 0;
     while start < runs.len() {

@@ -1,11 +1,12 @@
 //! Verification: every frame's checksums and chain, and whether the views say what the ledger says.
 //!
-//! Flow: walk the ledger → open the views as a start would → make them anew in a folder of their own → compare row by row.
+//! Flow: walk the ledger → read the log of indicators → open the views as a start would → make them anew in a folder of their own → compare row by row.
 //! Invariant: nothing is changed but an unfinished write at the ledger's end, which opening cuts. An erasure that a crash cut short is no
 //! damage: frames that were rewritten are whole by their own checksums, and the views are behind for its value alone. Nor is an expiry: what is left
 //! of an expired frame is held against its own checksum, the frame's place in the chain as that of any other.
 
 use crate::ledger::{Body, Control, Kind, Ledger, columns};
+use crate::views::indicators;
 use crate::views::strings::Class;
 use crate::views::tallies::Tally;
 use crate::views::{Row, Views, checkpoint, remains};
@@ -42,7 +43,12 @@ pub async fn verify(options: &Options, scratch: &Path, unfinished: &[u128]) -> R
     if !report.problems.is_empty() {
         return Ok(report);
     }
-    let kept = open(options.clone()).await?;
+    let indicators = options.folder.join(indicators::FOLDER);
+    let checked = tokio::task::spawn_blocking(move || indicators::check(&indicators)).await.map_err(|_| StoreError::Stopped)?;
+    report.problems.extend(checked?);
+    // A folder that is named is opened for comparison alone: nothing that follows the views is written.
+    let views_folder = Some(options.views_folder.clone().unwrap_or_else(|| options.folder.join("views")));
+    let kept = open(Options { views_folder, ..options.clone() }).await?;
     let fresh = open(Options { views_folder: Some(scratch.to_owned()), ..options.clone() }).await?;
     let compared = compare(&kept.views, &fresh.views, unfinished, &mut report);
     kept.close().await;

@@ -1,12 +1,13 @@
-//! Who calls: a bearer key and the caller's address become an [`Actor`].
+//! Who calls: a key and the caller's address become an [`Actor`].
 //!
-//! Flow: [`gate`] stands before every path under `/api`, known or not, and leaves the actor with the request; handlers take it out
+//! Flow: [`gate`] stands before every path under `/api` and `/taxii2`, known or not, and leaves the actor with the request; handlers take it out
 //! with [`Caller`].
 //! Invariant: without a valid key nothing under `/api` is told from nothing.
 //! Not here: what a role may do (`hub`, `policy`), how keys are kept and compared (`hub::directory`).
 
 use crate::AppState;
 use crate::problem::Problem;
+use crate::taxii::{self, under_taxii};
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::header::{ALLOW, AUTHORIZATION};
 use axum::http::request::Parts;
@@ -30,10 +31,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Lets nothing under `/api` pass without a valid key.
+/// Lets nothing of the keyed part pass without a valid key. TAXII's clients also give it as the password of Basic authentication.
 pub async fn gate(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
-    if under_api(request.uri().path()) {
-        match authenticate(&state, request.headers(), request.extensions()) {
+    let path = request.uri().path();
+    if under_api(path) {
+        let basic = if under_taxii(path) { given(request.headers()).and_then(taxii::basic::password) } else { None };
+        let found = match basic {
+            Some(secret) => holder(&state, &secret, request.headers(), request.extensions()),
+            None => authenticate(&state, request.headers(), request.extensions()),
+        };
+        match found {
             Ok(actor) => {
                 request.extensions_mut().insert(actor);
             }
@@ -57,6 +64,10 @@ pub async fn hide_methods(mut response: Response) -> Response {
 /// 401 where the key is missing, given twice, unknown, expired, revoked or used from outside its allow-list.
 pub fn authenticate(state: &AppState, headers: &HeaderMap, extensions: &Extensions) -> Result<Actor, Problem> {
     let secret = bearer(headers).ok_or_else(Problem::unauthenticated)?;
+    holder(state, secret, headers, extensions)
+}
+
+fn holder(state: &AppState, secret: &str, headers: &HeaderMap, extensions: &Extensions) -> Result<Actor, Problem> {
     state.hub.authenticate(secret, caller_address(state, headers, extensions)).map_err(Problem::from)
 }
 
@@ -67,13 +78,18 @@ pub fn from_this_machine(headers: &HeaderMap, extensions: &Extensions) -> bool {
 
 /// Whether a path belongs to the keyed part of the site.
 pub fn under_api(path: &str) -> bool {
-    path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || under_taxii(path)
+}
+
+/// The one `Authorization` header.
+fn given(headers: &HeaderMap) -> Option<&str> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (given.next(), given.next()) else { return None };
+    value.to_str().ok()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut given = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (given.next(), given.next()) else { return None };
-    let (scheme, secret) = value.to_str().ok()?.trim().split_once(' ')?;
+    let (scheme, secret) = given(headers)?.trim().split_once(' ')?;
     let secret = secret.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
 }
@@ -137,6 +153,7 @@ mod tests {
     #[test]
     fn every_path_under_api_is_behind_the_gate() {
         assert!(under_api("/api") && under_api("/api/") && under_api("/api/v1/nowhere"));
+        assert!(under_api("/taxii2") && under_api("/taxii2/main/collections"));
         assert!(!under_api("/") && !under_api("/apiary") && !under_api("/healthz"));
     }
 }

@@ -5,6 +5,7 @@
 use crate::openapi::{ROUTES, Route};
 use crate::problem::Problem;
 use crate::router::mount;
+use crate::taxii::under_taxii;
 use axum::extract::{MatchedPath, Query, Request};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
@@ -15,7 +16,8 @@ const NAMED: usize = 20;
 
 /// Lets only documented query parameters pass.
 pub async fn strict_query(request: Request, next: Next) -> Response {
-    if request.uri().query().is_some_and(|query| !query.is_empty()) {
+    // TAXII has its own rules for its query: what is unknown there is ignored.
+    if !under_taxii(request.uri().path()) && request.uri().query().is_some_and(|query| !query.is_empty()) {
         let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
         if let Some(problem) = path.and_then(|path| route(request.method(), path)).and_then(|route| unknown(route, request.uri())) {
             return problem.into_response();

@@ -11,6 +11,7 @@
 
 mod api;
 pub mod auth;
+mod feeds;
 mod fields;
 mod guard;
 mod headers;
@@ -26,6 +27,7 @@ mod reply;
 mod router;
 mod state;
 mod stream;
+pub mod taxii;
 
 pub use router::router;
 pub use state::AppState;

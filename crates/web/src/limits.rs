@@ -28,6 +28,8 @@ pub const LIST: usize = 100;
 pub const RANGES: usize = 64;
 /// Reads that may look into files at the same time; more wait for [`READ_WAIT`].
 pub const READS: usize = 64;
+/// Products that are made or compared at the same time for callers with a key, and as many for those without.
+pub const FEED_MAKES: usize = 4;
 /// How long a read waits for its turn before the caller is told to come back.
 pub const READ_WAIT: Duration = Duration::from_secs(2);
 /// How long a read may take before the caller is told to come back.
@@ -36,6 +38,8 @@ pub const READ_TIME: Duration = Duration::from_secs(30);
 pub const BODY_TIME: Duration = Duration::from_secs(30);
 /// How long a submission's body may stand still.
 pub const SUBMISSION_IDLE: Duration = Duration::from_secs(60);
+/// How long the body of a TAXII request may take to arrive, however steadily: it holds room that others wait for.
+pub const TAXII_BODY_TIME: Duration = Duration::from_secs(300);
 /// Bytes read and thrown away after a submission was refused, so that its sender sees the refusal and no broken connection.
 pub const DRAIN: usize = 16 * 1024 * 1024;
 /// How long that may take.
@@ -48,3 +52,5 @@ pub const COMPRESS_FROM: u64 = 1_024;
 pub const ROTATION_DEFAULT: u64 = 86_400;
 /// The longest overlap of a key's rotation, in seconds: thirty days.
 pub const ROTATION_MAX: u64 = 30 * 86_400;
+/// Days of a product's greatest age at the most.
+pub const PRODUCT_DAYS: u16 = 3_650;

@@ -79,6 +79,12 @@ impl Params {
         text.parse().map_err(|(name, reason)| Problem::parameter(name, reason))
     }
 
+    /// The same, up to [`limits::LIST`] words.
+    pub fn words(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let words = self.list(name);
+        if words.len() > limits::LIST { Err(Problem::parameter(name, format!("at most {} are taken", limits::LIST))) } else { Ok(words) }
+    }
+
     /// A parameter that may be repeated and hold a list with commas.
     fn list(&self, name: &str) -> Vec<String> {
         self.0.iter().filter(|(key, _)| key == name).flat_map(|(_, value)| value.split(',')).map(|word| word.trim().to_owned()).collect()

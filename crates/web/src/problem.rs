@@ -53,6 +53,21 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "a field of the body is wrong").error(pointer, reason)
     }
 
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What happened, in a sentence.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// What is wrong, one by one.
+    pub(crate) fn errors(&self) -> &[Value] {
+        &self.errors
+    }
+
     /// The path is there, but not with this method.
     pub fn method_not_allowed(allow: Option<&'static str>) -> Self {
         let mut problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method");
@@ -157,6 +172,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, retry_after, allow) = (self.status, self.retry_after, self.allow);
+        let told = self.clone();
         let mut response = (status, [(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], self.document()).into_response();
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
@@ -168,6 +184,8 @@ impl IntoResponse for Problem {
         if let Some(methods) = allow {
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
+        // Doors that say it in another form find it here.
+        response.extensions_mut().insert(told);
         response
     }
 }

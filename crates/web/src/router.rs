@@ -1,11 +1,12 @@
 //! Every route, on one page.
 //!
-//! Flow: a request passes, from the outside in, [`observe`] → [`headers`] → compression → [`auth::gate`] → [`guard`] → one row of [`rows`].
+//! Flow: a request passes, from the outside in, [`observe`] → [`headers`] → compression → [`taxii::translate`] → [`auth::gate`] → [`guard`] →
+//! one row of [`rows`].
 //! Invariant: these rows and [`crate::openapi::ROUTES`] name the same routes; a test compares them.
 
-use crate::api::{claims, erasures, events, groups, keys, networks, observables, organisations, receipts, status, stream, submissions};
+use crate::api::{claims, contacts, erasures, events, findings, groups, keys, networks, observables, organisations, receipts, status, stream, submissions};
 use crate::problem::Problem;
-use crate::{AppState, auth, guard, headers, limits, metrics, observe, pages};
+use crate::{AppState, auth, feeds, guard, headers, limits, metrics, observe, pages, taxii};
 use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
@@ -20,6 +21,9 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 pub fn router(state: AppState) -> Router {
     let mut router = Router::new();
     for row in rows() {
+        if let Some(path) = taxii::without_slash(row.path) {
+            router = router.route(path, row.handler.clone());
+        }
         router = router.route(mount(row.path), row.handler);
     }
     let compressible = SizeAbove::new(limits::COMPRESS_FROM).and(NotForContentType::SSE);
@@ -28,6 +32,7 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(guard::strict_query))
         .layer(from_fn_with_state(state.clone(), auth::gate))
+        .layer(from_fn(taxii::translate))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(compressible))
         .layer(from_fn_with_state(state.clone(), headers::set))
         .layer(from_fn_with_state(state.clone(), observe::watch))
@@ -44,6 +49,9 @@ fn rows() -> Vec<Row> {
         get("/healthz", status::alive),
         get("/readyz", status::ready),
         get("/metrics", metrics::page),
+        // Products.
+        get("/feeds/recalls", feeds::recalls),
+        get("/feeds/{product}", feeds::product),
         // The interface's own description.
         get("/api/openapi.json", pages::docs::document),
         get("/api/docs", pages::docs::page),
@@ -81,11 +89,35 @@ fn rows() -> Vec<Row> {
         get("/api/v1/organisations/{id}/networks", networks::list),
         post("/api/v1/organisations/{id}/networks", networks::add),
         post("/api/v1/organisations/{id}/networks/{net}/steps", networks::step),
+        post("/api/v1/organisations/{id}/networks/{net}/proof", networks::prove),
+        get("/api/v1/organisations/{id}/contact", contacts::show),
+        post("/api/v1/organisations/{id}/contact", contacts::set),
+        post("/api/v1/organisations/{id}/contact/verify", contacts::verify),
+        // Findings.
+        get("/api/v1/findings", findings::list),
+        get("/api/v1/findings.csv", findings::table),
+        get("/api/v1/findings/summary", findings::summary),
+        get("/api/v1/findings/{finding}", findings::show),
+        post("/api/v1/findings/{finding}/steps", findings::step),
+        get("/api/v1/findings/{finding}/history", findings::history),
+        // Groups.
         get("/api/v1/groups", groups::list),
         post("/api/v1/groups", groups::add),
         get("/api/v1/groups/{group}", groups::show),
         patch("/api/v1/groups/{group}", groups::change),
         get("/api/v1/groups/{group}/history", groups::history),
+        // TAXII.
+        get("/taxii2/", taxii::discovery),
+        get("/taxii2/{root}/", taxii::root),
+        get("/taxii2/{root}/collections/", taxii::collections),
+        get("/taxii2/{root}/collections/{collection}/", taxii::collection),
+        get("/taxii2/{root}/collections/{collection}/manifest/", taxii::manifest),
+        get("/taxii2/{root}/collections/{collection}/objects/", taxii::list),
+        post("/taxii2/{root}/collections/{collection}/objects/", taxii::add),
+        get("/taxii2/{root}/collections/{collection}/objects/{object}/", taxii::show),
+        delete("/taxii2/{root}/collections/{collection}/objects/{object}/", taxii::delete),
+        get("/taxii2/{root}/collections/{collection}/objects/{object}/versions/", taxii::versions),
+        get("/taxii2/{root}/status/{status}/", taxii::status),
         // The hub and the caller.
         get("/api/v1/status", status::status),
         get("/api/v1/me", status::me),
@@ -114,6 +146,10 @@ fn get<H: Handler<T, AppState>, T: 'static>(path: &'static str, handler: H) -> R
 
 fn post<H: Handler<T, AppState>, T: 'static>(path: &'static str, handler: H) -> Row {
     Row { method: "POST", path, handler: routing::post(handler) }
+}
+
+fn delete<H: Handler<T, AppState>, T: 'static>(path: &'static str, handler: H) -> Row {
+    Row { method: "DELETE", path, handler: routing::delete(handler) }
 }
 
 fn patch<H: Handler<T, AppState>, T: 'static>(path: &'static str, handler: H) -> Row {

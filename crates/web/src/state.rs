@@ -7,7 +7,11 @@ use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
+
+/// Seconds after which one whose product could not be made comes back.
+const MAKES_RETRY: u64 = 2;
 
 /// The state of the doors.
 #[derive(Clone)]
@@ -23,12 +27,24 @@ pub struct AppState {
     /// Whether callers reach the hub over TLS, so that browsers may be told to insist on it.
     pub tls: bool,
     reads: Arc<Semaphore>,
+    keyed_makes: Arc<Semaphore>,
+    strangers_makes: Arc<Semaphore>,
 }
 
 impl AppState {
     /// The state of a server in front of `hub`.
     pub fn new(hub: Arc<Hub>, metrics: PrometheusHandle, trusted_proxies: Arc<[IpNet]>, version: &'static str, tls: bool) -> Self {
-        Self { hub, metrics, trusted_proxies, version, tls, reads: Arc::new(Semaphore::new(limits::READS)) }
+        let permits = |number: usize| Arc::new(Semaphore::new(number));
+        Self {
+            hub,
+            metrics,
+            trusted_proxies,
+            version,
+            tls,
+            reads: permits(limits::READS),
+            keyed_makes: permits(limits::FEED_MAKES),
+            strangers_makes: permits(limits::FEED_MAKES),
+        }
     }
 
     /// Whether the address is a reverse proxy's that is believed.
@@ -44,8 +60,27 @@ impl AppState {
         T: Send + 'static,
         F: FnOnce(&Hub) -> Result<T, HubError> + Send + 'static,
     {
-        let overloaded = || Problem::from(HubError::Overloaded { retry_after: 1 });
-        let Ok(Ok(permit)) = tokio::time::timeout(limits::READ_WAIT, Arc::clone(&self.reads).acquire_owned()).await else { return Err(overloaded()) };
+        self.run(&self.reads, limits::READ_WAIT, 1, work).await
+    }
+
+    /// As [`AppState::read`], for the making of products: they wait for each other, so they take no turn of the other reads. Strangers have
+    /// turns of their own and are refused at once where none is left.
+    pub(crate) async fn make<T, F>(&self, keyed: bool, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Hub) -> Result<T, HubError> + Send + 'static,
+    {
+        let (turns, wait) = if keyed { (&self.keyed_makes, limits::READ_WAIT) } else { (&self.strangers_makes, Duration::ZERO) };
+        self.run(turns, wait, MAKES_RETRY, work).await
+    }
+
+    async fn run<T, F>(&self, turns: &Arc<Semaphore>, wait: Duration, retry_after: u64, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Hub) -> Result<T, HubError> + Send + 'static,
+    {
+        let overloaded = || Problem::from(HubError::Overloaded { retry_after });
+        let Ok(Ok(permit)) = tokio::time::timeout(wait, Arc::clone(turns).acquire_owned()).await else { return Err(overloaded()) };
         let hub = Arc::clone(&self.hub);
         let task = tokio::task::spawn_blocking(move || {
             let answer = work(&hub);

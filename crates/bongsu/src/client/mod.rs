@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod chunks;
 pub mod export;
+pub mod findings;
 pub mod input;
 pub mod lookup;
 pub mod members;

@@ -64,7 +64,8 @@ pub(super) fn of(fields: &Fields, definitions: &HashMap<String, Marking>) -> Mar
         .fold(Marking::default(), |marking, reference| marking.and(resolve(reference, definitions)))
 }
 
-fn resolve(reference: &str, definitions: &HashMap<String, Marking>) -> Marking {
+/// What one reference says.
+pub(super) fn resolve(reference: &str, definitions: &HashMap<String, Marking>) -> Marking {
     let id = reference.to_ascii_lowercase();
     let known = id.strip_prefix("marking-definition--").and_then(|uuid| TLP_IDS.iter().find(|(known, _)| *known == uuid)).map(|(_, tlp)| *tlp);
     if known.is_some() {

@@ -2,10 +2,11 @@
 //!
 //! Flow: bytes → `document` cuts objects → `context` learns who refers to whom → `reader` makes events, one object at a time.
 //! Invariant: a bad object spoils no other; every object gives an event, is part of another's, is context, or is refused with its number.
-//! Not here: giving STIX out; threat actors, campaigns, reports and other context (they belong to the intelligence collections).
+//! Giving STIX out is in [`write`]; objects that are kept whole, threat actors and reports among them, are in [`contributed`].
 
 mod category;
 mod context;
+pub mod contributed;
 mod document;
 pub(crate) mod lenient;
 mod marking;
@@ -18,6 +19,7 @@ mod sco;
 mod tests;
 mod tokens;
 pub(crate) mod value;
+pub mod write;
 
 pub(crate) use category::{from_phase, from_word};
 pub(crate) use context::technique;

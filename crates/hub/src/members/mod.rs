@@ -6,6 +6,7 @@
 //! Not here: what a reader sees of events (`policy`), how records are kept (`store::records`), the carrying of control entries.
 
 mod claims;
+mod contacts;
 mod delegation;
 mod groups;
 mod keys;
@@ -13,14 +14,17 @@ mod networks;
 mod organisations;
 mod shapes;
 pub(crate) mod standing;
+mod suffixes;
 #[cfg(test)]
 mod tests;
 
 pub use claims::{About, CLAIM_CLOCK, ClaimPart, ClaimView};
+pub use contacts::ContactView;
 pub use groups::{GroupPatch, GroupView, NewGroup};
 pub use keys::{KeyView, MAX_OVERLAP, NewKey};
-pub use networks::{NetworkView, NewNetwork};
+pub use networks::{Challenge, NetworkView, NewNetwork};
 pub use shapes::{HistoryRow, NewOrganisation, OrganisationPatch, OrganisationView, Patch};
+pub use store::records::ProofMethod;
 
 use crate::clock::Clock;
 use crate::directory::Directory;

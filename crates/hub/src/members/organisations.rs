@@ -162,7 +162,7 @@ impl Members {
     }
 
     /// The history of a record, newest first.
-    pub(super) async fn rows_of(&self, id: &str) -> Result<Vec<HistoryRow>, HubError> {
+    pub(crate) async fn rows_of(&self, id: &str) -> Result<Vec<HistoryRow>, HubError> {
         let rows = self.records.history(id).await?;
         rows.into_iter()
             .map(|row| {

@@ -7,7 +7,7 @@ use model::{Constituency, KeyId, ObservableType, OrgKind, Standing, Timestamp, T
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use store::records::{ClaimState, NetworkKind, NetworkState};
+use store::records::{ClaimState, NetworkKind, NetworkState, ProofMethod};
 
 const START: i64 = 1_800_000_000;
 
@@ -426,7 +426,7 @@ async fn a_registration_counts_once_another_than_its_owner_approved_it() {
     let administrator = nation.actor(own, KeyRole::MemberAdmin).await;
     let approver = nation.actor(authority, KeyRole::Authority).await;
     let foreign = nation.actor(elsewhere, KeyRole::Authority).await;
-    let new = |value: &str| NewNetwork { kind: NetworkKind::Cidr, value: value.to_owned(), protected: true };
+    let new = |value: &str| NewNetwork { kind: NetworkKind::Cidr, value: value.to_owned(), protected: true, reason: String::new() };
 
     let pending = nation.members.add_network(&administrator, own, new("198.51.100.7/24")).await.unwrap();
     assert_eq!((pending.state, pending.value.as_str()), (NetworkState::Pending, "198.51.100.0/24"));
@@ -440,14 +440,80 @@ async fn a_registration_counts_once_another_than_its_owner_approved_it() {
     let auditor = nation.actor(own, KeyRole::Auditor).await;
     assert_eq!(nation.members.list_networks(&auditor, own).unwrap()[0].protected, None);
     assert_eq!(nation.members.list_networks(&administrator, own).unwrap()[0].protected, Some(true));
-    nation.members.remove_network(&administrator, own, pending.id, "sold").await.unwrap();
+    nation.members.withdraw_network(&administrator, own, pending.id, "sold").await.unwrap();
     assert!(nation.members.list_networks(&administrator, own).unwrap().is_empty());
     assert_eq!(nation.members.add_network(&approver, own, new("198.51.100.0/24")).await.unwrap().state, NetworkState::Approved);
 
     let control: Vec<serde_json::Value> =
         nation.records.outbox_pending(100).await.unwrap().iter().map(|row| serde_json::from_str(&row.payload).unwrap()).collect();
     let states: Vec<_> = control.iter().filter(|entry| entry["control"] == "network").map(|entry| entry["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["pending", "approved", "removed", "approved"]);
+    assert_eq!(states, ["pending", "approved", "withdrawn", "approved"]);
+}
+
+#[tokio::test]
+async fn a_registration_counts_once_it_is_approved_and_proven_and_another_holder_is_a_conflict() {
+    let nation = Nation::new().await;
+    let first = nation.organisation("First", OrgKind::Company, Some(Constituency::Private)).await;
+    let second = nation.organisation("Second", OrgKind::Company, Some(Constituency::Private)).await;
+    let authority = nation.organisation("Authority", OrgKind::Authority, Some(Constituency::Private)).await;
+    let (coordinator, approver) = (nation.coordinator(), nation.actor(authority, KeyRole::Authority).await);
+    let (one, other) = (nation.actor(first, KeyRole::MemberAdmin).await, nation.actor(second, KeyRole::MemberAdmin).await);
+    let new = |kind, value: &str, reason: &str| NewNetwork { kind, value: value.to_owned(), protected: false, reason: reason.to_owned() };
+
+    let asked = nation.members.add_network(&one, first, new(NetworkKind::Domain, "Bank.Example", "")).await.unwrap();
+    assert_eq!((asked.proof, asked.challenge.as_ref().unwrap().record.as_deref()), ("claimed", Some("_bongsu-challenge.bank.example")));
+    nation.members.approve_network(&approver, first, asked.id, "").await.unwrap();
+    assert_eq!(verdict(&nation.members.prove_network(&approver, first, asked.id, ProofMethod::DnsTxt, "seen").await), "forbidden");
+    assert_eq!(verdict(&nation.members.prove_network(&one, first, asked.id, ProofMethod::DnsTxt, "mine").await), "forbidden");
+    assert_eq!(verdict(&nation.members.prove_network(&coordinator, first, asked.id, ProofMethod::DnsTxt, "").await), "invalid");
+    let proven = nation.members.prove_network(&coordinator, first, asked.id, ProofMethod::DnsTxt, "the record is there").await.unwrap();
+    assert_eq!((proven.proof, proven.proof_method, proven.challenge.is_none()), ("proven", Some("dns-txt"), true));
+
+    assert_eq!(verdict(&nation.members.add_network(&other, second, new(NetworkKind::Domain, "pay.bank.example", "")).await), "invalid");
+    let held = nation.members.add_network(&other, second, new(NetworkKind::Domain, "pay.bank.example", "we run it for them")).await.unwrap();
+    assert!(held.conflict && held.conflicts.is_empty(), "a member does not learn who holds it");
+    assert_eq!(nation.members.list_networks(&coordinator, second).unwrap()[0].conflicts, [asked.id]);
+    assert_eq!(nation.members.reject_network(&approver, second, held.id, "no contract").await.unwrap().state, NetworkState::Rejected);
+    assert!(nation.members.list_networks(&other, second).unwrap().is_empty());
+
+    for (kind, value) in [
+        (NetworkKind::Domain, "co.kr"),
+        (NetworkKind::Domain, "kr"),
+        (NetworkKind::Cidr, "10.0.0.0/7"),
+        (NetworkKind::Cidr, "2001::/18"),
+        (NetworkKind::Cidr, "0.0.0.0/0"),
+        (NetworkKind::Url, "https://bank2.example/?q=1"),
+        (NetworkKind::Url, "https://github.io/a"),
+    ] {
+        assert_eq!(verdict(&nation.members.add_network(&one, first, new(kind, value, "ours")).await), "invalid", "{value}");
+    }
+    let wide = nation.members.add_network(&coordinator, first, new(NetworkKind::Cidr, "10.0.0.0/7", "the national backbone")).await.unwrap();
+    assert_eq!((wide.state, wide.proof), (NetworkState::Approved, "proven"), "what the operator registers needs no other proof");
+
+    let control: Vec<serde_json::Value> =
+        nation.records.outbox_pending(100).await.unwrap().iter().map(|row| serde_json::from_str(&row.payload).unwrap()).collect();
+    let counts: Vec<_> = control.iter().filter(|entry| entry["control"] == "network").map(|entry| entry["counts"].as_bool().unwrap()).collect();
+    assert_eq!(counts, [false, false, true, false, false, true]);
+}
+
+#[tokio::test]
+async fn a_contact_is_verified_by_its_token_and_again_after_half_a_year() {
+    let nation = Nation::new().await;
+    let own = nation.organisation("Own", OrgKind::Company, Some(Constituency::Private)).await;
+    let (coordinator, administrator) = (nation.coordinator(), nation.actor(own, KeyRole::MemberAdmin).await);
+    assert_eq!(verdict(&nation.members.contact(&administrator, own).await), "not found");
+    let set = nation.members.set_contact(&administrator, own, "Abuse@Bank.Example").await.unwrap();
+    assert_eq!((set.address.as_deref(), set.state, set.token), (Some("Abuse@bank.example"), "unverified", None));
+    assert_eq!(verdict(&nation.members.verify_contact(&administrator, own, None).await), "forbidden");
+    assert_eq!(verdict(&nation.members.verify_contact(&administrator, own, Some("guess")).await), "invalid");
+    let token = nation.members.contact(&coordinator, own).await.unwrap().token.unwrap();
+    assert_eq!(nation.members.verify_contact(&administrator, own, Some(&token)).await.unwrap().state, "verified");
+    assert_eq!(verdict(&nation.members.verify_contact(&administrator, own, Some(&token)).await), "invalid", "each token is good for one reply");
+    nation.pass(183 * 86_400);
+    assert_eq!(nation.members.contact(&administrator, own).await.unwrap().state, "due");
+    assert_eq!(nation.members.verify_contact(&coordinator, own, None).await.unwrap().state, "verified");
+    assert_eq!(nation.members.set_contact(&administrator, own, "other@bank.example").await.unwrap().state, "unverified");
+    assert_eq!(nation.records.verify_history().await.unwrap(), None);
 }
 
 #[tokio::test]

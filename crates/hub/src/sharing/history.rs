@@ -147,7 +147,9 @@ impl Hub {
                 | Control::Dispute { .. }
                 | Control::Erase { .. }
                 | Control::Expire { .. }
-                | Control::Record { .. } => {}
+                | Control::Record { .. }
+                | Control::Network { .. }
+                | Control::Release { .. } => {}
             }
         }
         Ok(None)

@@ -10,8 +10,8 @@ use model::canonical::{canonical, is_reserved};
 use model::detect::detect;
 use model::{ObservableType, OrgNo, Pap, Seq, Text, Timestamp, Tlp};
 use policy::Sight;
-use store::records::{NetworkKind, NetworkState};
 use store::views::Row;
+use store::views::owners::matches;
 use store::views::row::NEVER;
 use store::views::strings::{Class, OVERFLOW};
 
@@ -204,17 +204,8 @@ impl Hub {
             let may_know = actor.is_coordinator()
                 || network.organisation == actor.organisation.id
                 || owner.is_some_and(|owner| actor.reader.is_authority_of(owner.constituency));
-            network.protected && network.state == NetworkState::Approved && may_know && holds(network.kind, &network.value, kind, value)
+            network.protected && network.counts() && may_know && matches(network.kind, &network.value, kind, value)
         })
-    }
-}
-
-/// Whether a registration holds a value.
-fn holds(registered: NetworkKind, range: &str, kind: ObservableType, value: &str) -> bool {
-    match registered {
-        NetworkKind::Cidr => range.parse().is_ok_and(|range| model::filter::value_within(kind, value, &range)),
-        NetworkKind::Domain => model::filter::value_under(kind, value, range),
-        NetworkKind::Asn => kind == ObservableType::Asn && value == range,
     }
 }
 

@@ -12,7 +12,7 @@ mod search;
 mod sighting;
 mod standing;
 mod stream;
-mod view;
+pub(crate) mod view;
 mod withdraw;
 
 pub use sighting::{NewSighting, SightingKind};

@@ -1,6 +1,7 @@
 //! Control entries: deliberate acts that a view's content depends on, in the same sequence as the events.
 
-use model::{OrgNo, Seq, Timestamp};
+use crate::records::NetworkKind;
+use model::{OrgNo, Seq, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// One deliberate act.
@@ -58,5 +59,36 @@ pub enum Control {
         version: u64,
         /// When it was changed.
         at: Timestamp,
+    },
+    /// A registration was made or changed; findings are made of those that count as of each event.
+    Network {
+        /// Its id.
+        id: String,
+        /// Its version.
+        version: u64,
+        /// Whose it is.
+        organisation: OrgNo,
+        /// What is registered.
+        kind: NetworkKind,
+        /// The value in canonical form.
+        value: Text,
+        /// Whether a system in it may not be touched.
+        protected: bool,
+        /// Whether it counts from here on: approved and proven.
+        counts: bool,
+        /// When it was changed.
+        at: Timestamp,
+    },
+    /// What waited of a finding is told to its owner.
+    Release {
+        /// Its number, hexadecimal.
+        finding: String,
+        /// Whose reports are released.
+        reporters: Vec<OrgNo>,
+        /// Who released them.
+        by: OrgNo,
+        /// Place after the last event that who released them saw; absent: all before this entry.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Seq>,
     },
 }

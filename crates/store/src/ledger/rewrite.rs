@@ -138,7 +138,9 @@ fn control_without(control: Control, victim: &Victim) -> Option<Control> {
         | Control::Dispute { .. }
         | Control::Erase { .. }
         | Control::Expire { .. }
-        | Control::Record { .. } => None,
+        | Control::Record { .. }
+        | Control::Network { .. }
+        | Control::Release { .. } => None,
     }
 }
 

@@ -8,9 +8,11 @@
 //! Not here: who may change what (`hub::members`), the ledger that the outbox is carried into.
 
 mod claims;
+mod contacts;
 mod erasable;
 mod erasures;
 mod error;
+mod findings;
 mod groups;
 mod history;
 mod keys;
@@ -23,13 +25,15 @@ mod tests;
 mod writer;
 
 pub use claims::{Claim, ClaimState};
+pub use contacts::Contact;
 pub use erasable::Erasable;
 pub use erasures::{Erasure, ErasureState, Signatory};
 pub use error::RecordsError;
+pub use findings::FindingRecord;
 pub use groups::Group;
 pub use history::{BreakReason, HistoryBreak, HistoryRow};
 pub use keys::Key;
-pub use networks::{Network, NetworkKind, NetworkState};
+pub use networks::{Network, NetworkKind, NetworkState, Proof, ProofMethod};
 pub use organisations::MAX_NAME;
 pub use outbox::{OUTBOX_PER_CHANGE, OutboxRow};
 pub use schema::SCHEMA_VERSION;
@@ -127,7 +131,7 @@ pub struct DirectoryRows {
     pub organisations: Vec<Organisation>,
     /// Every key, revoked ones too.
     pub keys: Vec<Key>,
-    /// Every network that is not removed.
+    /// Every registration that is neither withdrawn nor rejected.
     pub networks: Vec<Network>,
     /// Every group.
     pub groups: Vec<Group>,
@@ -219,7 +223,7 @@ impl Records {
             position: history::head(&mut tx).await?.position,
             organisations: all(&mut tx).await?,
             keys: all(&mut tx).await?,
-            networks: all::<Network>(&mut tx).await?.into_iter().filter(|network| network.state != NetworkState::Removed).collect(),
+            networks: all::<Network>(&mut tx).await?.into_iter().filter(|network| network.state.is_open()).collect(),
             groups: all(&mut tx).await?,
             last_used: keys::last_used(&mut tx).await?,
         };
@@ -298,7 +302,7 @@ fn read_row<R: Record>((id, number, version, content, erasable, created, updated
 }
 
 /// Makes the file for its owner alone, where it is missing, and makes its name durable: it holds key hashes and people's decisions.
-fn create_private(path: &Path) -> Result<(), RecordsError> {
+pub(crate) fn create_private(path: &Path) -> Result<(), RecordsError> {
     if path.exists() {
         return Ok(());
     }

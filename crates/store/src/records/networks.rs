@@ -1,4 +1,6 @@
-//! Registered networks, domains and AS numbers, as records.
+//! Registered networks, domains, AS numbers and places on the web, as records.
+//!
+//! Invariant: a registration counts where it is approved *and* proven; the first is the hub's word, the second the network's own.
 
 use super::{Parts, Record};
 use model::ids::NetworkId;
@@ -15,6 +17,8 @@ pub enum NetworkKind {
     Domain,
     /// An AS number.
     Asn,
+    /// A place on the web with everything below it: scheme, host and the beginning of a path.
+    Url,
 }
 
 impl NetworkKind {
@@ -24,20 +28,24 @@ impl NetworkKind {
             Self::Cidr => "cidr",
             Self::Domain => "domain",
             Self::Asn => "asn",
+            Self::Url => "url",
         }
     }
 }
 
-/// Life of a registration. `Removed` is final.
+/// Life of a registration. `Rejected` and `Withdrawn` are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkState {
     /// Asked for; counts for nothing yet.
     Pending,
-    /// Counts.
+    /// The hub agrees; counts once it is proven.
     Approved,
+    /// The hub does not agree.
+    Rejected,
     /// No longer registered.
-    Removed,
+    #[serde(alias = "removed")]
+    Withdrawn,
 }
 
 impl NetworkState {
@@ -46,7 +54,16 @@ impl NetworkState {
         match self {
             Self::Pending => "pending",
             Self::Approved => "approved",
-            Self::Removed => "removed",
+            Self::Rejected => "rejected",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// Whether it is neither rejected nor withdrawn.
+    pub const fn is_open(self) -> bool {
+        match self {
+            Self::Pending | Self::Approved => true,
+            Self::Rejected | Self::Withdrawn => false,
         }
     }
 
@@ -54,17 +71,65 @@ impl NetworkState {
     pub const fn approved(self) -> Option<Self> {
         match self {
             Self::Pending => Some(Self::Approved),
-            Self::Approved | Self::Removed => None,
+            Self::Approved | Self::Rejected | Self::Withdrawn => None,
         }
     }
 
-    /// After removal; `None` where it is not legal.
-    pub const fn removed(self) -> Option<Self> {
+    /// After rejection; `None` where it is not legal.
+    pub const fn rejected(self) -> Option<Self> {
         match self {
-            Self::Pending | Self::Approved => Some(Self::Removed),
-            Self::Removed => None,
+            Self::Pending => Some(Self::Rejected),
+            Self::Approved | Self::Rejected | Self::Withdrawn => None,
         }
     }
+
+    /// After withdrawal; `None` where it is not legal.
+    pub const fn withdrawn(self) -> Option<Self> {
+        match self {
+            Self::Pending | Self::Approved => Some(Self::Withdrawn),
+            Self::Rejected | Self::Withdrawn => None,
+        }
+    }
+}
+
+/// How ownership was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProofMethod {
+    /// The challenge stands in the domain's DNS.
+    DnsTxt,
+    /// A reply from the registered abuse address quotes the challenge.
+    AbuseMail,
+    /// The hub's operator knows by other means.
+    Operator,
+}
+
+impl ProofMethod {
+    /// Every method.
+    pub const ALL: &'static [Self] = &[Self::DnsTxt, Self::AbuseMail, Self::Operator];
+
+    /// The wire word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DnsTxt => "dns-txt",
+            Self::AbuseMail => "abuse-mail",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// The method that a wire word names.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|method| method.as_str() == word)
+    }
+}
+
+/// That ownership was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// How.
+    pub method: ProofMethod,
+    /// When it was confirmed.
+    pub at: Timestamp,
 }
 
 /// A registered network.
@@ -80,8 +145,20 @@ pub struct Network {
     pub value: Text,
     /// Whether a system in it may not be touched: seen by owner, authority and coordinator only.
     pub protected: bool,
-    /// Whether it counts.
+    /// Whether the hub agrees.
     pub state: NetworkState,
+    /// That it is the organisation's; `None` while it is only claimed.
+    #[serde(default)]
+    pub proof: Option<Proof>,
+    /// What is to stand in the domain's DNS, or to be quoted in a reply.
+    #[serde(default)]
+    pub challenge: Option<Text>,
+    /// Registrations of others that it overlapped when it was asked for.
+    #[serde(default)]
+    pub conflicts: Vec<NetworkId>,
+    /// Why, in the words of the last step.
+    #[serde(default)]
+    pub reason: Option<Text>,
     /// Version, starting at 1.
     #[serde(skip)]
     pub version: u64,
@@ -91,6 +168,13 @@ pub struct Network {
     /// When it was changed last.
     #[serde(skip)]
     pub updated: Timestamp,
+}
+
+impl Network {
+    /// Whether events are matched with it: approved and proven.
+    pub fn counts(&self) -> bool {
+        self.state == NetworkState::Approved && self.proof.is_some()
+    }
 }
 
 impl Record for Network {
@@ -119,6 +203,6 @@ impl Record for Network {
 
     fn unique_name(&self) -> Option<String> {
         // Once per organisation while it is registered; two organisations may share a range.
-        (self.state != NetworkState::Removed).then(|| format!("{} {} {}", self.organisation, self.kind.as_str(), self.value))
+        self.state.is_open().then(|| format!("{} {} {}", self.organisation, self.kind.as_str(), self.value))
     }
 }

@@ -163,7 +163,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// Writes a file under a temporary name, syncs it and renames it.
-fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension("tmp");
     let mut file = File::create(&temporary)?;
     file.write_all(bytes)?;

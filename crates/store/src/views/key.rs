@@ -23,6 +23,7 @@ enum Domain {
     SenderId = 2,
     ListEntry = 3,
     Idempotency = 4,
+    Label = 16,
 }
 
 impl Keys {
@@ -53,6 +54,11 @@ impl Keys {
     pub fn idempotency(&self, org: OrgNo, key: &str) -> u128 {
         // Zero stands for none on disk.
         self.hash(Domain::Idempotency, org.0.to_le_bytes(), key.as_bytes()).max(1)
+    }
+
+    /// Number of something that the hub itself names, the same whenever it is asked for and unguessable from outside.
+    pub fn label(&self, name: &str) -> u128 {
+        self.hash(Domain::Label, [0; 4], name.as_bytes())
     }
 
     fn hash(&self, domain: Domain, words: [u8; 4], bytes: &[u8]) -> u128 {

@@ -1,14 +1,17 @@
 //! Views: what answers are made from. Each follows the ledger and can be made anew from it.
 //!
 //! Flow: the apply thread gives each frame's parts to [`Applier::apply`], in ledger order; readers ask [`Views`].
-//! Invariant: every view is a function of the ledger alone; merging is decided here, in ledger order, and nowhere else.
+//! Invariant: every view is a function of the ledger alone, but for the dates and number of versions in [`indicators`]; merging is decided here,
+//! in ledger order, and nowhere else.
 //! Not here: who may see what (`policy`), threads (`engine`).
 
 pub mod checkpoint;
 mod coverage;
 mod filter;
+pub mod indicators;
 pub mod key;
 pub mod observables;
+pub mod owners;
 pub mod prepare;
 pub mod recent;
 pub(crate) mod remains;

@@ -98,6 +98,11 @@ impl Observables {
         self.withheld.read().clone()
     }
 
+    /// Whether a key is left out of answers now.
+    pub(crate) fn is_withheld(&self, key: u128) -> bool {
+        self.withheld.read().contains(&key)
+    }
+
     /// Replaces all that is known of a key and lets it be answered again.
     pub fn replace(&self, key: u128, rows: &[Row]) {
         self.active().replace(key, rows);
@@ -109,9 +114,20 @@ impl Observables {
     /// # Errors
     /// An I/O error of a run.
     pub fn get(&self, key: u128) -> std::io::Result<Vec<Row>> {
+        Ok(self.get_unless_withheld(key)?.unwrap_or_default())
+    }
+
+    /// The rows of a key as [`Observables::get`] gives them; `None` while it is withheld.
+    ///
+    /// # Errors
+    /// An I/O error of a run.
+    pub(crate) fn get_unless_withheld(&self, key: u128) -> std::io::Result<Option<Vec<Row>>> {
+        if self.is_withheld(key) {
+            return Ok(None);
+        }
         let mut rows = Vec::new();
         self.rows(key, 0, &mut rows)?;
-        Ok(rows)
+        Ok(Some(rows))
     }
 
     /// As [`Observables::get`], appended to `rows`, which is empty; up to `untidy` rows a class may have several of them, one from each tier.
@@ -119,7 +135,7 @@ impl Observables {
     /// # Errors
     /// An I/O error of a run.
     pub fn rows(&self, key: u128, untidy: usize, rows: &mut Vec<Row>) -> std::io::Result<()> {
-        if self.withheld.read().contains(&key) {
+        if self.is_withheld(key) {
             return Ok(());
         }
         let tiers = self.tiers.read().clone();

@@ -3,8 +3,10 @@
 //! Invariant: a handler parses, calls one use case and writes down the answer.
 
 pub mod claims;
+pub mod contacts;
 pub mod erasures;
 pub mod events;
+pub mod findings;
 pub mod groups;
 pub mod keys;
 pub mod networks;

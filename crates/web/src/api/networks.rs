@@ -1,4 +1,4 @@
-//! Registrations of address ranges, domains and AS numbers.
+//! Registrations of address ranges, domains, AS numbers and places on the web.
 
 use crate::AppState;
 use crate::auth::Caller;
@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::reply::{self, Reply};
 use crate::state::act;
 use axum::extract::State;
-use hub::members::{NetworkView, NewNetwork};
+use hub::members::{NetworkView, NewNetwork, ProofMethod};
 use model::OrgId;
 use model::ids::NetworkId;
 use serde::Serialize;
@@ -40,24 +40,38 @@ pub async fn step(State(state): State<AppState>, Caller(actor): Caller, At((orga
     let work = async move {
         match step {
             Step::Approve => state.hub.members().approve_network(&actor, organisation, network, &reason).await,
-            Step::Remove => state.hub.members().remove_network(&actor, organisation, network, &reason).await,
+            Step::Reject => state.hub.members().reject_network(&actor, organisation, network, &reason).await,
+            Step::Withdraw => state.hub.members().withdraw_network(&actor, organisation, network, &reason).await,
         }
     };
     reply::ok(&act(work).await?)
+}
+
+/// `POST /api/v1/organisations/{id}/networks/{net}/proof`
+pub async fn prove(State(state): State<AppState>, Caller(actor): Caller, At((organisation, network)): At<(String, String)>, payload: Payload) -> Reply {
+    let (organisation, network) = (id::<OrgId>(&organisation)?, id::<NetworkId>(&network)?);
+    let mut body = Fields::new(payload.value()?)?;
+    let method = body.word("method", "method", ProofMethod::parse)?;
+    let reason = body.text("reason", limits::REASON)?;
+    body.finish()?;
+    reply::ok(&act(async move { state.hub.members().prove_network(&actor, organisation, network, method, &reason).await }).await?)
 }
 
 /// What can be done with a registration.
 #[derive(Clone, Copy)]
 enum Step {
     Approve,
-    Remove,
+    Reject,
+    Withdraw,
 }
 
 impl Step {
     fn parse(word: &str) -> Option<Self> {
         match word {
             "approve" => Some(Self::Approve),
-            "remove" => Some(Self::Remove),
+            "reject" => Some(Self::Reject),
+            // The second word is the one of before.
+            "withdraw" | "remove" => Some(Self::Withdraw),
             _ => None,
         }
     }
@@ -70,10 +84,11 @@ struct Networks {
 
 fn new_network(mut body: Fields) -> Result<NewNetwork, Problem> {
     let kind = body.text("kind", limits::NAME)?;
-    let value = body.text("value", limits::NAME)?;
+    let value = body.text("value", limits::VALUE)?;
     let protected = body.flag("protected")?;
-    let new = serde_json::from_value(json!({ "kind": kind, "value": value, "protected": protected }));
-    let new = new.map_err(|_| body.wrong("kind", "must be cidr, domain or asn"))?;
+    let reason = body.text_or_none("reason", limits::REASON)?.unwrap_or_default();
+    let new = serde_json::from_value(json!({ "kind": kind, "value": value, "protected": protected, "reason": reason }));
+    let new = new.map_err(|_| body.wrong("kind", "must be cidr, domain, asn or url"))?;
     body.finish()?;
     Ok(new)
 }

@@ -63,7 +63,7 @@ async fn next_frame(frames: &mut BodyDataStream) -> Result<Option<Bytes>, Proble
 }
 
 /// Takes what is on its way, so that the sender comes to read why it was refused.
-async fn drain(frames: &mut BodyDataStream) {
+pub(crate) async fn drain(frames: &mut BodyDataStream) {
     let rest = async {
         let mut taken = 0;
         while let Some(Ok(frame)) = frames.next().await {

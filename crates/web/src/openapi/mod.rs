@@ -10,7 +10,7 @@ mod schemas;
 
 pub use routes::ROUTES;
 
-use crate::{problem, reply, stream};
+use crate::{problem, reply, stream, taxii};
 use serde_json::{Map, Value, json};
 
 /// One route: what it takes, what it gives, and who may call it.
@@ -79,6 +79,8 @@ pub enum Body {
     JsonOrNothing(&'static str),
     /// A submission of events in one of the formats.
     Events,
+    /// A TAXII envelope.
+    Envelope,
 }
 
 impl Route {
@@ -96,7 +98,7 @@ impl Route {
         }
         match self.body {
             Body::None => {}
-            Body::Json(_) | Body::JsonOrNothing(_) | Body::Events => all.extend([408, 413, 415, 422]),
+            Body::Json(_) | Body::JsonOrNothing(_) | Body::Events | Body::Envelope => all.extend([408, 413, 415, 422]),
         }
         all.extend_from_slice(self.problems);
         all.sort_unstable();
@@ -133,7 +135,7 @@ pub fn document() -> Value {
     })
 }
 
-const DESCRIPTION: &str = "Every path under /api needs a key: `Authorization: Bearer KEY`. Refusals are problem documents (RFC 9457). \
+const DESCRIPTION: &str = "Every path under /api and /taxii2 needs a key: `Authorization: Bearer KEY`. Refusals are problem documents (RFC 9457), under /taxii2 those of TAXII 2.1. \
 Lists are newest first and page with `limit` and the opaque `cursor` of the page before. Times are RFC 3339 in UTC; requests may also give \
 seconds or milliseconds since 1970. What a caller may not know of answers like what does not exist.";
 
@@ -165,7 +167,10 @@ fn responses(route: &Route) -> Value {
     let mut responses = Map::new();
     responses.insert(route.status.to_string(), success(route));
     for status in route.problem_statuses() {
-        responses.insert(status.to_string(), refusal(status));
+        responses.insert(status.to_string(), refusal(route, status));
+    }
+    if route.headers.contains(&"If-None-Match") {
+        responses.insert("304".to_owned(), json!({ "description": "The caller has it already" }));
     }
     if route.path.contains('{') || !route.query.is_empty() {
         // The connection answers this before any of ours sees the request, without a body.
@@ -180,19 +185,24 @@ fn success(route: &Route) -> Value {
     }
     let schema = if route.schema.is_empty() { json!({ "type": "string" }) } else { reference(route.schema) };
     let description = if route.media == stream::MEDIA_TYPE { "An open stream of server-sent events" } else { "Done" };
+    if route.media == crate::feeds::ANY {
+        let content: Map<String, Value> = crate::feeds::MEDIA.iter().map(|media| ((*media).to_owned(), json!({ "schema": schema }))).collect();
+        return json!({ "description": description, "content": content });
+    }
     json!({ "description": description, "content": { (route.media): { "schema": schema } } })
 }
 
-fn refusal(status: u16) -> Value {
+fn refusal(route: &Route, status: u16) -> Value {
     let description = match status {
         400 => "A parameter or the body cannot be read",
         401 => "The key is missing or not valid",
         403 => "The key's role may not do this",
         404 => "It does not exist, or the caller may not know of it",
         405 => "The path does not take this method",
+        406 => "None of the media types that are accepted is given",
         408 => "The body took too long",
         409 => "The version is stale, or the step is not legal now",
-        410 => "A corrected event has taken its place; `seq` names it",
+        410 => "A corrected event has taken its place, and `seq` names it; or the version is too old to tell the difference from",
         413 => "Larger than the limit; where a part was kept, `receipt` and the counts name it",
         415 => "A media type or compression that is not taken",
         422 => "A field is wrong, or nothing in the body could be used",
@@ -201,7 +211,8 @@ fn refusal(status: u16) -> Value {
         507 => "No space left to write; reads go on; where a part was kept, `receipt` and the counts name it",
         _ => "Something broke inside",
     };
-    let mut response = json!({ "description": description, "content": { (problem::MEDIA_TYPE): { "schema": reference("Problem") } } });
+    let (media, schema) = if taxii::under_taxii(route.path) { (taxii::MEDIA_TYPE, "TaxiiError") } else { (problem::MEDIA_TYPE, "Problem") };
+    let mut response = json!({ "description": description, "content": { (media): { "schema": reference(schema) } } });
     let header = match status {
         401 => Some(("WWW-Authenticate", json!({ "description": "The scheme that is wanted", "schema": { "type": "string" } }))),
         429 | 503 => Some(("Retry-After", json!({ "description": "Seconds", "schema": { "type": "integer", "minimum": 1 } }))),
@@ -219,6 +230,14 @@ fn request_body(body: Body) -> Option<Value> {
         Body::None => None,
         Body::Json(schema) => Some(json!({ "required": true, "content": { (reply::JSON): { "schema": reference(schema) } } })),
         Body::JsonOrNothing(schema) => Some(json!({ "required": false, "content": { (reply::JSON): { "schema": reference(schema) } } })),
+        Body::Envelope => Some(json!({
+            "required": true,
+            "description": "An envelope; a bundle is taken as well. Not compressed.",
+            "content": {
+                (taxii::MEDIA_TYPE): { "schema": reference("TaxiiEnvelope") },
+                "application/stix+json;version=2.1": { "schema": reference("TaxiiEnvelope") },
+            },
+        })),
         Body::Events => Some(json!({
             "required": true,
             "description": "Streamed; may be compressed (`Content-Encoding: gzip` or `zstd`). Without a media type the format is guessed.",
@@ -304,9 +323,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_api_needs_a_key_and_nothing_else_does() {
+    fn what_is_under_api_needs_a_key_and_little_else_does() {
+        // Who has fetched nothing with a key can be told of no recall.
+        const KEYED_ELSEWHERE: &[&str] = &["/feeds/recalls"];
         for route in ROUTES {
-            assert_eq!(route.public, !crate::auth::under_api(route.path), "{}", route.path);
+            let keyed = crate::auth::under_api(route.path) || KEYED_ELSEWHERE.contains(&route.path);
+            assert_eq!(route.public, !keyed, "{}", route.path);
         }
     }
 

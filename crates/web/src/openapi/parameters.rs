@@ -37,11 +37,17 @@ fn path(name: &str) -> Option<Value> {
         "seq" => schemas::seq(),
         "receipt" => schemas::id("rcp"),
         "id" => schemas::id("org"),
+        "root" => json!({ "type": "string", "pattern": "^[a-z0-9-]{1,64}$" }),
+        "collection" => json!({ "type": "string", "pattern": "^[a-z0-9_-]{1,80}$", "description": "Its id or its alias" }),
+        "object" => json!({ "type": "string", "pattern": "^[a-z0-9_-]{3,250}--[0-9a-f-]{36}$" }),
+        "status" => json!({ "type": "string", "format": "uuid" }),
         "group" => json!({ "type": "string", "pattern": "^[a-z0-9._-]{1,64}$" }),
         "key" => schemas::id("key"),
         "net" => schemas::id("net"),
         "claim" => schemas::id("clm"),
+        "finding" => schemas::id("fnd"),
         "erasure" => schemas::id("ers"),
+        "product" => products(),
         "type" => schemas::observable_types(),
         "value" => json!({ "type": "string", "minLength": 1, "maxLength": limits::VALUE }),
         _ => return None,
@@ -50,11 +56,20 @@ fn path(name: &str) -> Option<Value> {
 
 fn query(route: &Route, name: &str) -> Option<(&'static str, Value)> {
     let submission = route.id == "submitEvents";
+    let product = route.group == "products";
     Some(match name {
+        "since" if route.id == "fetchProduct" => (
+            "Only what came (`+`) and what left (`-`) since this version, of lists and csv",
+            json!({ "type": "string", "minLength": 1, "maxLength": limits::CURSOR }),
+        ),
+        "since" if product => ("Recalled at or after", schemas::time()),
         "since" => ("On the event's time: at or after", schemas::time()),
         "until" => ("On the event's time: before", schemas::time()),
         "category" if submission => ("Category of entries that carry none", schemas::categories()),
         "category" => ("One of these categories", list(schemas::categories())),
+        "min_confidence" => ("The least confidence today", json!({ "type": "integer", "minimum": 0, "maximum": 100, "default": 0 })),
+        "max_age_days" => ("The greatest age since it was last seen", json!({ "type": "integer", "minimum": 1, "maximum": limits::PRODUCT_DAYS })),
+        "type" if product => ("One of these types", list(schemas::observable_types())),
         "type" => ("Has an observable of one of these types", list(schemas::observable_types())),
         "sector" => ("One of these sectors", list(json!({ "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$" }))),
         "within" => ("Has an address or range inside this address or range", json!({ "type": "string", "examples": ["192.0.2.0/24"], "maxLength": 64 })),
@@ -63,11 +78,24 @@ fn query(route: &Route, name: &str) -> Option<(&'static str, Value)> {
             json!({ "type": "string", "examples": ["example.kr"], "maxLength": 253 }),
         ),
         "malware" => ("Malware name, ignoring ASCII case", json!({ "type": "string", "minLength": 1, "maxLength": limits::NAME })),
+        "state" => ("In one of these states", list(schemas::finding_states())),
+        "owner" => ("Of this organisation's networks", schemas::id("org")),
         "mine" => ("Only what the caller's organisation reported", flag()),
+        "limit" if route.group == "taxii" => ("Objects of a page; a page holds 1000 at the most", json!({ "type": "integer", "minimum": 1 })),
+        "added_after" => ("Added to the collection after this", json!({ "type": "string", "format": "date-time", "pattern": "Z$" })),
+        "next" => ("The cursor of the page before, with the same filters", json!({ "type": "string", "maxLength": 100 })),
+        "match[id]" => ("Ids, with commas", json!({ "type": "string" })),
+        "match[type]" => ("Types, with commas", json!({ "type": "string" })),
+        "match[version]" => ("`all`, or `first`, `last` and timestamps with commas", json!({ "type": "string" })),
+        "match[spec_version]" => ("Versions of STIX, with commas", json!({ "type": "string" })),
         "limit" => ("Entries of a page", json!({ "type": "integer", "minimum": 1, "maximum": limits::PAGE_MAX, "default": limits::PAGE_DEFAULT })),
         "cursor" => ("The cursor of the page before", json!({ "type": "string", "minLength": 1, "maxLength": limits::CURSOR })),
         "from" => ("First sequence number wanted", schemas::seq()),
         "dry_run" => ("Say what would be done, and do nothing", flag()),
+        "tlp" if product => (
+            "The strictest marking in it; the most that the caller's membership allows where absent",
+            json!({ "type": "string", "enum": ["clear", "green", "amber"] }),
+        ),
         "tlp" => ("Marking of events that carry none", schemas::tlp()),
         "origin" => ("Origin of events that carry none", schemas::origins()),
         "role" => ("Role of observables that carry none", schemas::roles_of_observables()),
@@ -83,9 +111,16 @@ fn header(name: &str) -> Option<(&'static str, Value)> {
             "Covers the lines of its request by their place for seven days: sent again, corrected or not, each line is taken once",
             json!({ "type": "string", "pattern": "^[!-~]{1,255}$" }),
         ),
+        "If-None-Match" => ("Entity tags that the caller has", json!({ "type": "string", "maxLength": limits::CURSOR })),
+        "If-Modified-Since" => ("When the caller's copy was made, where it has no tag", json!({ "type": "string", "maxLength": 64 })),
         "Last-Event-ID" => ("Sequence number of the last event received; the stream goes on after it", schemas::seq()),
         _ => return None,
     })
+}
+
+fn products() -> Value {
+    let names: Vec<String> = formats::products::Product::all().into_iter().map(formats::products::Product::name).collect();
+    json!({ "type": "string", "enum": names })
 }
 
 fn list(items: Value) -> Value {

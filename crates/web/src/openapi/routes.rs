@@ -1,7 +1,7 @@
 //! The table of routes.
 
 use super::{Access, Body, Route};
-use crate::{reply, stream};
+use crate::{feeds, reply, stream, taxii};
 
 const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -42,9 +42,16 @@ const EVENTS: Route = Route { group: "events", ..GET };
 const SUBMIT: Route = Route { group: "events", ..POST };
 const OBSERVABLES: Route = Route { group: "observables", ..GET };
 const SAY: Route = Route { group: "observables", ..POST };
+/// 406 where a caller accepts nothing of what is answered.
+const TAXII: Route = Route { group: "taxii", media: taxii::MEDIA_TYPE, problems: &[406], ..GET };
+/// Roles that may know of a collection.
+const COLLECTS: Access = Access { auditor: false, ..Access::ALL };
+const OBJECT: &[&str] = &["added_after", "limit", "next", "match[version]", "match[spec_version]"];
+const OBJECTS: &[&str] = &["added_after", "limit", "next", "match[id]", "match[type]", "match[version]", "match[spec_version]"];
 const MEMBERS: Route = Route { group: "members", ..GET };
 const CHANGE: Route = Route { group: "members", ..POST };
 const HUB: Route = Route { group: "hub", ..GET };
+const FINDINGS: Route = Route { group: "findings", ..GET };
 
 /// Every route, with what it takes and gives.
 pub const ROUTES: &[Route] = &[
@@ -59,6 +66,28 @@ pub const ROUTES: &[Route] = &[
         summary: "Counters for Prometheus: without a key from the hub's own machine, else for the coordinator and auditors",
         media: "text/plain; version=0.0.4; charset=utf-8",
         problems: &[401, 403],
+        ..PUBLIC
+    },
+    // Products.
+    Route {
+        path: "/feeds/recalls",
+        id: "listRecalls",
+        summary: "What was taken out of products that the caller's organisation has fetched, newest first; take it out wherever it was loaded",
+        group: "products",
+        access: READS,
+        query: &["since", "limit"],
+        schema: "RecallList",
+        ..GET
+    },
+    Route {
+        path: "/feeds/{product}",
+        id: "fetchProduct",
+        summary: "A list, rule set or zone of active indicators: clear ones without a key, with one as far as the caller's membership goes",
+        group: "products",
+        query: &["tlp", "type", "sector", "min_confidence", "max_age_days", "since"],
+        headers: &["If-None-Match", "If-Modified-Since"],
+        media: feeds::ANY,
+        problems: &[401, 403, 410, 503],
         ..PUBLIC
     },
     // The interface's own description.
@@ -326,7 +355,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/api/v1/organisations/{id}/networks",
         id: "addNetwork",
-        summary: "Register an address range, domain or AS number; approved at once where the caller may approve it",
+        summary: "Register an address range, domain, AS number or place on the web; approved at once where the caller may approve it",
         access: Access { authority: true, ..ADMINISTERS },
         body: Body::Json("NewNetwork"),
         status: 201,
@@ -336,13 +365,98 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/api/v1/organisations/{id}/networks/{net}/steps",
         id: "stepNetwork",
-        summary: "Approve or remove a registration",
+        summary: "Approve, reject or withdraw a registration",
         access: Access { authority: true, ..ADMINISTERS },
         body: Body::Json("NetworkStep"),
         schema: "Network",
         problems: &[409, 507],
         ..CHANGE
     },
+    Route {
+        path: "/api/v1/organisations/{id}/networks/{net}/proof",
+        id: "proveNetwork",
+        summary: "Confirm that a registration was shown to be the organisation's; it counts once it is approved, too",
+        access: COORDINATOR,
+        body: Body::Json("NetworkProof"),
+        schema: "Network",
+        problems: &[409, 507],
+        ..CHANGE
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/contact",
+        id: "showContact",
+        summary: "Where an organisation is told of abuse",
+        access: Access { auditor: false, ..Access::ALL },
+        schema: "Contact",
+        ..MEMBERS
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/contact",
+        id: "setContact",
+        summary: "Set where an organisation is told of abuse; another address is verified anew",
+        access: ADMINISTERS,
+        body: Body::Json("NewContact"),
+        schema: "Contact",
+        problems: &[409, 507],
+        ..CHANGE
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/contact/verify",
+        id: "verifyContact",
+        summary: "Note that a reply came from the address: with the token that was sent there, or as the coordinator; holds for half a year",
+        access: ADMINISTERS,
+        body: Body::JsonOrNothing("ContactVerification"),
+        schema: "Contact",
+        problems: &[409, 507],
+        ..CHANGE
+    },
+    // Findings.
+    Route {
+        path: "/api/v1/findings",
+        id: "listFindings",
+        summary: "What is wrong in the networks of the caller, or of its line, newest first; and what waits for the caller to release it",
+        access: READS,
+        query: &["state", "category", "since", "owner", "limit", "cursor"],
+        schema: "FindingPage",
+        ..FINDINGS
+    },
+    Route {
+        path: "/api/v1/findings.csv",
+        id: "exportFindings",
+        summary: "The same as a table, up to 10,000 rows",
+        access: READS,
+        query: &["state", "category", "since", "owner"],
+        media: crate::api::findings::CSV,
+        ..FINDINGS
+    },
+    Route {
+        path: "/api/v1/findings/summary",
+        id: "countFindings",
+        summary: "Findings by state and category, and the time that owners take by sector",
+        access: READS,
+        schema: "FindingSummary",
+        ..FINDINGS
+    },
+    Route { path: "/api/v1/findings/{finding}", id: "showFinding", summary: "One finding", access: READS, schema: "Finding", ..FINDINGS },
+    Route {
+        path: "/api/v1/findings/{finding}/steps",
+        id: "stepFinding",
+        summary: "Acknowledge, fix, verify, reopen, contest or accept a finding; or release what waits",
+        access: JUDGES,
+        body: Body::Json("FindingStep"),
+        schema: "Finding",
+        problems: &[409, 507],
+        ..Route { group: "findings", ..POST }
+    },
+    Route {
+        path: "/api/v1/findings/{finding}/history",
+        id: "showFindingHistory",
+        summary: "The steps taken on a finding, newest first",
+        access: READS,
+        schema: "FindingHistory",
+        ..FINDINGS
+    },
+    // Groups.
     Route { path: "/api/v1/groups", id: "listGroups", summary: "Information-sharing groups that the caller may know", schema: "GroupList", ..MEMBERS },
     Route {
         path: "/api/v1/groups",
@@ -373,6 +487,91 @@ pub const ROUTES: &[Route] = &[
         access: Access { auditor: true, ..COORDINATOR },
         schema: "History",
         ..MEMBERS
+    },
+    // TAXII.
+    Route { path: "/taxii2/", id: "discoverTaxii", summary: "The realm's API root", schema: "TaxiiDiscovery", ..TAXII },
+    Route { path: "/taxii2/{root}/", id: "showTaxiiRoot", summary: "What the API root takes", schema: "TaxiiRoot", ..TAXII },
+    Route {
+        path: "/taxii2/{root}/collections/",
+        id: "listCollections",
+        summary: "The collections that the caller may read or add to",
+        schema: "TaxiiCollections",
+        ..TAXII
+    },
+    Route {
+        path: "/taxii2/{root}/collections/{collection}/",
+        id: "showCollection",
+        summary: "One collection",
+        access: COLLECTS,
+        schema: "TaxiiCollection",
+        ..TAXII
+    },
+    Route {
+        path: "/taxii2/{root}/collections/{collection}/manifest/",
+        id: "showManifest",
+        summary: "Ids, versions and dates of the objects of a collection",
+        access: READS,
+        query: OBJECTS,
+        schema: "TaxiiManifest",
+        ..TAXII
+    },
+    Route {
+        path: "/taxii2/{root}/collections/{collection}/objects/",
+        id: "listObjects",
+        summary: "The objects of a collection, in the order in which they were added",
+        access: READS,
+        query: OBJECTS,
+        schema: "TaxiiEnvelope",
+        ..TAXII
+    },
+    Route {
+        method: "POST",
+        path: "/taxii2/{root}/collections/{collection}/objects/",
+        id: "addObjects",
+        summary: "Add objects; answered when they are durable. Indicators, observations and sightings are taken in as events, too",
+        access: SENDS,
+        body: Body::Envelope,
+        status: 202,
+        schema: "TaxiiStatus",
+        problems: &[406, 507],
+        ..TAXII
+    },
+    Route {
+        path: "/taxii2/{root}/collections/{collection}/objects/{object}/",
+        id: "showObject",
+        summary: "One object",
+        access: READS,
+        query: OBJECT,
+        schema: "TaxiiEnvelope",
+        ..TAXII
+    },
+    Route {
+        method: "DELETE",
+        path: "/taxii2/{root}/collections/{collection}/objects/{object}/",
+        id: "deleteObject",
+        summary: "Take an object out: all its versions, or those named; for its contributor and the coordinator",
+        access: JUDGES,
+        query: &["match[version]", "match[spec_version]"],
+        schema: "TaxiiDeleted",
+        problems: &[406, 507],
+        ..TAXII
+    },
+    Route {
+        path: "/taxii2/{root}/collections/{collection}/objects/{object}/versions/",
+        id: "listVersions",
+        summary: "The versions of an object",
+        access: READS,
+        query: &["added_after", "limit", "next", "match[spec_version]"],
+        schema: "TaxiiVersions",
+        ..TAXII
+    },
+    Route {
+        path: "/taxii2/{root}/status/{status}/",
+        id: "showTaxiiStatus",
+        summary: "What became of a request that added objects; kept for a day",
+        access: SENDS,
+        schema: "TaxiiStatus",
+        ..TAXII
     },
     // The hub and the caller.
     Route {

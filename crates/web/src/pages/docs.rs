@@ -22,10 +22,13 @@ pub async fn page() -> Response {
     answer(PAGE.get_or_init(render).clone())
 }
 
-const GROUPS: [(&str, &str); 5] = [
+const GROUPS: [(&str, &str); 8] = [
     ("events", "Events"),
     ("observables", "Observables, claims and erasures"),
+    ("products", "Products for firewalls, resolvers and sensors"),
+    ("findings", "Findings for owners of networks"),
     ("members", "Members"),
+    ("taxii", "TAXII 2.1"),
     ("hub", "The hub and the caller"),
     ("public", "Without a key"),
 ];
@@ -88,6 +91,7 @@ fn operation(body: &mut String, route: &Route, document: &Value) {
     match route.body {
         Body::None => {}
         Body::Json(schema) | Body::JsonOrNothing(schema) => put(body, format_args!("<p>Body: <a href=\"#schema-{schema}\">{schema}</a></p>\n")),
+        Body::Envelope => body.push_str("<p>Body: <a href=\"#schema-TaxiiEnvelope\">TaxiiEnvelope</a></p>\n"),
         Body::Events => body.push_str("<p>Body: events in one of the formats; as JSON, an array of <a href=\"#schema-NewEvent\">NewEvent</a></p>\n"),
     }
     let problems: Vec<String> = route.problem_statuses().iter().map(u16::to_string).collect();

@@ -25,6 +25,8 @@ pub fn all() -> Vec<Named> {
         ("Related", open(&["type", "value"], json!({ "type": observable_types(), "value": { "type": "string" } }))),
         ("LookupAnswer", open(&["results"], json!({ "results": array(json!({ "anyOf": [reference("Observable"), { "type": "null" }] })) }))),
         ("SightingAnswer", json!({ "anyOf": [reference("Outcome"), open(&["id", "state"], json!({ "id": id("clm"), "state": { "type": "string" } }))] })),
+        ("RecallList", open(&["items"], json!({ "items": array(reference("Recall")) }))),
+        ("Recall", recall()),
         ("Status", status()),
         ("Document", json!({ "type": "object", "description": "This document" })),
     ]
@@ -171,6 +173,21 @@ fn observable() -> Value {
             "reserved": { "type": "boolean" },
             "related": array(reference("Related")),
             "at_least": { "type": "boolean" },
+        }),
+    )
+}
+
+fn recall() -> Value {
+    open(
+        &["type", "value", "reason", "recalled", "tlp", "products", "replaced"],
+        json!({
+            "type": observable_types(),
+            "value": { "type": "string" },
+            "reason": { "type": "string", "enum": ["false-positive", "withdrawn"] },
+            "recalled": time(),
+            "tlp": tlp(),
+            "products": { "type": "array", "items": { "type": "string" }, "description": "As they were asked for, filters included" },
+            "replaced": { "type": "boolean", "description": "Whether each of them was fetched again since" },
         }),
     )
 }

@@ -166,16 +166,23 @@ fn key() -> Value {
 
 fn network() -> Value {
     open(
-        &["id", "organisation", "kind", "value", "state", "version", "created", "updated"],
+        &["id", "organisation", "kind", "value", "state", "proof", "conflict", "version", "created", "updated"],
         json!({
             "id": id("net"),
             "organisation": id("org"),
             "version": count(),
             "created": time(),
             "updated": time(),
-            "kind": { "type": "string", "enum": ["cidr", "domain", "asn"] },
+            "kind": { "type": "string", "enum": ["cidr", "domain", "asn", "url"] },
             "value": { "type": "string" },
-            "state": { "type": "string", "enum": ["pending", "approved", "removed"] },
+            "state": { "type": "string", "enum": ["pending", "approved", "rejected", "withdrawn"] },
+            "proof": { "type": "string", "enum": ["claimed", "proven"] },
+            "proof_method": optional(json!({ "type": "string", "enum": ["dns-txt", "abuse-mail", "operator"] })),
+            "proven": optional(time()),
+            "challenge": open(&["token"], json!({ "token": { "type": "string" }, "record": optional(json!({ "type": "string" })) })),
+            "conflict": { "type": "boolean", "description": "Another organisation holds it, or a part of it, too" },
+            "conflicts": array(id("net")),
+            "reason": optional(json!({ "type": "string" })),
             "protected": { "type": "boolean" },
         }),
     )

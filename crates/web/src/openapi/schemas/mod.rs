@@ -3,10 +3,13 @@
 //! Invariant: what a request must hold and may hold is said exactly, for the bodies are read strictly; answers may grow fields.
 
 mod answers;
+mod findings;
 mod members;
 mod requests;
+mod taxii;
 
 use super::reference;
+use model::FindingState;
 use model::category::Category;
 use model::event::Origin;
 use model::marking::Tlp;
@@ -16,7 +19,7 @@ use serde_json::{Map, Value, json};
 /// Every schema of the document, by name.
 pub fn all() -> Map<String, Value> {
     let mut schemas = Map::new();
-    for (name, schema) in requests::all().into_iter().chain(answers::all()).chain(members::all()) {
+    for (name, schema) in requests::all().into_iter().chain(answers::all()).chain(members::all()).chain(taxii::all()).chain(findings::all()) {
         schemas.insert(name.to_owned(), schema);
     }
     schemas
@@ -86,6 +89,11 @@ pub fn time() -> Value {
 /// Categories of events.
 pub fn categories() -> Value {
     words(Category::ALL, Category::as_str)
+}
+
+/// States of findings.
+pub fn finding_states() -> Value {
+    words(FindingState::ALL, FindingState::as_str)
 }
 
 /// Types of observables.

@@ -77,10 +77,15 @@ pub fn all() -> Vec<Named> {
             "NewNetwork",
             strict(
                 &["kind", "value"],
-                json!({ "kind": { "type": "string", "enum": ["cidr", "domain", "asn"] }, "value": text(limits::NAME), "protected": { "type": "boolean", "default": false } }),
+                json!({
+                    "kind": { "type": "string", "enum": ["cidr", "domain", "asn", "url"] },
+                    "value": text(limits::VALUE),
+                    "protected": { "type": "boolean", "default": false },
+                    "reason": optional(text(limits::REASON)),
+                }),
             ),
         ),
-        ("NetworkStep", step(&["approve", "remove"], &["step"], optional(text(limits::REASON)))),
+        ("NetworkStep", step(&["approve", "reject", "withdraw", "remove"], &["step"], optional(text(limits::REASON)))),
         ("ClaimStep", step(&["uphold", "reject"], &["step", "reason"], text(limits::REASON))),
         ("NewErasure", new_erasure()),
         ("ErasureStep", step(&["confirm", "reject"], &["step"], optional(text(limits::REASON)))),

@@ -1,0 +1,230 @@
+//! Prepared products: bytes that were made once and are given to everyone who asks for the same.
+//!
+//! Flow: [`make`] chooses and writes the entries; [`Shelf`] keeps what was made, the least used goes first.
+//! Invariant: two products of the same content have the same last part in their entity tags, whenever they were made.
+//! Not here: when something is made again ([`super`]).
+
+use super::table::{Chosen, Claims, Dictionary, Table};
+use super::want::Want;
+use crate::Hub;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use formats::products::{Entry, Heading, Product, body, head};
+use hashbrown::HashMap;
+use model::{Timestamp, Tlp};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Prepared products kept at the most.
+pub const MAX_PREPARED: usize = 256;
+/// Bytes of them at the most, plain and compressed together; the last one made is kept all the same.
+pub const MAX_PREPARED_BYTES: usize = 256 * 1024 * 1024;
+/// For how long a copy of a product may be used.
+pub const LIFE: Duration = Duration::from_secs(86_400);
+/// Age of an unchanged product at which it is made again all the same, so that the expiry in it is never past.
+const RENEW_AFTER: Duration = Duration::from_secs(43_200);
+/// Steps of the moment at which products are decided: what expires leaves within it.
+const STEP: i64 = 300;
+
+/// The moment as of which products are decided now.
+pub(super) fn step(now: Timestamp) -> Timestamp {
+    Timestamp::from_seconds(now.seconds() - now.seconds().rem_euclid(STEP))
+}
+
+/// All that a product is a function of, beside the filter: how far the log was folded, the moment, the protected systems, the claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Basis {
+    pub(super) position: Option<Timestamp>,
+    pub(super) at: Timestamp,
+    /// Of protected systems, and of claims where the least confidence is asked for.
+    pub(super) stamp: u32,
+}
+
+impl Basis {
+    /// As a text without blanks.
+    pub(super) fn version(self) -> String {
+        let position = self.position.map_or(0, Timestamp::micros);
+        format!("{position:x}-{:x}-{:x}", self.at.seconds() / STEP, self.stamp)
+    }
+
+    /// The basis that a version or an entity tag names; `None` for any other text.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.trim().trim_start_matches("W/").trim_matches('"').splitn(4, '-');
+        let mut number = || i64::from_str_radix(parts.next()?, 16).ok().filter(|number| *number >= 0);
+        let (position, at, stamp) = (number()?, number()?, number()?);
+        Some(Self {
+            position: (position > 0).then(|| Timestamp::from_micros(position)),
+            at: Timestamp::from_seconds(at.checked_mul(STEP)?),
+            stamp: u32::try_from(stamp).ok()?,
+        })
+    }
+}
+
+/// A product, ready to be sent.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Which one.
+    pub product: Product,
+    /// The strictest marking in it.
+    pub tlp: Tlp,
+    /// Its bytes.
+    pub plain: Bytes,
+    /// The same, compressed with gzip.
+    pub gzip: Bytes,
+    /// How many entries it has.
+    pub entries: usize,
+    /// Its version, for `?since=`.
+    pub version: String,
+    /// When its content was made.
+    pub modified: Timestamp,
+    /// From when on a copy is no longer to be used.
+    pub expires: Timestamp,
+    content: String,
+}
+
+impl Prepared {
+    /// Its entity tag. Weak: the head, which says when it was made, and the encoding may differ.
+    pub fn entity_tag(&self) -> String {
+        format!("W/\"{}-{}\"", self.version, self.content)
+    }
+
+    /// Whether one of the tags of an `If-None-Match` header has the same content.
+    pub fn is_among(&self, tags: &str) -> bool {
+        tags.split(',')
+            .map(str::trim)
+            .any(|tag| tag == "*" || tag.trim_start_matches("W/").trim_matches('"').rsplit_once('-').is_some_and(|(_, content)| content == self.content))
+    }
+
+    fn bytes(&self) -> usize {
+        self.plain.len() + self.gzip.len()
+    }
+}
+
+/// What was chosen, taken out of the table, so that the table is free while bytes are written.
+pub(super) struct Choice {
+    rows: Vec<Chosen>,
+    dictionary: Dictionary,
+}
+
+impl Choice {
+    /// What a product holds. Not in order yet: that is work for later, without the table.
+    pub(super) fn of(table: &Table, want: &Want, at: Timestamp, claims: &Claims) -> Self {
+        Self { rows: table.choose(want, at, claims), dictionary: table.dictionary() }
+    }
+
+    /// Puts it in order of type and value.
+    #[must_use]
+    pub(super) fn ordered(mut self) -> Self {
+        self.rows.sort_unstable_by(|a, b| (a.kind, &a.value).cmp(&(b.kind, &b.value)));
+        self
+    }
+
+    /// Each value's key, and what tells its version from others.
+    pub(super) fn versions(&self) -> impl Iterator<Item = (u128, u32)> {
+        self.rows.iter().map(|row| (row.key, row.state.version()))
+    }
+
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The entries.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.rows.iter().map(|row| entry(row, &self.dictionary))
+    }
+}
+
+/// A chosen row as formats know it.
+pub(super) fn entry<'a>(row: &'a Chosen, dictionary: &'a Dictionary) -> Entry<'a> {
+    Entry {
+        kind: row.kind,
+        value: &row.value,
+        category: row.state.category(),
+        malware: dictionary.malware(&row.state),
+        tlp: row.state.tlp(),
+        pap: row.state.pap(),
+        confidence: row.confidence,
+        first_seen: row.state.first_seen(),
+        last_seen: row.state.last_seen(),
+        valid_until: row.state.valid_until(),
+        sectors: dictionary.sectors(&row.state),
+    }
+}
+
+/// Writes a product. `before` is kept where it says the same and its expiry is far enough ahead.
+pub(super) fn make(hub: &Hub, want: &Want, choice: &Choice, basis: Basis, now: Timestamp, before: Option<&Arc<Prepared>>) -> std::io::Result<Arc<Prepared>> {
+    let body = if want.product == Product::Stix { super::stix::bundle(hub, want, choice)? } else { body(want.product, choice.entries()) };
+    let content: String = blake3::hash(&body).to_hex().chars().take(16).collect();
+    if let Some(before) = before.filter(|before| before.content == content && now < before.modified.plus(RENEW_AFTER)) {
+        return Ok(Arc::clone(before));
+    }
+    let (version, expires) = (basis.version(), now.plus(LIFE));
+    let name = want.title();
+    let heading = Heading { realm: &hub.options.realm, name: &name, tlp: want.tlp(), generated: now, expires, entries: choice.len(), version: &version };
+    let mut plain = head(want.product, &heading);
+    plain.extend_from_slice(&body);
+    drop(body);
+    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::fast());
+    encoder.write_all(&plain)?;
+    let gzip = Bytes::from(encoder.finish()?);
+    Ok(Arc::new(Prepared {
+        product: want.product,
+        tlp: want.tlp(),
+        plain: Bytes::from(plain),
+        gzip,
+        entries: choice.len(),
+        version,
+        modified: now,
+        expires,
+        content,
+    }))
+}
+
+/// One place of the shelf.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) prepared: Arc<Prepared>,
+    /// What it is current for.
+    pub(super) basis: Basis,
+    /// How long it took to make.
+    pub(super) took: Duration,
+    pub(super) made: Instant,
+    /// When it was asked for last.
+    pub(super) used: Instant,
+    /// Whether a caller with a key has asked for it.
+    pub(super) keyed: bool,
+    /// When it was first found to be behind; `None`: it is not known to be.
+    pub(super) behind: Option<Instant>,
+}
+
+/// What was made and is kept.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    kept: HashMap<Want, Kept>,
+}
+
+impl Shelf {
+    pub(super) fn get_mut(&mut self, want: &Want) -> Option<&mut Kept> {
+        self.kept.get_mut(want)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Want, &Kept)> {
+        self.kept.iter()
+    }
+
+    /// Puts one there; the least used ones make room for it.
+    pub(super) fn put(&mut self, want: Want, kept: Kept) {
+        self.kept.insert(want.clone(), kept);
+        let mut bytes: usize = self.kept.values().map(|kept| kept.prepared.bytes()).sum();
+        while self.kept.len() > MAX_PREPARED || bytes > MAX_PREPARED_BYTES {
+            let others = self.kept.iter().filter(|(other, _)| **other != want);
+            let Some(least) = others.min_by_key(|(_, kept)| kept.used).map(|(other, _)| other.clone()) else { return };
+            if let Some(gone) = self.kept.remove(&least) {
+                bytes -= gone.prepared.bytes();
+            }
+        }
+    }
+}

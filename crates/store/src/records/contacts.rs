@@ -1,0 +1,82 @@
+//! Where an organisation is told of abuse, as records; one each.
+//!
+//! Invariant: the address can be a person's; it is kept beside the content, in no history but as a hash, so that
+//! [`Records::erase_contacts`] leaves no byte of it.
+
+use super::{Change, Erasable, Parts, Record, Records, RecordsError};
+use crate::ledger::Victim;
+use model::ids::ContactId;
+use model::{ObservableType, OrgId, Text, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Where an organisation is told of abuse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// Its id: that of its organisation behind another prefix.
+    pub id: ContactId,
+    /// Whose it is.
+    pub organisation: OrgId,
+    /// The mail address in canonical form; `None` once erased.
+    #[serde(skip)]
+    pub address: Option<Text>,
+    /// What a reply must quote to verify it.
+    pub token: Text,
+    /// When a reply verified it last.
+    pub verified: Option<Timestamp>,
+    /// Version, starting at 1.
+    #[serde(skip)]
+    pub version: u64,
+}
+
+impl Contact {
+    /// The id of an organisation's contact.
+    pub const fn id_of(organisation: OrgId) -> ContactId {
+        ContactId(organisation.0)
+    }
+}
+
+impl Record for Contact {
+    const KIND: &'static str = "contact";
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn content(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    fn from_parts(parts: Parts) -> Result<Self, serde_json::Error> {
+        let contact: Self = serde_json::from_str(&parts.content)?;
+        Ok(Self { address: parts.erasable.map(|erasable| erasable.value), version: parts.version, ..contact })
+    }
+
+    fn owner(&self) -> Option<String> {
+        Some(self.organisation.to_string())
+    }
+
+    fn state(&self) -> &'static str {
+        if self.verified.is_some() { "verified" } else { "unverified" }
+    }
+
+    fn erasable(&self) -> Option<Erasable> {
+        self.address.clone().map(|value| Erasable { value, note: None })
+    }
+}
+
+impl Records {
+    /// Destroys the address of every contact that is the victim's value; gives how many there were.
+    pub async fn erase_contacts(&self, victim: &Victim, change: &Change<'_>) -> Result<u64, RecordsError> {
+        let mut writer = self.write().await?;
+        let contacts: Vec<Contact> = writer.all().await?;
+        let mut changed = 0;
+        for contact in contacts.into_iter().filter(|contact| contact.address.as_deref().is_some_and(|address| victim.is_value(ObservableType::Email, address)))
+        {
+            let version = contact.version;
+            writer.update(&Contact { address: None, verified: None, version: version + 1, ..contact }, version, change, &[]).await?;
+            changed += 1;
+        }
+        writer.commit().await?;
+        Ok(changed)
+    }
+}

@@ -1,0 +1,190 @@
+//! Opening: the logs as they were synced, the newest versions from their runs and from what the logs hold past them.
+//!
+//! Invariant: what can be told from the logs is told from them where it is missing, old or broken. Damaged logs are removed with all that was
+//! made of them, as a broken checkpoint is: the log is made anew and given out once more, with later dates.
+
+use super::latest::{Latest, Newest, Version};
+use super::log::{self, Log, START};
+use super::state::{self, State};
+use super::{Collection, Indicators, entry};
+use crate::views::run::{Run, all_read};
+use model::Seq;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tokio::sync::watch;
+
+/// Keys of newest versions in memory before they are written as a run.
+pub(super) const FREEZE_AT: usize = 250_000;
+
+/// Opens the log in `folder`, making it where it is not there. `ours` tells whether a position is one of this ledger.
+///
+/// # Errors
+/// An I/O error; `Unsupported` for a log of a later release.
+pub(super) fn open(folder: &Path, ours: impl Fn(&State) -> bool) -> std::io::Result<(Arc<Indicators>, State)> {
+    std::fs::create_dir_all(folder)?;
+    let mut state = State::read(folder).unwrap_or_default();
+    if !state.chain.is_empty() && !ours(&state) {
+        tracing::warn!("the log of indicators was made of another ledger; every value is looked at once more");
+        state = State { position: Seq(0), chain: String::new(), looked_at: [0; 3], ..state };
+    }
+    let derived_anew = State { covered: [0; 3], runs: Vec::new(), ..state.clone() };
+    for state in [state, derived_anew] {
+        if let Some(opened) = open_as(folder, state)? {
+            return Ok(opened);
+        }
+    }
+    tracing::error!("the log of indicators is damaged; it is made anew, and all of it is given out once more");
+    remove(folder, |_| true)?;
+    open_as(folder, State::default())?.ok_or_else(|| std::io::Error::new(ErrorKind::InvalidData, "the log of indicators cannot be made anew"))
+}
+
+/// Opens what `state` says; `None` where a log or a run is damaged.
+fn open_as(folder: &Path, mut state: State) -> std::io::Result<Option<(Arc<Indicators>, State)>> {
+    let mut logs = Vec::new();
+    for collection in Collection::ALL {
+        let Some(log) = Log::open(folder, collection, *collection.of(&state.lengths))? else { return Ok(None) };
+        logs.push(log);
+    }
+    let Ok(logs) = <[Log; 3]>::try_from(logs) else { return Ok(None) };
+    for collection in Collection::ALL {
+        for places in [&mut state.covered, &mut state.looked_at] {
+            let place = collection.of_mut(places);
+            *place = (*place).max(START);
+        }
+    }
+    if Collection::ALL.into_iter().any(|collection| *collection.of(&state.covered) > collection.of(&logs).end()) {
+        return Ok(None);
+    }
+    let opened = open_newest(folder, &logs, &mut state);
+    if opened.as_ref().is_err_and(|error| matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::NotFound | ErrorKind::UnexpectedEof)) {
+        return Ok(None);
+    }
+    let newest = opened?;
+    File::open(folder)?.sync_all()?;
+    let position = watch::Sender::new(state.position);
+    Ok(Some((Arc::new(Indicators { logs, newest, position }), state)))
+}
+
+/// The newest versions from the runs that `state` names and from what the logs hold past them.
+fn open_newest(folder: &Path, logs: &[Log; 3], state: &mut State) -> std::io::Result<Newest> {
+    let runs = state.runs.iter().map(|name| Run::open::<Latest>(&folder.join(name)).map(Arc::new)).collect::<std::io::Result<Vec<_>>>()?;
+    remove(folder, |name| is_derived_run(name) && !state.runs.iter().any(|run| run == name))?;
+    let newest = Newest::new(runs);
+    let mut number = next_run(state);
+    for collection in Collection::ALL {
+        let mut taken = Ok(());
+        collection.of(logs).walk(*collection.of(&state.covered), |offset, content| {
+            taken = take(&newest, collection, offset, content);
+            if taken.is_ok() && newest.len() >= FREEZE_AT {
+                taken = newest.freeze(&run_path(folder, number));
+                number += 1;
+                *collection.of_mut(&mut state.covered) = offset + (entry::HEAD + content.len()) as u64;
+            }
+            taken.is_ok()
+        })?;
+        taken?;
+        // What lies before in other collections may be in the runs too. Taken twice it does no harm: the newest comes last.
+    }
+    state.runs = names(&newest.runs());
+    Ok(newest)
+}
+
+/// Takes an entry in as its value's newest version.
+fn take(newest: &Newest, collection: Collection, offset: u64, content: &[u8]) -> std::io::Result<()> {
+    let entry = entry::read(content, collection).ok_or_else(|| std::io::Error::new(ErrorKind::InvalidData, "an entry cannot be read"))?;
+    let key = entry.indicator.key;
+    let mut versions = newest.get(key)?;
+    *collection.of_mut(&mut versions) = Some(Version::of(&entry.indicator, offset));
+    newest.put([(key, versions)]);
+    Ok(())
+}
+
+/// Readies the log in `folder`, which nobody may have open, for being used after a rebuild: what was made of the logs goes, and the logs
+/// themselves where they are damaged. They are made anew when the store is opened next.
+///
+/// # Errors
+/// An I/O error.
+pub fn make_anew(folder: &Path) -> std::io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let damaged = !logs_damaged(folder)?.is_empty();
+    remove(folder, |name| damaged || is_derived_run(name) || name.ends_with(".idx"))
+}
+
+/// Checks every entry of the log in `folder`, which nobody may have open, and what was made of it. Gives what is damaged, in words.
+///
+/// # Errors
+/// An I/O error.
+pub fn check(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut problems = logs_damaged(folder)?;
+    for name in State::read(folder).unwrap_or_default().runs {
+        let path = folder.join(&name);
+        // A backup has no runs; they are made anew.
+        if !path.exists() {
+            continue;
+        }
+        let read = Arc::new(AtomicU64::new(0));
+        let checked = Run::open::<Latest>(&path).and_then(|run| {
+            let counted = run.scan::<Latest>()?.counting(&read).count();
+            tracing::debug!(%name, records = counted, "a run of newest versions was read");
+            all_read(&read, run.records())
+        });
+        if let Err(error) = checked {
+            problems.push(format!("the newest versions of indicators in {name}: {error}; rebuild makes them anew"));
+        }
+    }
+    Ok(problems)
+}
+
+fn logs_damaged(folder: &Path) -> std::io::Result<Vec<String>> {
+    let state = State::read(folder).unwrap_or_default();
+    let mut problems = Vec::new();
+    for collection in Collection::ALL {
+        if let Some(offset) = log::first_damage(folder, collection, *collection.of(&state.lengths))? {
+            problems.push(format!("the log of indicators {} is damaged at byte {offset}", collection.title()));
+        }
+    }
+    Ok(problems)
+}
+
+/// Files of the log that a backup holds, in the order in which they must be copied while a hub runs, and before the ledger: what the position
+/// says is in the logs then, and what is in the logs is in the ledger.
+pub fn files() -> impl Iterator<Item = String> {
+    std::iter::once(state::FILE.to_owned()).chain(Collection::ALL.into_iter().map(log::file_name))
+}
+
+/// Name of the run with this number.
+pub(super) fn run_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("latest-{number:08}.run"))
+}
+
+/// The first number that no run of `state` has or had.
+pub(super) fn next_run(state: &State) -> u64 {
+    let number = |name: &String| name.strip_prefix("latest-")?.strip_suffix(".run")?.parse::<u64>().ok();
+    state.runs.iter().filter_map(number).max().unwrap_or(0) + 1
+}
+
+/// Names of runs, in their order.
+pub(super) fn names(runs: &[Arc<Run>]) -> Vec<String> {
+    runs.iter().filter_map(|run| run.path().file_name()?.to_str().map(str::to_owned)).collect()
+}
+
+/// Whether a file is a run of newest versions, or one that was not finished.
+fn is_derived_run(name: &str) -> bool {
+    name.starts_with("latest-")
+}
+
+/// Removes the files whose names are chosen.
+fn remove(folder: &Path, chosen: impl Fn(&str) -> bool) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_file() && path.file_name().and_then(|name| name.to_str()).is_some_and(&chosen) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,489 @@
+//! Facts of the log of indicators: one log by itself, and all of it through a whole store on disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use super::log::{Log, file_name, first_damage};
+use super::state::FILE;
+use super::{Collection, FOLDER, Indicator, check, make_anew};
+use crate::ledger::{Control, Submission};
+use crate::views::{Days, Keys, prepare};
+use crate::{Batch, BatchResult, Options, Store};
+use model::{Category, Event, ObservableType, OrgNo, Pap, Role, Text, Timestamp, Tlp};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+const BEGIN: i64 = 1_800_000_000;
+const HOUR: i64 = 3_600;
+const SENDER: OrgNo = OrgNo(1);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+// One log.
+
+fn version(number: u64, added: Timestamp) -> Indicator {
+    Indicator {
+        collection: Collection::Amber,
+        added,
+        key: u128::from(number),
+        kind: ObservableType::Domain,
+        value: Text::from(format!("h{number}.{}net", "long-name.".repeat(number as usize % 5))),
+        created: added,
+        revoked: number.is_multiple_of(7),
+        category: Category::Phishing,
+        malware: number.is_multiple_of(3).then(|| Text::from("Emotet")),
+        pap: Pap::Green,
+        tlp: Tlp::Green,
+        confidence: number.is_multiple_of(2).then_some(50),
+        reporters: 1,
+        first_seen: added,
+        last_seen: added,
+        valid_until: Some(added),
+        sectors: Vec::new(),
+    }
+}
+
+fn open(folder: &Path, synced: u64) -> Option<Log> {
+    Log::open(folder, Collection::Amber, synced).unwrap()
+}
+
+/// Appends versions with these numbers, all at the same time by the clock.
+fn append(log: &Log, numbers: std::ops::Range<u64>) -> Vec<Indicator> {
+    let mut pending = log.pending();
+    let mut all = Vec::new();
+    for number in numbers {
+        let indicator = version(number, pending.next_added(Timestamp::from_seconds(BEGIN)));
+        pending.push(&indicator, None);
+        all.push(indicator);
+    }
+    log.write(&pending).unwrap();
+    log.publish(&pending);
+    all
+}
+
+fn pages(log: &Log, size: usize, mut between: impl FnMut()) -> Vec<Indicator> {
+    let mut found: Vec<Indicator> = Vec::new();
+    loop {
+        let page = log.page(found.last().map(|last| last.added), size).unwrap();
+        assert!(page.len() <= size);
+        if page.is_empty() {
+            return found;
+        }
+        found.extend(page);
+        between();
+    }
+}
+
+#[test]
+fn page_by_page_gives_every_entry_once_in_order_whatever_the_size_while_entries_are_added() {
+    for size in [1, 2, 127, 128, 129, 300, 5_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(folder.path(), 0).unwrap();
+        assert_eq!(log.page(None, size).unwrap(), []);
+        let mut all = append(&log, 0..400);
+        let found = pages(&log, size, || {
+            let next = all.len() as u64;
+            if next < 900 {
+                all.extend(append(&log, next..next + 37));
+            }
+        });
+        assert_eq!(found, all, "pages of {size}");
+        assert!(all.windows(2).all(|two| two[0].added < two[1].added));
+        assert_eq!(log.count(), all.len() as u64);
+    }
+}
+
+#[test]
+fn a_page_after_any_entry_begins_with_the_next_before_and_after_opening_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path(), 0).unwrap();
+    let mut all = append(&log, 0..500);
+    log.write_index().unwrap();
+    all.extend(append(&log, 500..700));
+    let compare = |log: &Log| {
+        for (at, entry) in all.iter().enumerate() {
+            assert_eq!(log.page(Some(entry.added), 3).unwrap(), all[at + 1..(at + 4).min(all.len())], "after entry {at}");
+        }
+    };
+    compare(&log);
+    let end = log.end();
+    drop(log);
+    let log = open(folder.path(), end).unwrap();
+    compare(&log);
+    // Opened without the index, and with one that lies.
+    for index in [Vec::new(), vec![0; 400], b"BGINX\0\x01\0 and something else that is no place".to_vec()] {
+        std::fs::write(folder.path().join("events-amber.idx"), index).unwrap();
+        let log = open(folder.path(), end).unwrap();
+        compare(&log);
+        log.write_index().unwrap();
+        assert_eq!((log.count(), log.end()), (700, end));
+    }
+    let log = open(folder.path(), end).unwrap();
+    all.extend(append(&log, 700..710));
+    assert_eq!(pages(&log, 64, || ()), all);
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_what_was_synced_is_never_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(file_name(Collection::Amber));
+    let log = open(folder.path(), 0).unwrap();
+    let mut all = append(&log, 0..200);
+    let synced = log.end();
+    append(&log, 200..201);
+    drop(log);
+    let whole = std::fs::read(&path).unwrap();
+    for length in synced..whole.len() as u64 {
+        std::fs::write(&path, &whole[..length as usize]).unwrap();
+        let log = open(folder.path(), synced).unwrap();
+        assert_eq!((log.count(), log.end()), (200, synced), "cut at byte {length}");
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), synced);
+    }
+    // A file system may leave zeros where bytes were to be.
+    std::fs::write(&path, [&whole[..synced as usize], [0; 300].as_slice()].concat()).unwrap();
+    let log = open(folder.path(), synced).unwrap();
+    all.extend(append(&log, 201..300));
+    assert_eq!(pages(&log, 50, || ()), all);
+    drop(log);
+
+    let sound = std::fs::read(&path).unwrap();
+    assert_eq!(first_damage(folder.path(), Collection::Amber, sound.len() as u64).unwrap(), None);
+    let mut damaged = sound.clone();
+    damaged[sound.len() / 2] ^= 4;
+    std::fs::write(&path, &damaged).unwrap();
+    let at = first_damage(folder.path(), Collection::Amber, sound.len() as u64).unwrap().unwrap();
+    assert!(at < sound.len() as u64 / 2 + 1);
+    assert!(open(folder.path(), sound.len() as u64).is_none());
+    std::fs::write(&path, &sound[..sound.len() - 1]).unwrap();
+    assert!(open(folder.path(), sound.len() as u64).is_none());
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), sound.len() as u64 - 1);
+}
+
+#[test]
+fn a_log_of_a_later_release_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(file_name(Collection::Amber));
+    std::fs::write(&path, b"BGIND\0\x02\0 and more").unwrap();
+    assert_eq!(Log::open(folder.path(), Collection::Amber, 0).unwrap_err().kind(), std::io::ErrorKind::Unsupported);
+    assert_eq!(std::fs::read(&path).unwrap(), b"BGIND\0\x02\0 and more");
+}
+
+// Through a whole store.
+
+struct UtcDays;
+
+impl Days for UtcDays {
+    fn day(&mut self, time: Timestamp) -> i32 {
+        time.utc_day() as i32
+    }
+}
+
+/// A store and its clock.
+struct World {
+    folder: tempfile::TempDir,
+    seconds: Arc<AtomicI64>,
+    store: Arc<Store>,
+}
+
+fn options(folder: &Path, seconds: &Arc<AtomicI64>) -> Options {
+    let seconds = seconds.clone();
+    Options {
+        folder: folder.to_owned(),
+        views_folder: None,
+        recent_rows: 1_000,
+        recent_age: Duration::from_secs(600),
+        keys: Keys::new([7; 32]),
+        days: Arc::new(|| -> Box<dyn Days + Send> { Box::new(UtcDays) }),
+        now: Arc::new(move || Timestamp::from_seconds(seconds.load(Ordering::Relaxed))),
+        threads: 1,
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let seconds = Arc::new(AtomicI64::new(BEGIN));
+        let (store, _) = Store::open(&options(folder.path(), &seconds)).unwrap();
+        Self { folder, seconds, store }
+    }
+
+    fn log_folder(&self) -> std::path::PathBuf {
+        self.folder.path().join(FOLDER)
+    }
+
+    fn wait(&self, seconds: i64) {
+        self.seconds.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    async fn close(&self) {
+        self.store.checkpoint().await;
+        self.store.close().await;
+    }
+
+    fn open(&mut self) {
+        self.store = Store::open(&options(self.folder.path(), &self.seconds)).unwrap().0;
+    }
+
+    async fn send(&self, events: Vec<Event>) -> BatchResult {
+        let rows = events.len() as u32;
+        let prepared = prepare(events, SENDER, &self.store.views.keys, &mut UtcDays);
+        let (reply, answer) = oneshot::channel();
+        let submission = Submission { org: SENDER, nonce: 1, idempotency: None, first_ordinal: 0, start: 0, rows, last: true };
+        self.store.submit(Batch { prepared, encoded: None, submission, holes: Vec::new(), reply }).await.unwrap();
+        let result = answer.await.unwrap().unwrap();
+        self.settle().await;
+        result
+    }
+
+    async fn control(&self, control: Control) {
+        self.store.control(control).await.unwrap();
+        self.settle().await;
+    }
+
+    async fn withdraw(&self, event: &BatchResult) {
+        self.control(Control::Withdraw { ranges: vec![(event.first_seq, event.last_seq)], by: SENDER, reason: String::new() }).await;
+    }
+
+    async fn dispute(&self, value: &str, upheld: bool) {
+        self.control(Control::Dispute { key: format!("{:032x}", self.key(value)), upheld }).await;
+    }
+
+    /// Waits until the log has taken in all that the ledger holds.
+    async fn settle(&self) {
+        let end = self.store.views.position();
+        let mut position = self.store.indicators.watch();
+        let reached = tokio::time::timeout(PATIENCE, position.wait_for(|position| *position >= end)).await;
+        assert!(reached.is_ok_and(|known| known.is_ok()), "the log never came to {end}");
+    }
+
+    async fn until(&self, what: impl Fn(&Self) -> bool) {
+        let began = std::time::Instant::now();
+        while !what(self) {
+            assert!(began.elapsed() < PATIENCE, "it never came to be");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn key(&self, value: &str) -> u128 {
+        self.store.views.keys.observable(ObservableType::Domain, value)
+    }
+
+    /// Newest first.
+    fn versions(&self, value: &str) -> Vec<Indicator> {
+        self.store.indicators.versions(Collection::Green, self.key(value)).unwrap()
+    }
+
+    fn counts(&self) -> [u64; 3] {
+        Collection::ALL.map(|collection| self.store.indicators.count(collection))
+    }
+
+    fn all(&self) -> [Vec<Indicator>; 3] {
+        Collection::ALL.map(|collection| self.store.indicators.page(collection, None, 1_000).unwrap())
+    }
+
+    fn assert_dates_go_up(&self) {
+        for log in self.all() {
+            assert!(log.windows(2).all(|two| two[0].added < two[1].added));
+        }
+    }
+}
+
+fn event(value: &str, tlp: Tlp, confidence: Option<u8>) -> Event {
+    let observable = model::canonical::observable(ObservableType::Domain, value, Role::Attacker, None).unwrap();
+    let mut event = Event::new(Timestamp::from_seconds(BEGIN - HOUR), Category::C2Server, observable);
+    event.tlp = tlp;
+    event.confidence = confidence;
+    event
+}
+
+fn values(log: &[Indicator]) -> Vec<&str> {
+    let mut values: Vec<&str> = log.iter().map(|version| version.value.as_str()).collect();
+    values.sort_unstable();
+    values
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_enters_the_collections_whose_readers_may_all_see_it() {
+    let world = World::new();
+    let mut narrowed = event("narrowed.net", Tlp::Clear, None);
+    narrowed.details_mut().audience = vec![Text::from("energy")];
+    let mut victim = event("victim.net", Tlp::Clear, None);
+    victim.observables[0].role = Role::Victim;
+    let mut weak = event("weak.net", Tlp::Clear, None);
+    weak.category = Category::VulnerableSystem;
+    let mut named = event("clear.net", Tlp::Clear, Some(50));
+    named.malware = Some(Text::from("Emotet"));
+    let strict = event("strict.net", Tlp::AmberStrict, None);
+    let rest = [event("green.net", Tlp::Green, None), event("amber.net", Tlp::Amber, None)];
+    world.send([narrowed, victim, weak, named, strict].into_iter().chain(rest).collect()).await;
+    let [clear, green, amber] = world.all();
+    assert_eq!(values(&clear), ["clear.net"]);
+    assert_eq!(values(&green), ["clear.net", "green.net"]);
+    assert_eq!(values(&amber), ["amber.net", "clear.net", "green.net"]);
+    assert_eq!(world.counts(), [1, 2, 3]);
+    world.assert_dates_go_up();
+    let one = &clear[0];
+    assert_eq!((one.collection, one.kind, one.key), (Collection::Clear, ObservableType::Domain, world.key("clear.net")));
+    assert_eq!((one.revoked, one.created), (false, one.added));
+    assert_eq!((one.category, one.malware.as_deref(), one.confidence, one.reporters), (Category::C2Server, Some("Emotet"), Some(50), 1));
+    assert_eq!((one.first_seen, one.last_seen), (Timestamp::from_seconds(BEGIN - HOUR), Timestamp::from_seconds(BEGIN - HOUR)));
+
+    // What one may see sooner than another shows nothing of the rest.
+    world.send(vec![event("amber.net", Tlp::Clear, None)]).await;
+    assert_eq!(world.counts(), [2, 3, 3]);
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_written_when_the_last_version_is_a_day_old_and_not_before() {
+    let world = World::new();
+    world.send(vec![event("thief.net", Tlp::Green, None), event("other.net", Tlp::Green, None)]).await;
+    world.wait(HOUR);
+    world.send(vec![event("thief.net", Tlp::Green, Some(90))]).await;
+    assert_eq!(world.counts(), [0, 2, 2]);
+    world.wait(23 * HOUR + 1);
+    world.until(|world| world.counts() == [0, 3, 3]).await;
+    let versions = world.versions("thief.net");
+    assert_eq!(versions.iter().map(|version| version.confidence).collect::<Vec<_>>(), [Some(90), None]);
+    assert_eq!((versions[0].created, versions[1].created), (versions[1].added, versions[1].added));
+    let before = versions[1].added.max(world.versions("other.net")[0].added);
+    assert_eq!(world.store.indicators.page(Collection::Green, Some(before), 10).unwrap(), versions[..1]);
+
+    // A day later a change comes with its event; what is the same makes no version.
+    world.wait(25 * HOUR);
+    world.send(vec![event("thief.net", Tlp::Green, Some(95)), event("other.net", Tlp::Green, Some(1))]).await;
+    assert_eq!(world.counts(), [0, 4, 4]);
+    assert_eq!(world.versions("other.net")[0].confidence, Some(1));
+    world.assert_dates_go_up();
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_gives_a_revoked_version_at_once_and_another_event_brings_the_value_back() {
+    let world = World::new();
+    let gone = world.send(vec![event("gone.net", Tlp::Green, Some(50)), event("stays.net", Tlp::Green, None)]).await;
+    world.send(vec![event("stays.net", Tlp::Green, None)]).await;
+    world.withdraw(&gone).await;
+    let versions = world.versions("gone.net");
+    assert_eq!(versions.iter().map(|version| version.revoked).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(versions[0], Indicator { added: versions[0].added, revoked: true, ..versions[1].clone() });
+    assert_eq!(world.versions("stays.net").len(), 1);
+    assert_eq!(world.counts(), [0, 3, 3]);
+
+    world.send(vec![event("gone.net", Tlp::Amber, None)]).await;
+    assert_eq!(world.counts(), [0, 3, 4], "green readers see nothing of it yet");
+    world.send(vec![event("gone.net", Tlp::Green, None)]).await;
+    let versions = world.versions("gone.net");
+    assert_eq!(versions.iter().map(|version| version.revoked).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(versions[0].created, versions[2].added);
+    world.assert_dates_go_up();
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stricter_marking_and_a_withdrawal_that_leaves_something_are_written_at_once() {
+    let world = World::new();
+    world.send(vec![event("marked.net", Tlp::Clear, None)]).await;
+    world.send(vec![event("marked.net", Tlp::Green, None)]).await;
+    assert_eq!(world.versions("marked.net").iter().map(|version| version.tlp).collect::<Vec<_>>(), [Tlp::Green, Tlp::Clear]);
+    assert_eq!(world.counts(), [1, 2, 2], "readers of clear see nothing of it");
+    let wrong = world.send(vec![event("partly.net", Tlp::Green, Some(90))]).await;
+    world.send(vec![event("partly.net", Tlp::Green, None)]).await;
+    world.withdraw(&wrong).await;
+    assert_eq!(world.versions("partly.net").iter().map(|version| version.confidence).collect::<Vec<_>>(), [None, Some(90)]);
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upheld_false_positive_is_revoked_and_comes_back_when_it_is_rejected_again() {
+    let world = World::new();
+    world.send(vec![event("false.net", Tlp::Green, None)]).await;
+    world.dispute("false.net", true).await;
+    world.dispute("later.net", true).await;
+    world.send(vec![event("false.net", Tlp::Green, None), event("later.net", Tlp::Green, None)]).await;
+    assert_eq!(world.versions("false.net").iter().map(|version| version.revoked).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(world.versions("later.net"), []);
+    world.dispute("false.net", false).await;
+    world.dispute("later.net", false).await;
+    assert_eq!(world.versions("false.net").iter().map(|version| version.revoked).collect::<Vec<_>>(), [false, true, false]);
+    let later = world.versions("later.net");
+    assert_eq!((later.len(), later[0].value.as_str(), later[0].kind), (1, "later.net", ObservableType::Domain));
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_goes_on_without_duplicates_from_any_position() {
+    let mut world = World::new();
+    world.send((0..300).map(|number| event(&format!("h{number}.net"), Tlp::Clear, None)).collect()).await;
+    world.close().await;
+    let early = std::fs::read(world.log_folder().join(FILE)).unwrap();
+    world.open();
+    let second = world.send(vec![event("h1.net", Tlp::Clear, None), event("new.net", Tlp::Clear, None)]).await;
+    world.withdraw(&second).await;
+    let all = world.all();
+    assert_eq!(world.counts(), [302; 3]);
+    world.close().await;
+    let late = std::fs::read(world.log_folder().join(FILE)).unwrap();
+
+    let indexes = vec!["events-clear.idx", "events-amber.idx"];
+    for (position, removed) in [(Some(&late), vec![]), (Some(&early), vec![]), (None, vec![]), (Some(&late), indexes)] {
+        match position {
+            Some(position) => std::fs::write(world.log_folder().join(FILE), position).unwrap(),
+            None => std::fs::remove_file(world.log_folder().join(FILE)).unwrap(),
+        }
+        for name in removed {
+            std::fs::remove_file(world.log_folder().join(name)).unwrap();
+        }
+        let (store, _) = Store::open(&options(world.folder.path(), &world.seconds)).unwrap();
+        let again = World { folder: tempfile::tempdir().unwrap(), seconds: world.seconds.clone(), store };
+        again.settle().await;
+        assert_eq!(again.all(), all);
+        assert_eq!(again.versions("new.net").iter().map(|version| version.revoked).collect::<Vec<_>>(), [true, false]);
+        again.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dates_go_up_even_where_the_clock_goes_back() {
+    let mut world = World::new();
+    world.send(vec![event("first.net", Tlp::Green, None)]).await;
+    world.wait(-HOUR);
+    world.send(vec![event("second.net", Tlp::Green, None), event("third.net", Tlp::Green, None)]).await;
+    world.close().await;
+    world.wait(-HOUR);
+    world.open();
+    world.send(vec![event("fourth.net", Tlp::Green, None)]).await;
+    assert_eq!(world.counts(), [0, 4, 4]);
+    world.assert_dates_go_up();
+    world.close().await;
+}
+
+async fn verified(world: &World) -> Vec<String> {
+    let scratch = tempfile::tempdir().unwrap();
+    crate::verify(&options(world.folder.path(), &world.seconds), scratch.path(), &[]).await.unwrap().problems
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_named_by_verify_and_the_log_is_then_made_anew() {
+    let mut world = World::new();
+    world.send((0..50).map(|number| event(&format!("h{number}.net"), Tlp::Green, None)).collect()).await;
+    world.close().await;
+    assert_eq!(verified(&world).await, Vec::<String>::new());
+    make_anew(&world.log_folder()).unwrap();
+    assert!(world.log_folder().join("events-green.log").exists(), "a sound log stays");
+
+    let path = world.log_folder().join("events-green.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let problems = verified(&world).await;
+    assert!(problems.len() == 1 && problems[0].contains("events-green"), "{problems:?}");
+    make_anew(&world.log_folder()).unwrap();
+    assert!(!path.exists());
+    world.open();
+    world.settle().await;
+    assert_eq!(world.counts(), [0, 50, 50]);
+    world.close().await;
+    assert_eq!(check(&world.log_folder()).unwrap(), Vec::<String>::new());
+}
