@@ -2,7 +2,7 @@
 //!
 //! Flow: bytes → `document` cuts objects → `context` learns who refers to whom → `reader` makes events, one object at a time.
 //! Invariant: a bad object spoils no other; every object gives an event, is part of another's, is context, or is refused with its number.
-//! Giving STIX out is in [`write`]; objects that are kept whole, threat actors and reports among them, are in [`contributed`].
+//! Giving STIX out is in [`mod@write`]; objects that are kept whole, threat actors and reports among them, are in [`contributed`].
 
 mod category;
 mod context;

@@ -1,9 +1,9 @@
 //! Products: what firewalls, resolvers, sensors and people fetch under `/feeds/`, prepared before they ask.
 //!
-//! Flow: [`follow`] wakes as the log of indicators moves → [`Products::round`] folds it into a [`table`] and makes the warm products again →
+//! Flow: `follow` wakes as the log of indicators moves → `Products::round` folds it into a `table` and makes the warm products again →
 //! a door asks [`Hub::wanted`] (may it?), takes what is [`Hub::prepared`] or has it made by [`Hub::prepare`], and says so by [`Hub::fetched`].
 //! Invariant: what a product holds is decided by `policy::may_leave` on what the log says and nothing else; a product is a function of its
-//! [`prepared::Basis`], so that the difference between two versions is exact. No product is made before the log was read to the end that
+//! `prepared::Basis`, so that the difference between two versions is exact. No product is made before the log was read to the end that
 //! the ledger had at the start: half a blocklist would unblock the other half.
 //! Not here: formats (`formats::products`), the log (`store::views::indicators`), HTTP (`web::feeds`). Sources' licences come with sources.
 

@@ -1,7 +1,7 @@
 //! TAXII 2.1: discovery, the realm's API root, its collections and their objects.
 //!
 //! Flow: [`crate::auth::gate`] (a bearer key, or Basic with the key as the password) → [`Asking`] (what the caller accepts) → a handler → one use
-//! case of `hub::taxii` → [`answer`]; a refusal on the way becomes TAXII's error message in [`translate`].
+//! case of `hub::taxii` → `answer`; a refusal on the way becomes TAXII's error message in [`translate`].
 //! Invariant: everything under `/taxii2` is answered as [`MEDIA_TYPE`], errors too. Paths are answered with and without the slash at their end.
 //! Not here: which collections there are and what of them a caller sees (`hub::taxii`).
 //!
