@@ -12,6 +12,7 @@ mod words;
 
 pub use events::{
     ExportArguments, ExportFormat, FilterArguments, InputFormat, LookupArguments, SearchArguments, StatusArguments, StreamArguments, SubmitArguments,
+    WithdrawArguments,
 };
 pub use findings::FindingsArguments;
 pub use members::{KeyCommand, OrgCommand};
@@ -38,6 +39,8 @@ pub enum Command {
     Serve(ServeArguments),
     /// Send events from files or standard input.
     Submit(SubmitArguments),
+    /// Take back an event or a whole batch of one's own.
+    Withdraw(WithdrawArguments),
     /// Ask what the hub knows of each value.
     Lookup(LookupArguments),
     /// Search events.
@@ -99,6 +102,7 @@ mod tests {
             "bongsu demo --seed 7 --rate 10",
             "bongsu serve --data d --listen 127.0.0.1:0 --plain-http",
             "bongsu submit a.csv.gz - --format csv --tlp amber+strict --category phishing --origin relayed --role victim --dry-run --refused r.txt",
+            "bongsu withdraw 65536 --reason mistake --dry-run",
             "bongsu lookup 1.2.3.4 --json",
             "bongsu search --since 7d --until 2026-11-21 --category phishing,c2-server --type ipv4 --sector finance --within 10.0.0.0/8 --domain a.kr --malware X --limit 5 --json",
             "bongsu stream --from 65536 --malware X",

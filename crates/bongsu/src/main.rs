@@ -57,6 +57,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Submit(arguments) => client::submit::run(&arguments),
+        Command::Withdraw(arguments) => client::withdraw::run(&arguments),
         Command::Lookup(arguments) => client::lookup::run(&arguments),
         Command::Search(arguments) => client::search::run(&arguments),
         Command::Stream(arguments) => client::stream::run(&arguments),

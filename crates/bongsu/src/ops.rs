@@ -67,7 +67,10 @@ fn existing(folder: &Path) -> anyhow::Result<&Path> {
 
 /// A folder that must hold a hub's ledger: a mistyped name must neither be taken for an empty hub nor become one.
 fn holding_a_hub(folder: &Path) -> anyhow::Result<&Path> {
-    if !existing(folder)?.join("ledger").is_dir() {
+    if !folder.is_dir() {
+        bail!("{} is not a folder; give --data or set BONGSU_DATA", folder.display());
+    }
+    if !folder.join("ledger").is_dir() {
         bail!("{} holds no hub", folder.display());
     }
     Ok(folder)

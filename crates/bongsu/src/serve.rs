@@ -16,7 +16,7 @@ use axum_server::{Handle, Server};
 use connection::Patient;
 use hub::{Hub, HubOptions};
 use hyper_util::rt::TokioTimer;
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,7 +110,10 @@ impl Door {
     /// Takes the address; who connects waits until the hub serves.
     pub fn new(listen: SocketAddr) -> anyhow::Result<Self> {
         let stop = Stop::new()?;
-        let listener = TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
+        let listener = TcpListener::bind(listen).map_err(|error| {
+            let hint = if error.kind() == ErrorKind::AddrInUse { "; choose another with --listen" } else { "" };
+            anyhow!("listening on {listen}: {error}{hint}")
+        })?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener, stop })
     }

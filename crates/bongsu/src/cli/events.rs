@@ -1,4 +1,4 @@
-//! Flags of the client commands on events and values: `submit`, `lookup`, `search`, `stream`, `export`, and `status` beside them.
+//! Flags of the client commands on events and values: `submit`, `withdraw`, `lookup`, `search`, `stream`, `export`, and `status` beside them.
 //!
 //! Flow: clap fills these structures → a module of `client` each takes one.
 //! Invariant: every command that filters flattens [`FilterArguments`], so that a filter is spelled alike everywhere.
@@ -38,7 +38,7 @@ pub struct SubmitArguments {
     /// Marking of events that state none: clear, green, amber, amber+strict, red.
     #[arg(long, value_parser = tlp)]
     pub tlp: Option<model::Tlp>,
-    /// Category of entries that state none.
+    /// Category of entries that state none, such as phishing or c2-server; docs/formats.md lists all.
     #[arg(long)]
     pub category: Option<String>,
     /// What saw them: sensor, sinkhole, honeypot, darknet, av, ids, waf, manual, relayed.
@@ -61,6 +61,23 @@ pub struct SubmitArguments {
     pub connection: Connection,
 }
 
+/// Flags of `withdraw`.
+#[derive(Debug, Args)]
+pub struct WithdrawArguments {
+    /// An event's sequence number, or the receipt of a batch.
+    #[arg(value_name = "SEQ|RECEIPT")]
+    pub what: String,
+    /// Why; kept with the withdrawal.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Say how many it would be; nothing is changed.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How the hub is reached.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
 /// Conditions on events; all must hold.
 #[derive(Debug, Clone, Default, Args)]
 pub struct FilterArguments {
@@ -70,13 +87,13 @@ pub struct FilterArguments {
     /// Seen before.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<model::Timestamp>,
-    /// One of these categories.
+    /// One of these categories, separated by commas, such as phishing or c2-server; docs/formats.md lists all.
     #[arg(long, value_delimiter = ',')]
     pub category: Vec<String>,
-    /// Has a value of one of these types.
+    /// Has a value of one of these types, separated by commas, such as ipv4, domain, url or sha256; docs/formats.md lists all.
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
     pub kind: Vec<String>,
-    /// One of these sectors.
+    /// One of these sectors, separated by commas, such as finance or energy; docs/configuration.md lists the usual ones.
     #[arg(long, value_delimiter = ',')]
     pub sector: Vec<String>,
     /// Has an address inside this range.

@@ -12,7 +12,7 @@ pub struct FindingsArguments {
     /// In one of these states: open, acknowledged, fixed, verified, reopened, not_mine, false_positive, accepted_risk, closed.
     #[arg(long, value_delimiter = ',')]
     pub state: Vec<String>,
-    /// One of these categories.
+    /// One of these categories, separated by commas, such as phishing or infected-system; docs/formats.md lists all.
     #[arg(long, value_delimiter = ',')]
     pub category: Vec<String>,
     /// Seen at or after: a time, a date, or an age such as `24h` or `7d`.

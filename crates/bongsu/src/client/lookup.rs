@@ -1,7 +1,8 @@
 //! `lookup`: what the hub knows of each value.
 //!
 //! Flow: values (arguments or lines of standard input) → batches of [`BATCH`] → one row or one JSON line per value, in the order asked.
-//! Invariant: as many answers as values; a value the hub does not know, or may not tell of, is `unknown` (`null`).
+//! Invariant: as many answers as values; a value the hub does not know, or may not tell of, is `unknown`, a text that is none `not a value`
+//! (both `null`). Blank lines and those that begin with `#` are passed over.
 
 use super::{Api, parse};
 use crate::cli::LookupArguments;
@@ -43,7 +44,7 @@ pub fn run(arguments: &LookupArguments) -> anyhow::Result<Exit> {
         let mut values: Vec<String> = arguments.values.iter().filter(|value| *value != "-").cloned().collect();
         let mut lines = BufReader::new(std::io::stdin().lock());
         while let Some(line) = next_line(&mut lines)? {
-            if !line.is_empty() {
+            if !line.is_empty() && !line.starts_with('#') {
                 values.push(line);
             }
             if values.len() >= BATCH {
@@ -104,7 +105,11 @@ fn next_line(lines: &mut impl BufRead) -> anyhow::Result<Option<String>> {
 fn row(value: &str, answer: &Value) -> Vec<String> {
     let text = |field: &str| plain(answer.get(field));
     if answer.is_null() {
-        return vec![value.to_owned(), "unknown".to_owned(), "-".to_owned(), "-".to_owned(), "-".to_owned(), String::new()];
+        let (shown, state) = match model::detect::detect(value) {
+            Some((_, canonical)) => (canonical.to_string(), "unknown"),
+            None => (value.to_owned(), "not a value"),
+        };
+        return vec![shown, state.to_owned(), "-".to_owned(), "-".to_owned(), "-".to_owned(), String::new()];
     }
     let mut state = text("state");
     for (field, mark) in [("reserved", "reserved"), ("protected", "protected")] {
@@ -139,6 +144,8 @@ mod tests {
     #[test]
     fn an_unknown_value_has_a_row_of_its_own() {
         assert_eq!(row("x.example", &Value::Null)[..2], ["x.example".to_owned(), "unknown".to_owned()]);
+        assert_eq!(row("X[.]example", &Value::Null)[..2], ["x.example".to_owned(), "unknown".to_owned()]);
+        assert_eq!(row("not a value at all", &Value::Null)[..2], ["not a value at all".to_owned(), "not a value".to_owned()]);
     }
 
     #[test]

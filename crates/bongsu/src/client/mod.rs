@@ -17,6 +17,7 @@ pub mod sender;
 pub mod status;
 pub mod stream;
 pub mod submit;
+pub mod withdraw;
 
 use crate::cli::Connection;
 use crate::output::ToHub;

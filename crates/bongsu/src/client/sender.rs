@@ -12,6 +12,7 @@ use crate::output::ToHub;
 use anyhow::anyhow;
 use formats::Format;
 use serde_json::Value;
+use std::cell::RefCell;
 use std::time::Duration;
 use ureq::http::Method;
 
@@ -72,12 +73,19 @@ pub struct Sender<'a> {
     parameters: Vec<(&'static str, String)>,
     dry_run: bool,
     compress: bool,
+    /// Of the requests taken so far, in the order sent.
+    receipts: RefCell<Vec<String>>,
 }
 
 impl<'a> Sender<'a> {
     /// Prepares a sender with the parameters of every request.
     pub fn new(api: &'a Api, parameters: Vec<(&'static str, String)>, dry_run: bool) -> Self {
-        Self { api, parameters, dry_run, compress: !is_this_machine(api.url()) }
+        Self { api, parameters, dry_run, compress: !is_this_machine(api.url()), receipts: RefCell::default() }
+    }
+
+    /// The receipts of the requests that the hub has taken, in the order sent.
+    pub fn receipts(&self) -> Vec<String> {
+        self.receipts.borrow().clone()
     }
 
     /// Sends a request; gives counts and every refused line that the hub named or that asking again brought out.
@@ -90,6 +98,7 @@ impl<'a> Sender<'a> {
             }
         }
         let (counts, mut refusals) = outcome(&answer, chunk)?;
+        self.receipts.borrow_mut().extend(receipt(&answer));
         if counts.refused > refusals.len() as u64 && super::chunks::is_cut(format, &chunk.body) {
             refusals = self.name_all(format, chunk)?;
         }
@@ -204,6 +213,12 @@ fn outcome(answer: &Answer, chunk: &Chunk) -> Result<(Counts, Vec<Refusal>), Fai
     Ok((counts, refusals))
 }
 
+/// The receipt that an answer names.
+fn receipt(answer: &Answer) -> Option<String> {
+    let document: Value = serde_json::from_slice(&answer.body).ok()?;
+    document.get("receipt").and_then(Value::as_str).map(str::to_owned)
+}
+
 fn media_type(format: Format) -> &'static str {
     match format {
         Format::Ndjson => "application/x-ndjson",
@@ -259,6 +274,13 @@ mod tests {
         assert_eq!(lines(r#"{"limit":100,"unit":"events a request"}"#), 3);
         assert_eq!(lines("<html>"), 3);
         assert_eq!(lines(r#"{"limit":2,"unit":"bytes after decompression"}"#), 3);
+    }
+
+    #[test]
+    fn a_receipt_is_read_where_the_hub_gives_one() {
+        assert_eq!(receipt(&answer(200, r#"{"receipt":"rcp_1","accepted":1}"#)).as_deref(), Some("rcp_1"));
+        assert_eq!(receipt(&answer(422, "{}")), None);
+        assert_eq!(receipt(&answer(200, r#"{"receipt":null}"#)), None);
     }
 
     #[test]

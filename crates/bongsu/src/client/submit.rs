@@ -1,7 +1,7 @@
 //! `submit`: events from files and standard input to the hub.
 //!
 //! Flow: each file → its sources (`input`) → format → requests (`chunks`), each with a key from a running hash of the input → `sender` →
-//! counts per source, and each refused line as `file:line: reason`.
+//! counts per source, the receipts, and each refused line as `file:line: reason`.
 //! Invariant: run again, or taken up after a break, the same input under the same options makes the same requests with the same keys.
 //! Not here: what makes a line good (`formats`, on the hub's side).
 
@@ -21,6 +21,8 @@ use std::path::PathBuf;
 
 /// Refused lines shown where no file takes them.
 const SHOWN: u64 = 10;
+/// Receipts named at the most; of more only the first and the last.
+const NAMED_RECEIPTS: usize = 8;
 /// Hexadecimal digits of an idempotency key: 128 bits.
 const KEY_DIGITS: usize = 32;
 
@@ -149,11 +151,24 @@ impl Run<'_> {
         }
         let mark = if self.arguments.dry_run { " (dry run: nothing was kept)" } else { "" };
         output::line(&format!("{total}{mark}"))?;
+        if let Some(text) = receipts(&self.sender.receipts()) {
+            output::line(&text)?;
+        }
         Ok(match (self.failed, total.refused) {
             (true, _) => Exit::Failed,
             (false, 0) => Exit::Done,
             (false, _) => Exit::Refused,
         })
+    }
+}
+
+/// The line that names the receipts: all of a few, the first and the last of many, none where there is none.
+fn receipts(all: &[String]) -> Option<String> {
+    match all {
+        [] => None,
+        [one] => Some(format!("receipt {one}")),
+        [first, .., last] if all.len() > NAMED_RECEIPTS => Some(format!("receipts {first} to {last}, {} in all", all.len())),
+        few => Some(format!("receipts {}", few.join(" "))),
     }
 }
 
@@ -299,6 +314,15 @@ mod tests {
     #[test]
     fn a_file_that_holds_nothing_is_blank() {
         assert!(is_blank(b"") && is_blank(b"\xef\xbb\xbf\r\n \t") && !is_blank(b"\nx"));
+    }
+
+    #[test]
+    fn few_receipts_are_named_and_of_many_the_first_and_last() {
+        let names = |count: usize| (1..=count).map(|number| format!("rcp_{number}")).collect::<Vec<_>>();
+        assert_eq!(receipts(&[]), None);
+        assert_eq!(receipts(&names(1)).unwrap(), "receipt rcp_1");
+        assert_eq!(receipts(&names(2)).unwrap(), "receipts rcp_1 rcp_2");
+        assert_eq!(receipts(&names(9)).unwrap(), "receipts rcp_1 to rcp_9, 9 in all");
     }
 
     #[test]

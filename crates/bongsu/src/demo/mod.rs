@@ -21,7 +21,7 @@ use model::{KeyRole, OrgId, OrgKind, Timestamp};
 use nation::{Line, Nation, Pace};
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,7 +93,7 @@ async fn demo(arguments: &DemoArguments, config: &Config) -> anyhow::Result<()> 
     let flowing = tokio::spawn(flow(Arc::clone(&hub), Arc::clone(&members), Arc::clone(&nation), start, arguments.rate));
     let announce = |address: &str| {
         // Nobody may be reading any more; the demo runs on.
-        let _ = introduce(&nation, &keys, config.listen, address, arguments.rate);
+        let _ = introduce(&nation, &keys, config, address, arguments.rate);
     };
     serve::until_stopped(config, hub, door, announce, || flowing.abort()).await
 }
@@ -264,7 +264,7 @@ async fn role_keys(hub: &Arc<Hub>, nation: &Nation, members: &Members) -> anyhow
 }
 
 /// Says where the hub is, what opens it, and what to try.
-fn introduce(nation: &Nation, keys: &[RoleKey], listen: SocketAddr, address: &str, rate: u32) -> std::io::Result<()> {
+fn introduce(nation: &Nation, keys: &[RoleKey], config: &Config, address: &str, rate: u32) -> std::io::Result<()> {
     let mut out = output::standard();
     writeln!(out, "listening on {address}\n")?;
     let rows: Vec<Vec<String>> = keys.iter().map(|key| vec![key.role.to_owned(), key.organisation.clone(), key.secret.clone()]).collect();
@@ -276,7 +276,7 @@ fn introduce(nation: &Nation, keys: &[RoleKey], listen: SocketAddr, address: &st
     let mut before = format!("BONGSU_KEY={analyst} ");
     if address != "http://127.0.0.1:8470" {
         // An address such as 0.0.0.0 is for listening alone.
-        let reachable = if listen.ip().is_unspecified() { address.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]") } else { address.to_owned() };
+        let reachable = if config.listen.ip().is_unspecified() { address.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]") } else { address.to_owned() };
         before.push_str(&format!("BONGSU_URL={reachable} "));
     }
     let program = program();
@@ -284,7 +284,7 @@ fn introduce(nation: &Nation, keys: &[RoleKey], listen: SocketAddr, address: &st
     writeln!(out, "  {before}{program} lookup {server}")?;
     writeln!(out, "  {before}{program} search --malware {malware} --since 1d --limit 5")?;
     writeln!(out, "  {before}{program} stream --limit 5")?;
-    writeln!(out, "\nCtrl-C ends it.")?;
+    writeln!(out, "\ndata in {}\nCtrl-C ends it.", config.data.display())?;
     out.flush()
 }
 
