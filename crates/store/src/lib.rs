@@ -12,6 +12,7 @@ mod maintenance;
 pub mod objects;
 mod recompute;
 pub mod records;
+mod sqlite;
 mod verify;
 pub mod views;
 

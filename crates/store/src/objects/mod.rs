@@ -14,26 +14,18 @@ mod writer;
 pub use schema::SCHEMA_VERSION;
 pub use writer::{MAX_VERSIONS, NewObject, Outcome, Posting};
 
-use crate::records::{RecordsError, create_private};
+use crate::records::RecordsError;
+use crate::sqlite::Database;
 use model::{OrgNo, Timestamp, Tlp};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite};
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
-use std::time::Duration;
 use uuid::Uuid;
 
 /// Objects of one page at the most.
 pub const MAX_PAGE: usize = 10_000;
 /// Bytes of one page's objects at the most, but for a page of one object.
 pub const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
-/// How long a statement waits for a lock of another process.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a caller waits for the one writing connection.
-const WRITER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Connections for reads.
-const READERS: u32 = 4;
-
 /// A collection's number in the file: the first half of its UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CollectionNo(i64);
@@ -141,9 +133,7 @@ type Row = (i64, String, String, String, i64, i64, i64, Option<String>, Vec<u8>)
 /// The contributed objects.
 #[derive(Debug)]
 pub struct Objects {
-    options: SqliteConnectOptions,
-    writes: SqlitePool,
-    reads: SqlitePool,
+    file: Database,
     /// The newest date of addition given by this process, in microseconds: what it was given to may be deleted again.
     last: AtomicI64,
 }
@@ -154,35 +144,12 @@ impl Objects {
     /// # Errors
     /// [`RecordsError::UnknownSchema`] for a file of a newer program; else what the file system or engine says.
     pub async fn open(path: &Path) -> Result<Self, RecordsError> {
-        create_private(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("secure_delete", "ON");
-        // As for the records: a full disk ends SQLite's transaction behind the pool's back, and such a connection is replaced.
-        let writes = SqlitePoolOptions::new()
-            .max_connections(1)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .acquire_timeout(WRITER_TIMEOUT)
-            .after_release(|connection, _| {
-                Box::pin(async move {
-                    connection.ping().await?;
-                    Ok(!connection.is_in_transaction())
-                })
-            })
-            .connect_with(options.clone())
-            .await?;
-        schema::prepare(&writes).await?;
-        let reads = SqlitePoolOptions::new().max_connections(READERS).max_lifetime(None).connect_with(options.clone().pragma("query_only", "ON")).await?;
-        Ok(Self { options, writes, reads, last: AtomicI64::new(0) })
+        Ok(Self { file: Database::open(path, &schema::SCHEMA).await?, last: AtomicI64::new(0) })
     }
 
     /// Objects of a collection, in the order in which they were added; at most `limit`, and at most [`MAX_PAGE`], and of at most [`MAX_PAGE_BYTES`].
     pub async fn page(&self, query: &Query<'_>) -> Result<ObjectPage, RecordsError> {
-        let mut tx = self.reads.begin().await?;
+        let mut tx = self.file.reads.begin().await?;
         // The sizes alone first, which stand at the rows' beginnings: what does not fit is never read.
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT added, LENGTH(content) FROM object WHERE collection = ");
         narrow(&mut sql, query, query.limit);
@@ -204,7 +171,7 @@ impl Objects {
         specs: &[String],
         only: Option<OrgNo>,
     ) -> Result<Deleted, RecordsError> {
-        let mut tx = self.writes.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.file.writes.begin_with("BEGIN IMMEDIATE").await?;
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT added, org FROM object WHERE collection = ");
         sql.push_bind(collection.0).push(" AND id = ").push_bind(id.to_owned());
         one_of(&mut sql, "spec_version", specs);
@@ -228,7 +195,7 @@ impl Objects {
     /// What became of a request; `None` where there is no such request any more.
     pub async fn status(&self, id: &str) -> Result<Option<Status>, RecordsError> {
         let row: Option<(i64, i64, String)> =
-            sqlx::query_as("SELECT org, created, content FROM status WHERE id = $1").bind(id).fetch_optional(&self.reads).await?;
+            sqlx::query_as("SELECT org, created, content FROM status WHERE id = $1").bind(id).fetch_optional(&self.file.reads).await?;
         row.map(|(org, created, json)| Ok(Status { org: organisation(org)?, created: Timestamp::from_micros(created), json })).transpose()
     }
 
@@ -237,22 +204,12 @@ impl Objects {
     /// # Errors
     /// [`RecordsError::Io`] where the file exists or its name is not UTF-8.
     pub async fn backup_to(&self, path: &Path) -> Result<(), RecordsError> {
-        let name = path.to_str().ok_or_else(|| std::io::Error::other("name of the backup is not UTF-8"))?;
-        if path.exists() {
-            return Err(std::io::Error::from(std::io::ErrorKind::AlreadyExists).into());
-        }
-        create_private(path)?;
-        let mut connection = self.options.connect().await?;
-        sqlx::query("VACUUM INTO $1").bind(name).execute(&mut connection).await?;
-        connection.close().await?;
-        std::fs::File::open(path)?.sync_all()?;
-        Ok(())
+        self.file.backup_to(path).await
     }
 
     /// Closes every connection after what runs on it; later calls fail.
     pub async fn close(&self) {
-        self.reads.close().await;
-        self.writes.close().await;
+        self.file.close().await;
     }
 }
 

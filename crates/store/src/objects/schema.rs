@@ -4,11 +4,14 @@
 //! newest and one as the oldest.
 
 use crate::records::RecordsError;
+use crate::sqlite::Schema;
 use sqlx::SqliteConnection;
-use sqlx::sqlite::SqlitePool;
 
 /// The version this program writes, and the newest it opens.
 pub const SCHEMA_VERSION: i64 = 1;
+
+/// The tables.
+pub(super) const SCHEMA: Schema = Schema { version: SCHEMA_VERSION, tables: &TABLES };
 
 const TABLES: [&str; 7] = [
     // The date of addition is unique over all collections and so is the row's own number: rows lie in the order in which they are read.
@@ -40,23 +43,6 @@ const TABLES: [&str; 7] = [
     "CREATE INDEX status_by_age ON status (created)",
     "CREATE TABLE schema_version (version BIGINT NOT NULL)",
 ];
-
-/// Makes the tables in an empty file; refuses a file of a newer program.
-pub(super) async fn prepare(pool: &SqlitePool) -> Result<(), RecordsError> {
-    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let known: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'").fetch_one(&mut *tx).await?;
-    if known == 0 {
-        for statement in TABLES {
-            sqlx::query(statement).execute(&mut *tx).await?;
-        }
-        sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(SCHEMA_VERSION).execute(&mut *tx).await?;
-        tx.commit().await?;
-        return Ok(());
-    }
-    let found: i64 = sqlx::query_scalar("SELECT version FROM schema_version").fetch_one(&mut *tx).await?;
-    tx.rollback().await?;
-    if found == SCHEMA_VERSION { Ok(()) } else { Err(RecordsError::UnknownSchema { found, known: SCHEMA_VERSION }) }
-}
 
 /// Finds the newest and the oldest version of an object again, after some were taken out.
 pub(super) async fn flag_again(connection: &mut SqliteConnection, collection: i64, id: &str) -> Result<(), RecordsError> {

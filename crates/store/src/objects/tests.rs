@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use super::*;
+use std::time::Duration;
 
 const ME: OrgNo = OrgNo(3);
 const OTHER: OrgNo = OrgNo(4);

@@ -104,7 +104,7 @@ impl Objects {
     /// # Errors
     /// [`RecordsError`]; nothing was added then.
     pub async fn add(&self, posting: &Posting, status: impl FnOnce(&[Outcome]) -> String + Send) -> Result<(), RecordsError> {
-        let mut tx = self.writes.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.file.writes.begin_with("BEGIN IMMEDIATE").await?;
         let stored: Option<i64> = sqlx::query_scalar("SELECT MAX(added) FROM object").fetch_one(&mut *tx).await?;
         let after = stored.unwrap_or(0).max(self.last.load(Ordering::Relaxed));
         let mut next = posting.now.micros().max(after + 1);

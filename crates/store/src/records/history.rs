@@ -102,7 +102,7 @@ type Columns = (i64, String, String, i64, Option<String>, Option<String>, i64, S
 impl Records {
     /// A record's changes, newest first, up to 1,000.
     pub async fn history(&self, record_id: &str) -> Result<Vec<HistoryRow>, RecordsError> {
-        let mut connection = self.reads.acquire().await?;
+        let mut connection = self.file.reads.acquire().await?;
         let rows: Vec<Columns> = sqlx::query_as(
             "SELECT position, kind, record_id, version, actor_key, actor_org, at, action, reason, content, previous_hash, hash
              FROM history WHERE record_id = $1 ORDER BY version DESC LIMIT $2",
@@ -125,7 +125,7 @@ impl Records {
             )
             .bind(head.position)
             .bind(CHECK_PAGE)
-            .fetch_all(&self.reads)
+            .fetch_all(&self.file.reads)
             .await?;
             if rows.is_empty() {
                 break;
@@ -141,7 +141,7 @@ impl Records {
             "SELECT record.id FROM record LEFT JOIN history ON history.record_id = record.id AND history.version = record.version
              WHERE history.content IS NULL OR history.content <> record.content ORDER BY record.id LIMIT 1",
         )
-        .fetch_optional(&self.reads)
+        .fetch_optional(&self.file.reads)
         .await?;
         let differing = match differing {
             Some(record_id) => Some(record_id),
@@ -158,7 +158,7 @@ impl Records {
             redacted: Vec<i64>,
         }
         let rows: Vec<(i64, String)> =
-            sqlx::query_as("SELECT position, content FROM history WHERE kind = $1").bind(Erasure::KIND).fetch_all(&self.reads).await?;
+            sqlx::query_as("SELECT position, content FROM history WHERE kind = $1").bind(Erasure::KIND).fetch_all(&self.file.reads).await?;
         let names = rows.iter().filter_map(|(position, content)| Some((*position, serde_json::from_str::<Names>(content).ok()?)));
         Ok(names.flat_map(|(position, names)| names.redacted.into_iter().filter(move |named| *named < position)).collect())
     }
@@ -167,7 +167,7 @@ impl Records {
     async fn unlike_its_hash(&self) -> Result<Option<String>, RecordsError> {
         let rows: Vec<(String, String, Option<String>)> =
             sqlx::query_as("SELECT id, content, erasable FROM record WHERE erasable IS NOT NULL OR content LIKE '%\"sealed\":%' ORDER BY id")
-                .fetch_all(&self.reads)
+                .fetch_all(&self.file.reads)
                 .await?;
         Ok(rows.into_iter().find(|(_, content, kept)| !erasable::fits(content, kept.as_deref())).map(|(id, ..)| id))
     }

@@ -4,7 +4,7 @@
 //! Invariant: the only ways to write a record are [`Writer::insert`] and [`Writer::update`], and both check the version, write the
 //! row, append to the history's chain of hashes and put control entries into the outbox in one transaction. [`Writer::redact`] alone
 //! takes words out of what they wrote, for an erasure.
-//! Invariant: the SQL is what SQLite and PostgreSQL share; what only SQLite knows is in this file and in `schema.rs`.
+//! Invariant: the SQL is what SQLite and PostgreSQL share; what only SQLite knows is in `sqlite.rs`, in this file and in `schema.rs`.
 //! Not here: who may change what (`hub::members`), the ledger that the outbox is carried into.
 
 mod claims;
@@ -39,19 +39,13 @@ pub use outbox::{OUTBOX_PER_CHANGE, OutboxRow};
 pub use schema::SCHEMA_VERSION;
 pub use writer::{Change, Writer};
 
+use crate::sqlite::Database;
 use model::{KeyId, Organisation, Timestamp};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a statement waits for a lock of another process.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a caller waits for the one writing connection.
-const WRITER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Connections for reads.
-const READERS: u32 = 4;
 /// How often emptying the write-ahead log is tried while a reader holds it, 50 ms apart.
 const CHECKPOINT_TRIES: u32 = 40;
 
@@ -142,9 +136,7 @@ pub struct DirectoryRows {
 /// The records store.
 #[derive(Debug)]
 pub struct Records {
-    options: SqliteConnectOptions,
-    writes: SqlitePool,
-    reads: SqlitePool,
+    file: Database,
 }
 
 impl Records {
@@ -153,54 +145,29 @@ impl Records {
     /// # Errors
     /// [`RecordsError::UnknownSchema`] for a file of a newer program; else what the file system or engine says.
     pub async fn open(path: &Path) -> Result<Self, RecordsError> {
-        create_private(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("secure_delete", "ON");
-        // One connection writes, so that no change waits on or deadlocks with another.
-        // A full disk ends SQLite's transaction behind the pool's back; such a connection still counts one and is replaced.
-        let writes = SqlitePoolOptions::new()
-            .max_connections(1)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .acquire_timeout(WRITER_TIMEOUT)
-            .after_release(|connection, _| {
-                Box::pin(async move {
-                    connection.ping().await?;
-                    Ok(!connection.is_in_transaction())
-                })
-            })
-            .connect_with(options.clone())
-            .await?;
-        schema::prepare(&writes).await?;
-        let reads = SqlitePoolOptions::new().max_connections(READERS).max_lifetime(None).connect_with(options.clone().pragma("query_only", "ON")).await?;
-        Ok(Self { options, writes, reads })
+        Ok(Self { file: Database::open(path, &schema::SCHEMA).await? })
     }
 
     /// Starts a change; waits for the one before. Dropping the writer undoes everything.
     pub async fn write(&self) -> Result<Writer, RecordsError> {
-        Writer::begin(&self.writes).await
+        Writer::begin(&self.file.writes).await
     }
 
     /// One record, `None` where there is none of this kind with the id.
     pub async fn get<R: Record>(&self, id: &str) -> Result<Option<R>, RecordsError> {
-        let mut connection = self.reads.acquire().await?;
+        let mut connection = self.file.reads.acquire().await?;
         get(&mut connection, id).await
     }
 
     /// Every record of a kind, oldest first.
     pub async fn all<R: Record>(&self) -> Result<Vec<R>, RecordsError> {
-        let mut connection = self.reads.acquire().await?;
+        let mut connection = self.file.reads.acquire().await?;
         all(&mut connection).await
     }
 
     /// The records of a kind that belong to `owner`, oldest first.
     pub async fn owned<R: Record>(&self, owner: &str) -> Result<Vec<R>, RecordsError> {
-        let mut connection = self.reads.acquire().await?;
+        let mut connection = self.file.reads.acquire().await?;
         owned(&mut connection, owner).await
     }
 
@@ -211,14 +178,14 @@ impl Records {
             .bind(R::KIND)
             .bind(before.unwrap_or("~"))
             .bind(i64::from(limit))
-            .fetch_all(&self.reads)
+            .fetch_all(&self.file.reads)
             .await?;
         rows.into_iter().map(read_row).collect()
     }
 
     /// What the directory of organisations and keys is made of, read as of one moment.
     pub async fn directory_rows(&self) -> Result<DirectoryRows, RecordsError> {
-        let mut tx: Transaction<'static, Sqlite> = self.reads.begin().await?;
+        let mut tx: Transaction<'static, Sqlite> = self.file.reads.begin().await?;
         let rows = DirectoryRows {
             position: history::head(&mut tx).await?.position,
             organisations: all(&mut tx).await?,
@@ -236,17 +203,7 @@ impl Records {
     /// # Errors
     /// [`RecordsError::Io`] where the file exists or its name is not UTF-8.
     pub async fn backup_to(&self, path: &Path) -> Result<(), RecordsError> {
-        let name = path.to_str().ok_or_else(|| std::io::Error::other("name of the backup is not UTF-8"))?;
-        if path.exists() {
-            return Err(std::io::Error::from(std::io::ErrorKind::AlreadyExists).into());
-        }
-        create_private(path)?;
-        // A connection of its own: a copy takes long, and the reads' connections may not write any file.
-        let mut connection = self.options.connect().await?;
-        sqlx::query("VACUUM INTO $1").bind(name).execute(&mut connection).await?;
-        connection.close().await?;
-        std::fs::File::open(path)?.sync_all()?;
-        Ok(())
+        self.file.backup_to(path).await
     }
 
     /// Moves the write-ahead log into the main file and empties it, so that no overwritten byte stays behind.
@@ -255,7 +212,7 @@ impl Records {
     /// [`RecordsError::Busy`] where readers hold it for too long; the caller may retry.
     pub async fn checkpoint(&self) -> Result<(), RecordsError> {
         for _ in 0..CHECKPOINT_TRIES {
-            let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writes).await?;
+            let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.file.writes).await?;
             if busy == 0 {
                 return Ok(());
             }
@@ -266,8 +223,7 @@ impl Records {
 
     /// Closes every connection after what runs on it; later calls fail.
     pub async fn close(&self) {
-        self.reads.close().await;
-        self.writes.close().await;
+        self.file.close().await;
     }
 }
 
@@ -299,19 +255,4 @@ fn read_row<R: Record>((id, number, version, content, erasable, created, updated
         updated: Timestamp::from_micros(updated),
     };
     R::from_parts(parts).map_err(broken)
-}
-
-/// Makes the file for its owner alone, where it is missing, and makes its name durable: it holds key hashes and people's decisions.
-pub(crate) fn create_private(path: &Path) -> Result<(), RecordsError> {
-    if path.exists() {
-        return Ok(());
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.sync_all()?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(folder)?.sync_all()?;
-    Ok(())
 }

@@ -25,13 +25,13 @@ impl Records {
     /// The oldest entries that are not done, up to `limit`, in order.
     pub async fn outbox_pending(&self, limit: u32) -> Result<Vec<OutboxRow>, RecordsError> {
         let rows: Vec<(i64, String, i64)> =
-            sqlx::query_as("SELECT id, payload, created FROM outbox ORDER BY id LIMIT $1").bind(i64::from(limit)).fetch_all(&self.reads).await?;
+            sqlx::query_as("SELECT id, payload, created FROM outbox ORDER BY id LIMIT $1").bind(i64::from(limit)).fetch_all(&self.file.reads).await?;
         Ok(rows.into_iter().map(|(id, payload, created)| OutboxRow { id, payload, created: Timestamp::from_micros(created) }).collect())
     }
 
     /// Removes every entry up to and with `id`: the ledger has them.
     pub async fn outbox_done(&self, id: i64) -> Result<(), RecordsError> {
-        sqlx::query("DELETE FROM outbox WHERE id <= $1").bind(id).execute(&self.writes).await?;
+        sqlx::query("DELETE FROM outbox WHERE id <= $1").bind(id).execute(&self.file.writes).await?;
         Ok(())
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! Invariant: a file of a newer program is refused, never guessed at; a step up from one version to the next is one transaction.
 
-use super::RecordsError;
-use sqlx::sqlite::SqlitePool;
+use crate::sqlite::Schema;
 
 /// The version this program writes, and the newest it opens.
 pub const SCHEMA_VERSION: i64 = 1;
 
 /// One row per deliberate record of any kind; `content` is the kind's JSON.
 /// `erasable` is JSON that is in no history but as a hash, so that it can be destroyed.
+/// The tables.
+pub(super) const SCHEMA: Schema = Schema { version: SCHEMA_VERSION, tables: &TABLES };
+
 const TABLES: [&str; 7] = [
     "CREATE TABLE record (
         id TEXT NOT NULL PRIMARY KEY,
@@ -57,20 +59,3 @@ const TABLES: [&str; 7] = [
     )",
     "CREATE TABLE schema_version (version BIGINT NOT NULL)",
 ];
-
-/// Makes the tables in an empty file; refuses a file of a newer program.
-pub(super) async fn prepare(pool: &SqlitePool) -> Result<(), RecordsError> {
-    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let known: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'").fetch_one(&mut *tx).await?;
-    if known == 0 {
-        for statement in TABLES {
-            sqlx::query(statement).execute(&mut *tx).await?;
-        }
-        sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(SCHEMA_VERSION).execute(&mut *tx).await?;
-        tx.commit().await?;
-        return Ok(());
-    }
-    let found: i64 = sqlx::query_scalar("SELECT version FROM schema_version").fetch_one(&mut *tx).await?;
-    tx.rollback().await?;
-    if found == SCHEMA_VERSION { Ok(()) } else { Err(RecordsError::UnknownSchema { found, known: SCHEMA_VERSION }) }
-}

@@ -154,7 +154,7 @@ async fn the_chain_holds_until_a_history_row_is_changed() {
         writer.commit().await.unwrap();
     }
     assert_eq!(records.verify_history().await.unwrap(), None);
-    sqlx::query("UPDATE history SET reason = 'another' WHERE position = 3").execute(&records.writes).await.unwrap();
+    sqlx::query("UPDATE history SET reason = 'another' WHERE position = 3").execute(&records.file.writes).await.unwrap();
     let found = records.verify_history().await.unwrap().unwrap();
     assert_eq!((found.position, found.reason), (Some(3), BreakReason::Changed));
     assert_eq!(found.record_id, first.id.to_string());
@@ -170,10 +170,10 @@ async fn a_missing_history_row_and_a_record_changed_by_hand_are_found() {
         writer.update(&first, version, &change(20), &[]).await.unwrap();
         writer.commit().await.unwrap();
     }
-    sqlx::query("UPDATE record SET content = replace(content, 'First', 'Other')").execute(&records.writes).await.unwrap();
+    sqlx::query("UPDATE record SET content = replace(content, 'First', 'Other')").execute(&records.file.writes).await.unwrap();
     let found = records.verify_history().await.unwrap().unwrap();
     assert_eq!((found.position, found.reason), (None, BreakReason::RecordDiffers));
-    sqlx::query("DELETE FROM history WHERE position = 2").execute(&records.writes).await.unwrap();
+    sqlx::query("DELETE FROM history WHERE position = 2").execute(&records.file.writes).await.unwrap();
     let found = records.verify_history().await.unwrap().unwrap();
     assert_eq!((found.position, found.reason), (Some(3), BreakReason::Gap));
 }
@@ -265,7 +265,7 @@ async fn a_value_changed_by_hand_beside_its_content_is_found() {
     for statement in
         ["UPDATE record SET erasable = replace(erasable, 'benign', 'malign') WHERE kind = 'claim'", "UPDATE record SET erasable = NULL WHERE kind = 'claim'"]
     {
-        sqlx::query(statement).execute(&records.writes).await.unwrap();
+        sqlx::query(statement).execute(&records.file.writes).await.unwrap();
         let found = records.verify_history().await.unwrap().unwrap();
         assert_eq!((found.record_id, found.reason), (claim.id.to_string(), BreakReason::RecordDiffers));
     }
@@ -333,7 +333,7 @@ async fn reasons_that_hold_an_erased_value_lose_it_and_the_chain_holds_where_the
     assert_eq!(records.get::<Claim>(&decided.id.to_string()).await.unwrap().unwrap().reason.as_deref(), Some("[erased]"));
 
     // Rows that no erasure names are still checked, the erasure's own among them.
-    sqlx::query("UPDATE history SET content = replace(content, '[2]', '[1,2]') WHERE kind = 'erasure'").execute(&records.writes).await.unwrap();
+    sqlx::query("UPDATE history SET content = replace(content, '[2]', '[1,2]') WHERE kind = 'erasure'").execute(&records.file.writes).await.unwrap();
     let found = records.verify_history().await.unwrap().unwrap();
     assert_eq!((found.position, found.reason), (Some(4), BreakReason::Changed));
 }
@@ -353,7 +353,7 @@ async fn a_backup_taken_while_open_holds_everything() {
 #[tokio::test]
 async fn a_file_of_a_newer_program_is_refused_by_name() {
     let (folder, records) = open().await;
-    sqlx::query("UPDATE schema_version SET version = 7").execute(&records.writes).await.unwrap();
+    sqlx::query("UPDATE schema_version SET version = 7").execute(&records.file.writes).await.unwrap();
     records.close().await;
     let refused = Records::open(&folder.path().join("records.sqlite")).await.unwrap_err();
     assert_eq!(refused.to_string(), "records have schema version 7, this program knows versions up to 1; use the newer program");
@@ -362,5 +362,5 @@ async fn a_file_of_a_newer_program_is_refused_by_name() {
 #[tokio::test]
 async fn readers_cannot_write() {
     let (_folder, records) = open().await;
-    assert!(sqlx::query("DELETE FROM outbox").execute(&records.reads).await.is_err());
+    assert!(sqlx::query("DELETE FROM outbox").execute(&records.file.reads).await.is_err());
 }
