@@ -9,15 +9,19 @@ use crate::views::run::{Record, Run};
 use crate::views::seen::{self, Mark, Marks, Settled};
 use crate::views::{ID_WINDOW, Views, observables};
 use crossbeam_channel::RecvTimeoutError;
-use model::Timestamp;
+use model::{Seq, Timestamp};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// As many runs of like size are merged into one.
-const FAN_IN: usize = 4;
+pub(crate) const FAN_IN: usize = 4;
+/// As many while parts fill quickly: each row is then written anew less often, and the processor is the senders'. Lookups look into more filters meanwhile.
+const FAN_IN_UNDER_LOAD: usize = 12;
+/// A part that was full before this time was filled quickly.
+const QUICKLY: Duration = Duration::from_secs(20);
 /// Wait before a failed step is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often the writing thread looks whether the next part is near.
@@ -25,9 +29,6 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Niceness of housekeeping: it gets about a quarter of what a thread that answers gets where both want the processor.
 const HOUSEKEEPING: i32 = 6;
-
-/// Niceness of what follows behind the views: under full load it hardly moves, and catches up after.
-pub(crate) const FOLLOWING: i32 = 15;
 
 /// Lets the calling thread give way to those that answer.
 pub(crate) fn give_way() {
@@ -39,6 +40,43 @@ pub fn give_way_by(steps: i32) {
     // On Linux a thread's id stands for the thread alone.
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), steps) {
         tracing::debug!(%error, "a thread keeps its priority");
+    }
+}
+
+/// How a thread that follows behind the views keeps out of the way: while events stream in it works for a small part of the time, and
+/// catches up after. A lower priority instead would let it be sent off the processor for long, with a lock in its hands.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    since: Instant,
+    position: Seq,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { since: Instant::now(), position: Seq(u64::MAX) }
+    }
+}
+
+impl Pace {
+    /// Work between two looks at how quickly the views move.
+    const WORK: Duration = Duration::from_millis(5);
+    /// So many times as long as it worked it rests.
+    const REST: u32 = 19;
+    /// From so many events a second on.
+    const QUICK: f64 = 50_000.0;
+
+    /// Called between two pieces of work with the views' position; rests where it is time to.
+    pub(crate) fn rest(&mut self, position: Seq) {
+        let worked = self.since.elapsed();
+        if worked < Self::WORK {
+            return;
+        }
+        let moved = position.0.saturating_sub(self.position.0);
+        if moved as f64 > worked.as_secs_f64() * Self::QUICK {
+            // What took long was no work: it had waited for a frame or for the processor.
+            std::thread::sleep(worked.min(Self::WORK * 4) * Self::REST);
+        }
+        (self.since, self.position) = (Instant::now(), position);
     }
 }
 
@@ -73,6 +111,8 @@ pub(crate) struct Maintenance {
     counter: AtomicU64,
     stop: Arc<AtomicBool>,
     settled: Arc<Settled>,
+    /// When the last part came to be written, and whether it was filled quickly.
+    pace: Mutex<(Instant, bool)>,
 }
 
 impl Maintenance {
@@ -87,6 +127,7 @@ impl Maintenance {
             counter: AtomicU64::new(counter),
             stop: Arc::new(AtomicBool::new(false)),
             settled,
+            pace: Mutex::new((Instant::now(), false)),
         })
     }
 
@@ -125,7 +166,11 @@ impl Maintenance {
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            let started = std::time::Instant::now();
+            let started = Instant::now();
+            {
+                let mut pace = self.pace.lock();
+                *pace = (started, pace.0.elapsed() < QUICKLY);
+            }
             let mut written = Written::default();
             while let Err(error) = self.flush(&flush, &mut written) {
                 tracing::warn!(%error, "a part of the views cannot be written, trying again");
@@ -177,19 +222,26 @@ impl Maintenance {
         }
     }
 
+    /// How many runs of like size are merged at present.
+    fn fan_in(&self) -> usize {
+        let (last, quick) = *self.pace.lock();
+        if quick && last.elapsed() < QUICKLY { FAN_IN_UNDER_LOAD } else { FAN_IN }
+    }
+
     /// One merge, where one is due.
     fn merge_once(&self) -> std::io::Result<bool> {
         let (observables, seen, newest) = {
             let named = self.named.lock();
             (named.observables.clone(), named.seen.clone(), named.newest)
         };
-        if let Some(range) = due(&observables) {
+        let fan_in = self.fan_in();
+        if let Some(range) = due(&observables, fan_in) {
             let chosen: Vec<_> = observables.get(range.clone()).unwrap_or(&[]).to_vec();
             let merged = observables::merge(&chosen, range.end == observables.len(), &self.path("observables"))?;
             self.replace::<Row>(&chosen, merged)?;
             return Ok(true);
         }
-        if let Some(range) = due(&seen) {
+        if let Some(range) = due(&seen, fan_in) {
             let chosen: Vec<_> = seen.get(range).unwrap_or(&[]).to_vec();
             let merged = seen::merge(&chosen, newest.minus(ID_WINDOW), &self.path("seen"))?;
             self.replace::<Mark>(&chosen, merged)?;
@@ -233,15 +285,15 @@ fn number_of(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.rsplit('-').next()?.parse().ok()
 }
 
-/// The first neighbours, newest first, that are of like size and enough of them.
-pub(crate) fn due(runs: &[Arc<Run>]) -> Option<std::ops::Range<usize>> {
+/// The first neighbours, newest first, that are of like size, where there are at least `fan_in` of them.
+pub(crate) fn due(runs: &[Arc<Run>], fan_in: usize) -> Option<std::ops::Range<usize>> {
     let level = |run: &Arc<Run>| run.records().max(1).ilog2() / 2;
     let mut start = 0;
     while start < runs.len() {
         let first = runs.get(start).map(level)?;
         // A smaller neighbour counts with the larger: it would only ever be merged into it.
         let length = runs.get(start..)?.iter().take_while(|run| level(run) <= first).count();
-        if length >= FAN_IN {
+        if length >= fan_in {
             return Some(start..start + length);
         }
         start += 1;

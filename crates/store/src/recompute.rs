@@ -54,11 +54,9 @@ fn collect(views: &Views, first_seq: Seq, part: &Part, keys: &HashSet<u128>, fou
             continue;
         }
         let withdrawn = views.withdrawn.read().contains(seq.0);
-        let mut strings = views.strings.write();
-        let mut text = |local: u32| (local as usize).checked_sub(1).and_then(|at| prepared.strings.get(at)).map_or(0, |text| strings.intern(text));
+        let text = |local: u32| (local as usize).checked_sub(1).and_then(|at| prepared.strings.get(at)).map_or(0, |text| views.strings.intern(text));
         let class = Class { audience: text(class.audience), sector: text(class.sector), malware: text(class.malware), withdrawn, ..*class };
-        drop(strings);
-        let class = views.classes.write().intern(class);
+        let class = views.classes.intern(class);
         let row = Row {
             key: reference.key,
             class,

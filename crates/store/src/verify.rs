@@ -130,7 +130,7 @@ fn check_ledger(folder: &Path, report: &mut Report) -> Result<(), StoreError> {
 type Resolved = (Row, Option<Class>, [Option<Text>; 3]);
 
 fn resolve(views: &Views, rows: &[Row]) -> Vec<Resolved> {
-    let strings = views.strings.read();
+    let strings = &views.strings;
     let mut resolved: Vec<Resolved> = rows
         .iter()
         .map(|row| {
@@ -185,7 +185,7 @@ fn compare(kept: &Views, fresh: &Views, unfinished: &[u128], report: &mut Report
 }
 
 fn tallies(views: &Views) -> BTreeMap<(crate::views::tallies::TallyKey, Option<Text>), (u64, u64)> {
-    let strings = views.strings.read();
+    let strings = &views.strings;
     let all = views.tallies.read();
     all.iter()
         .map(|(key, Tally { events, count })| {

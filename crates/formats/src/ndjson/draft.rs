@@ -172,9 +172,11 @@ impl<'a> Draft<'a> {
             id: bounded(&self.id, "id", MAX_ID_BYTES)?,
             details: None,
         };
-        let details = self.build_details(defaults)?;
-        if details != Details::default() {
-            event.details = Some(Box::new(details));
+        if self.has_details() {
+            let details = self.build_details(defaults)?;
+            if details != Details::default() {
+                event.details = Some(Box::new(details));
+            }
         }
         crate::privacy::finish(&mut event);
         Ok(event)
@@ -206,6 +208,30 @@ impl<'a> Draft<'a> {
             }
         }
         Ok(self.confidence.number("confidence", 0, 100)?.map(|confidence| confidence as u8))
+    }
+
+    /// Whether any of the rarer fields was given; most events have none, and looking at each would cost as much as the rest.
+    fn has_details(&self) -> bool {
+        let rare = [
+            &self.last_time,
+            &self.valid_until,
+            &self.dst_ip,
+            &self.dst_port,
+            &self.protocol,
+            &self.target,
+            &self.target_ip,
+            &self.target_asn,
+            &self.target_sector,
+            &self.source_asn,
+            &self.note,
+            &self.original,
+        ];
+        !self.audience.is_empty()
+            || !self.technique.is_empty()
+            || !self.cve.is_empty()
+            || self.extra.is_some()
+            || !self.members.is_empty()
+            || rare.iter().any(|scalar| **scalar != Scalar::Absent)
     }
 
     fn build_details(&mut self, defaults: &Defaults) -> Result<Details, String> {

@@ -103,7 +103,7 @@ impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Scalar::deserialize(deserializer)? {
             Scalar::Text(name) => Ok(Self(name)),
-            Scalar::Absent | Scalar::Bool(_) | Scalar::Integer(_) | Scalar::Float(_) | Scalar::Compound => {
+            Scalar::Absent | Scalar::Bool(_) | Scalar::Integer(_) | Scalar::Large(_) | Scalar::Float(_) | Scalar::Compound => {
                 Err(serde::de::Error::custom("a field name must be text"))
             }
         }

@@ -20,7 +20,9 @@ pub(crate) enum Scalar<'a> {
     /// true or false.
     Bool(bool),
     /// A whole number.
-    Integer(i128),
+    Integer(i64),
+    /// A whole number that is larger. Two small variants: every event carries thirty of these, most of them absent.
+    Large(u64),
     /// Any other number.
     Float(f64),
     /// Text, borrowed from the input where it holds no escapes.
@@ -40,7 +42,7 @@ impl<'a> Scalar<'a> {
         match self {
             Self::Absent => true,
             Self::Text(text) => text.trim().is_empty(),
-            Self::Bool(_) | Self::Integer(_) | Self::Float(_) | Self::Compound => false,
+            Self::Bool(_) | Self::Integer(_) | Self::Large(_) | Self::Float(_) | Self::Compound => false,
         }
     }
 
@@ -50,6 +52,7 @@ impl<'a> Scalar<'a> {
             Self::Absent => None,
             Self::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
             Self::Integer(number) => Some(Cow::Owned(number.to_string())),
+            Self::Large(number) => Some(Cow::Owned(number.to_string())),
             Self::Float(number) => Some(Cow::Owned(number.to_string())),
             Self::Text(text) => {
                 let text = text.trim();
@@ -63,7 +66,8 @@ impl<'a> Scalar<'a> {
     pub(crate) fn number(&self, field: &str, least: u64, most: u64) -> Result<Option<u64>, String> {
         let number = match self {
             Self::Absent => return Ok(None),
-            Self::Integer(number) => Some(*number),
+            Self::Integer(number) => Some(i128::from(*number)),
+            Self::Large(number) => Some(i128::from(*number)),
             Self::Float(number) => whole(*number),
             Self::Text(text) => {
                 let text = text.trim();
@@ -86,6 +90,7 @@ impl<'a> Scalar<'a> {
         let time = match self {
             Self::Absent => return Ok(None),
             Self::Integer(number) => Timestamp::from_number(*number as f64),
+            Self::Large(number) => Timestamp::from_number(*number as f64),
             Self::Float(number) => Timestamp::from_number(*number),
             Self::Text(text) => {
                 let text = text.trim();
@@ -114,7 +119,7 @@ impl<'a> Scalar<'a> {
                 word if word == "0" || word.eq_ignore_ascii_case("false") || word.eq_ignore_ascii_case("no") => Ok(Some(false)),
                 _ => Err(format!("{field} must be true or false")),
             },
-            Self::Integer(_) | Self::Float(_) | Self::Compound => Err(format!("{field} must be true or false")),
+            Self::Integer(_) | Self::Large(_) | Self::Float(_) | Self::Compound => Err(format!("{field} must be true or false")),
         }
     }
 
@@ -210,11 +215,11 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Scalar::Integer(i128::from(number)))
+        Ok(Scalar::Integer(number))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Scalar::Integer(i128::from(number)))
+        Ok(i64::try_from(number).map_or(Scalar::Large(number), Scalar::Integer))
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
@@ -265,6 +270,7 @@ mod tests {
             (Scalar::borrowed(""), Ok(None)),
             (Scalar::Absent, Ok(None)),
             (Scalar::Float(4.5), Err("port must be 0 to 65535".to_owned())),
+            (Scalar::Large(u64::MAX), Err("port must be 0 to 65535".to_owned())),
             (Scalar::Integer(-1), Err("port must be 0 to 65535".to_owned())),
             (Scalar::Integer(65_536), Err("port must be 0 to 65535".to_owned())),
             (Scalar::Compound, Err("port must be 0 to 65535".to_owned())),
@@ -287,6 +293,11 @@ mod tests {
             assert_eq!(Wanted::parse_loosely(word), expected, "{word}");
         }
         assert_eq!(Wanted::parse("something else"), None);
+    }
+
+    #[test]
+    fn a_scalar_is_no_larger_than_the_text_it_may_hold() {
+        assert_eq!(size_of::<Scalar<'_>>(), size_of::<String>());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! Not here: who may see an event (`policy`), how it is kept (`store`).
 
 mod decode;
+mod queue;
 mod receipt;
 mod workers;
 
@@ -22,7 +23,7 @@ use formats::{Defaults, Format, Header, Refusal};
 use model::{Category, KeyRole, Origin, Role, Tlp};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::ledger::Submission;
 use store::{Batch, BatchResult, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -83,6 +84,7 @@ pub struct Session {
     options: Options,
     defaults: Arc<Defaults>,
     decoder: Decoder,
+    began: Instant,
     /// Bytes after decompression.
     bytes: u64,
     /// The body's beginning until its format is told.
@@ -146,6 +148,7 @@ impl Hub {
             decoder: Decoder::new(options.encoding)?,
             options,
             defaults,
+            began: Instant::now(),
             bytes: 0,
             beginning: Vec::new(),
             splitting: None,
@@ -321,7 +324,8 @@ impl Session {
         let share = self.share(share_of(format, chunk.bytes.len())).await?;
         let (reply, parsed) = oneshot::channel();
         let has_key = self.idempotency.is_some();
-        self.hub.workers.parse(ParseJob { format, header, chunk, defaults: self.defaults.clone(), org: self.org, has_key, share, reply })?;
+        let job = ParseJob { format, header, chunk, defaults: self.defaults.clone(), org: self.org, has_key, share, reply };
+        self.hub.workers.parse(job, self.began, self.bytes);
         self.parsing.push_back(parsed);
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! Threads that parse: bytes of a chunk in, prepared and encoded batches out.
 
 use super::MAX_ERRORS;
-use crate::HubError;
+use super::queue::Queue;
+
 use formats::split::Chunk;
 use formats::{Defaults, Format, Header, Refusal};
 use model::{Event, OrgNo};
 use std::iter::Peekable;
 use std::sync::Arc;
+use std::time::Instant;
 use store::ledger::{Encoded, Hole, encode};
 use store::views::{Days, Keys, Prepared, prepare};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -20,6 +22,7 @@ const MAX_BATCH: usize = 32_768;
 const NICENESS: i32 = 3;
 
 /// A chunk to parse.
+#[derive(Debug)]
 pub(super) struct ParseJob {
     pub(super) format: Format,
     pub(super) header: Arc<Header>,
@@ -34,6 +37,7 @@ pub(super) struct ParseJob {
 }
 
 /// What a chunk gave.
+#[derive(Debug)]
 pub(super) struct ParsedChunk {
     pub(super) batches: Vec<ParsedBatch>,
     /// The first [`MAX_ERRORS`].
@@ -46,6 +50,7 @@ pub(super) struct ParsedChunk {
 }
 
 /// Events ready for the store.
+#[derive(Debug)]
 pub(super) struct ParsedBatch {
     pub(super) prepared: Prepared,
     pub(super) encoded: Option<Encoded>,
@@ -74,7 +79,13 @@ type RefusedLines = Peekable<std::vec::IntoIter<u64>>;
 /// The parse threads.
 #[derive(Debug)]
 pub struct Workers {
-    jobs: crossbeam_channel::Sender<ParseJob>,
+    jobs: Arc<Queue<ParseJob>>,
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.jobs.close();
+    }
 }
 
 impl Workers {
@@ -84,12 +95,12 @@ impl Workers {
     /// An I/O error where no thread can be made.
     pub fn start(threads: usize, keys: &Keys, days: &Arc<dyn Fn() -> Box<dyn Days + Send> + Send + Sync>) -> std::io::Result<Self> {
         // The sessions' shares of memory bound what can wait here.
-        let (jobs, waiting) = crossbeam_channel::unbounded::<ParseJob>();
+        let jobs = Arc::new(Queue::new());
         for number in 0..threads.max(1) {
-            let (waiting, keys, mut days) = (waiting.clone(), keys.clone(), days());
+            let (jobs, keys, mut days) = (jobs.clone(), keys.clone(), days());
             std::thread::Builder::new().name(format!("parse-{number}")).spawn(move || {
                 store::give_way_by(NICENESS);
-                for job in waiting {
+                while let Some(job) = jobs.next() {
                     let ParseJob { format, header, chunk, defaults, org, has_key, share, reply } = job;
                     // Nobody waits for it any more.
                     if reply.is_closed() {
@@ -116,8 +127,9 @@ impl Workers {
         Ok(Self { jobs })
     }
 
-    pub(super) fn parse(&self, job: ParseJob) -> Result<(), HubError> {
-        self.jobs.send(job).map_err(|_| HubError::Overloaded { retry_after: 10 })
+    /// Parses a chunk when its turn comes: of a request that began then and has sent so many bytes with it.
+    pub(super) fn parse(&self, job: ParseJob, request_began: Instant, bytes: u64) {
+        self.jobs.push(self.jobs.turn(request_began, bytes), job);
     }
 }
 

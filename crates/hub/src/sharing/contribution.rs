@@ -122,7 +122,7 @@ impl Hub {
     }
 
     fn knows(&self, view: &View<'_>, class: &Class) -> bool {
-        let audience = self.store().views.strings.read().audience(class.audience);
+        let audience = self.store().views.strings.audience(class.audience);
         view.class(class, &audience) >= Sight::WithoutReporterAndVictims
     }
 }

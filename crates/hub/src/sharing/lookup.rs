@@ -54,7 +54,7 @@ struct Memory<'r> {
 impl<'r> Memory<'r> {
     fn new(hub: &Hub, actor: &'r Actor) -> Self {
         let view = View { reader: &actor.reader, directory: hub.directory().snapshot() };
-        Self { view, now: hub.clock().now(), overflow: hub.store().views.strings.read().find(OVERFLOW), rows: Vec::new(), audiences: HashMap::new() }
+        Self { view, now: hub.clock().now(), overflow: hub.store().views.strings.find(OVERFLOW), rows: Vec::new(), audiences: HashMap::new() }
     }
 
     /// What the reader sees of a row of this class.
@@ -62,7 +62,7 @@ impl<'r> Memory<'r> {
         if class.audience == 0 {
             return self.view.class(class, &[]);
         }
-        let audience = self.audiences.entry(class.audience).or_insert_with(|| hub.store().views.strings.read().audience(class.audience));
+        let audience = self.audiences.entry(class.audience).or_insert_with(|| hub.store().views.strings.audience(class.audience));
         self.view.class(class, audience)
     }
 }
@@ -146,9 +146,8 @@ impl Hub {
         let mut fold = Fold::new(kind, value.clone());
         let mut admitted = 0;
         let mut shared = Vec::new();
-        let classes = views.classes.read();
         for row in &rows {
-            let Some(class) = classes.get(row.class) else { continue };
+            let Some(class) = views.class(row.class) else { continue };
             let sight = memory.sight(self, &class);
             if !sight.sees_event() {
                 continue;
@@ -162,7 +161,6 @@ impl Hub {
                 shared.push(row.last_seq);
             }
         }
-        drop(classes);
         memory.rows = rows;
         let incomplete = memory.overflow.is_some_and(|number| fold.malware.contains(&number) || fold.sectors.contains(&number));
         let Some(mut answer) = fold.finish(self, memory.now, views.disputed.read().contains(&asked.key)) else { return Ok(None) };
@@ -296,7 +294,7 @@ impl Fold {
     }
 
     fn finish(mut self, hub: &Hub, now: Timestamp, disputed: bool) -> Option<ObservableAnswer> {
-        let strings = hub.store().views.strings.read();
+        let strings = &hub.store().views.strings;
         let texts = |numbers: &mut Vec<u32>| {
             numbers.sort_unstable();
             numbers.dedup();

@@ -110,7 +110,7 @@ impl Hub {
         let mut role: Option<Role> = None;
         for row in views.observables.get(views.keys.observable(kind, &value)).map_err(|error| HubError::Internal(Box::new(error)))? {
             let Some(class) = views.class(row.class) else { continue };
-            let ids = views.strings.read().audience(class.audience);
+            let ids = views.strings.audience(class.audience);
             // Withdrawn events count for nothing unless there are no others.
             if class.withdrawn != withdrawn || !view.class(&class, &ids).sees_event() {
                 continue;
@@ -142,7 +142,7 @@ impl Hub {
         let mut about = About { senders: Vec::new(), red: true };
         for row in views.observables.get(views.keys.observable(kind, &value)).map_err(|error| HubError::Internal(Box::new(error)))? {
             let Some(class) = views.class(row.class) else { continue };
-            let audience = views.strings.read().audience(class.audience);
+            let audience = views.strings.audience(class.audience);
             if view.class(&class, &audience).sees_event() {
                 about.red &= class.tlp == Tlp::Red;
                 if !about.senders.contains(&class.reporter) {

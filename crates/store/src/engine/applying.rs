@@ -222,7 +222,7 @@ impl Applying {
         let views = &self.applier.views;
         views.events.fetch_sub(1, Ordering::Relaxed);
         if let Some(key) = prepared.tallies.get(row).and_then(|&tally| prepared.tally_keys.get(tally as usize)) {
-            let sector = (key.sector as usize).checked_sub(1).and_then(|at| prepared.strings.get(at)).map_or(0, |text| views.strings.write().intern(text));
+            let sector = (key.sector as usize).checked_sub(1).and_then(|at| prepared.strings.get(at)).map_or(0, |text| views.strings.intern(text));
             views.tallies.write().subtract(TallyKey { sector, ..*key }, u64::from(event.count));
         }
     }

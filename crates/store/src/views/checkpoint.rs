@@ -69,8 +69,8 @@ impl Snapshot {
         Self {
             position,
             chain,
-            strings: views.strings.read().len(),
-            classes: views.classes.read().len(),
+            strings: views.strings.len(),
+            classes: views.classes.len(),
             tallies: views.tallies.read().clone(),
             merged: views.merged.read().clone(),
             withdrawn: views.withdrawn.read().clone(),
@@ -89,11 +89,11 @@ impl Snapshot {
         let mut state = Vec::new();
         put_u32(&mut state, self.strings as u32);
         for range in steps(self.strings) {
-            views.strings.read().write(range, &mut state);
+            views.strings.write(range, &mut state);
         }
         put_u32(&mut state, self.classes as u32);
         for range in steps(self.classes) {
-            views.classes.read().write(range, &mut state);
+            views.classes.write(range, &mut state);
         }
         self.tallies.write(&mut state);
         for set in [&self.merged, &self.withdrawn] {
@@ -237,8 +237,8 @@ fn read_state(state: &[u8], keys: &Keys, observables: Observables, position: Seq
     Some(Views {
         keys: keys.clone(),
         observables,
-        strings: RwLock::new(strings),
-        classes: RwLock::new(classes),
+        strings,
+        classes,
         tallies: RwLock::new(tallies),
         merged: RwLock::new(merged),
         withdrawn: RwLock::new(withdrawn),

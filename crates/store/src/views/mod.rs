@@ -54,9 +54,9 @@ pub struct Views {
     /// Aggregates by value.
     pub observables: Observables,
     /// Interned texts.
-    pub strings: RwLock<Strings>,
+    pub strings: Strings,
     /// Interned classes.
-    pub classes: RwLock<Classes>,
+    pub classes: Classes,
     /// Counters per day.
     pub tallies: RwLock<Tallies>,
     /// Events that had come before.
@@ -78,8 +78,8 @@ impl Views {
         Self {
             keys,
             observables: Observables::new(recent_rows, Vec::new()),
-            strings: RwLock::default(),
-            classes: RwLock::default(),
+            strings: Strings::default(),
+            classes: Classes::default(),
             tallies: RwLock::default(),
             merged: RwLock::default(),
             withdrawn: RwLock::default(),
@@ -124,21 +124,16 @@ impl Views {
 
     /// The class of a row, with its texts.
     pub fn class(&self, number: u32) -> Option<Class> {
-        self.classes.read().get(number)
+        self.classes.get(number)
     }
 
     /// The global number of a local class.
     fn intern(&self, prepared: &Prepared) -> (Vec<u32>, Vec<u32>) {
-        let mut strings = self.strings.write();
-        let texts: Vec<u32> = std::iter::once(0).chain(prepared.strings.iter().map(|text| strings.intern(text))).collect();
-        drop(strings);
+        let mut texts = vec![0];
+        texts.append(&mut self.strings.intern_all(prepared.strings.iter()));
         let text = |local: u32| texts.get(local as usize).copied().unwrap_or(0);
-        let mut classes = self.classes.write();
-        let numbers = prepared
-            .classes
-            .iter()
-            .map(|class| classes.intern(Class { audience: text(class.audience), sector: text(class.sector), malware: text(class.malware), ..*class }))
-            .collect();
+        let global = |class: &Class| Class { audience: text(class.audience), sector: text(class.sector), malware: text(class.malware), ..*class };
+        let numbers = self.classes.intern_all(prepared.classes.iter().map(global));
         (numbers, texts)
     }
 }

@@ -1,11 +1,13 @@
 //! Texts and classes interned to small numbers: what aggregates share is kept once.
 //!
-//! Invariant: numbers are given in ledger order and never change; 0 is none.
+//! Invariant: numbers are given in ledger order and never change; 0 is none. Reading by number takes no lock: a reader of low priority that
+//! is sent off the processor in the middle of it holds up nobody.
 
 use super::prepare::JOIN;
 use crate::codec::{Reader, put_text, put_u32};
 use hashbrown::HashMap;
 use model::{Category, ObservableType, OrgNo, Pap, Role, Text, Tlp};
+use parking_lot::Mutex;
 
 /// Distinct texts at the most; past it a text is kept as [`OVERFLOW`] and answers say `at_least`.
 pub const MAX_STRINGS: usize = 4_000_000;
@@ -14,35 +16,78 @@ pub const MAX_CLASSES: usize = 32_000_000;
 /// Stands for every text past the limit.
 pub const OVERFLOW: &str = "…";
 
+/// Things and their numbers.
+#[derive(Debug)]
+struct Interned<T> {
+    list: boxcar::Vec<T>,
+    numbers: Mutex<HashMap<T, u32>>,
+}
+
+impl<T> Default for Interned<T> {
+    fn default() -> Self {
+        Self { list: boxcar::Vec::new(), numbers: Mutex::default() }
+    }
+}
+
+impl<T: Clone + Eq + std::hash::Hash> Interned<T> {
+    fn get(&self, number: u32) -> Option<&T> {
+        self.list.get((number as usize).checked_sub(1)?)
+    }
+
+    /// Gives the next number; the caller holds the numbers and has seen that there is none yet.
+    fn push(&self, numbers: &mut HashMap<T, u32>, thing: T) -> u32 {
+        let number = self.list.push(thing.clone()) as u32 + 1;
+        numbers.insert(thing, number);
+        number
+    }
+
+    fn write(&self, range: std::ops::Range<usize>, mut each: impl FnMut(&T)) {
+        range.filter_map(|at| self.list.get(at)).for_each(&mut each);
+    }
+
+    fn read<'a>(reader: &mut Reader<'a>, each: impl Fn(&mut Reader<'a>) -> Option<T>) -> Option<Self> {
+        let interned = Self::default();
+        let mut numbers = HashMap::new();
+        for _ in 0..reader.u32()? {
+            interned.push(&mut numbers, each(reader)?);
+        }
+        *interned.numbers.lock() = numbers;
+        Some(interned)
+    }
+}
+
 /// Interned texts.
 #[derive(Debug, Default)]
-pub struct Strings {
-    list: Vec<Text>,
-    numbers: HashMap<Text, u32>,
-}
+pub struct Strings(Interned<Text>);
 
 impl Strings {
     /// The number of a text, given now where it is new.
-    pub fn intern(&mut self, text: &str) -> u32 {
+    pub fn intern(&self, text: &str) -> u32 {
+        self.intern_held(&mut self.0.numbers.lock(), text)
+    }
+
+    /// The numbers of texts, in their order.
+    pub fn intern_all<'a>(&self, texts: impl Iterator<Item = &'a Text>) -> Vec<u32> {
+        let mut numbers = self.0.numbers.lock();
+        texts.map(|text| self.intern_held(&mut numbers, text)).collect()
+    }
+
+    fn intern_held(&self, numbers: &mut HashMap<Text, u32>, text: &str) -> u32 {
         if text.is_empty() {
             return 0;
         }
-        if let Some(&number) = self.numbers.get(text) {
+        if let Some(&number) = numbers.get(text) {
             return number;
         }
-        if self.list.len() >= MAX_STRINGS && text != OVERFLOW {
-            return self.intern(OVERFLOW);
+        if self.len() >= MAX_STRINGS && text != OVERFLOW {
+            return self.intern_held(numbers, OVERFLOW);
         }
-        let text = Text::from(text);
-        self.list.push(text.clone());
-        let number = self.list.len() as u32;
-        self.numbers.insert(text, number);
-        number
+        self.0.push(numbers, Text::from(text))
     }
 
     /// The text of a number.
     pub fn get(&self, number: u32) -> Option<&Text> {
-        self.list.get((number as usize).checked_sub(1)?)
+        self.0.get(number)
     }
 
     /// The ids of a joined audience; none for number 0.
@@ -52,33 +97,27 @@ impl Strings {
 
     /// The number of a text that is there.
     pub fn find(&self, text: &str) -> Option<u32> {
-        self.numbers.get(text).copied()
+        self.0.numbers.lock().get(text).copied()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.0.list.count()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.len() == 0
     }
 
     /// Appends texts to a checkpoint, in order of their numbers.
     pub fn write(&self, range: std::ops::Range<usize>, out: &mut Vec<u8>) {
-        self.list.get(range).unwrap_or_default().iter().for_each(|text| put_text(out, text));
+        self.0.write(range, |text| put_text(out, text));
     }
 
     /// Reads their number and what [`Strings::write`] wrote.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let mut strings = Self::default();
-        for _ in 0..reader.u32()? {
-            let text = reader.text()?;
-            strings.list.push(text.clone());
-            strings.numbers.insert(text, strings.list.len() as u32);
-        }
-        Some(strings)
+        Interned::read(reader, Reader::text).map(Self)
     }
 }
 
@@ -181,56 +220,54 @@ impl Class {
 
 /// Interned classes.
 #[derive(Debug, Default)]
-pub struct Classes {
-    list: Vec<Class>,
-    numbers: HashMap<Class, u32>,
-}
+pub struct Classes(Interned<Class>);
 
 impl Classes {
     /// The number of a class, given now where it is new.
-    pub fn intern(&mut self, class: Class) -> u32 {
-        if let Some(&number) = self.numbers.get(&class) {
+    pub fn intern(&self, class: Class) -> u32 {
+        self.intern_held(&mut self.0.numbers.lock(), class)
+    }
+
+    /// The numbers of classes, in their order.
+    pub fn intern_all(&self, classes: impl Iterator<Item = Class>) -> Vec<u32> {
+        let mut numbers = self.0.numbers.lock();
+        classes.map(|class| self.intern_held(&mut numbers, class)).collect()
+    }
+
+    fn intern_held(&self, numbers: &mut HashMap<Class, u32>, class: Class) -> u32 {
+        if let Some(&number) = numbers.get(&class) {
             return number;
         }
-        if self.list.len() >= MAX_CLASSES {
-            // The malware name is the only part that outsiders can multiply without end.
-            return self.intern(Class { malware: 0, ..class });
+        // The malware name is the only part that outsiders can multiply without end.
+        if self.len() >= MAX_CLASSES && class.malware != 0 {
+            return self.intern_held(numbers, Class { malware: 0, ..class });
         }
-        self.list.push(class);
-        let number = self.list.len() as u32;
-        self.numbers.insert(class, number);
-        number
+        self.0.push(numbers, class)
     }
 
     /// The class of a number.
     pub fn get(&self, number: u32) -> Option<Class> {
-        self.list.get((number as usize).checked_sub(1)?).copied()
+        self.0.get(number).copied()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.0.list.count()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.len() == 0
     }
 
     /// Appends classes to a checkpoint, in order of their numbers.
     pub fn write(&self, range: std::ops::Range<usize>, out: &mut Vec<u8>) {
-        self.list.get(range).unwrap_or_default().iter().for_each(|class| class.write(out));
+        self.0.write(range, |class| class.write(out));
     }
 
     /// Reads their number and what [`Classes::write`] wrote.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let mut classes = Self::default();
-        for _ in 0..reader.u32()? {
-            let class = Class::read(reader)?;
-            classes.list.push(class);
-            classes.numbers.insert(class, classes.list.len() as u32);
-        }
-        Some(classes)
+        Interned::read(reader, Class::read).map(Self)
     }
 }
 
@@ -240,8 +277,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_stay_the_same_through_a_checkpoint() {
+        let strings = Strings::default();
+        assert_eq!(strings.intern_all([Text::from("b"), Text::from(""), Text::from("a"), Text::from("b")].iter()), [1, 0, 2, 1]);
+        let mut out = Vec::new();
+        put_u32(&mut out, strings.len() as u32);
+        strings.write(0..1, &mut out);
+        strings.write(1..2, &mut out);
+        let again = Strings::read(&mut Reader::new(&out)).unwrap();
+        assert_eq!((again.get(1).unwrap().as_str(), again.find("a"), again.intern("c")), ("b", Some(2), 3));
+    }
+
+    #[test]
     fn a_joined_audience_comes_apart_again_and_number_zero_has_none() {
-        let mut strings = Strings::default();
+        let strings = Strings::default();
         let one = strings.intern("energy");
         let two = strings.intern(&format!("org_1{JOIN}finance"));
         assert_eq!(strings.audience(one), ["energy"]);

@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_fold_takes_what_the_collection_admits_and_nothing_of_the_rest() {
-        let mut strings = Strings::default();
+        let strings = Strings::default();
         let (old, new, hidden) = (strings.intern("Old"), strings.intern("New"), strings.intern("Hidden"));
         let (energy, secret) = (strings.intern("energy"), strings.intern("secret"));
         let rows = [

@@ -14,7 +14,7 @@ use super::state::State;
 use super::{Collection, Indicator, Indicators, entry};
 use crate::engine::MakeDays;
 use crate::ledger::Ledger;
-use crate::maintenance::{FOLLOWING, due, give_way_by};
+use crate::maintenance::{FAN_IN, Pace, due, give_way};
 use crate::views::checkpoint::hex;
 use crate::views::strings::Class;
 use crate::views::{Row, Views};
@@ -71,6 +71,7 @@ pub(crate) struct Following {
     /// Runs that were merged and that `POSITION` may still name.
     retired: Vec<PathBuf>,
     persisted: Instant,
+    pace: Pace,
 }
 
 /// What is due of some keys, on its way into the logs.
@@ -105,6 +106,7 @@ impl Following {
             next_run: open::next_run(&state),
             retired: Vec::new(),
             persisted: Instant::now(),
+            pace: Pace::default(),
             state,
         };
         Ok((indicators, following))
@@ -112,7 +114,7 @@ impl Following {
 
     /// Follows until the stop.
     pub(crate) fn run(mut self) {
-        give_way_by(FOLLOWING);
+        give_way();
         while !self.stopping() {
             match self.round() {
                 Ok(true) => {}
@@ -262,15 +264,9 @@ impl Following {
             batch.withheld.push(key);
             return Ok(());
         };
-        let rows: Vec<(Row, Class)> = {
-            let classes = views.classes.read();
-            rows.into_iter().filter_map(|row| classes.get(row.class).map(|class| (row, class))).collect()
-        };
-        let contents = {
-            let strings = views.strings.read();
-            // An upheld false positive leaves every collection.
-            Collection::ALL.map(|collection| fold::fold(&rows, collection, &strings).filter(|_| !disputed))
-        };
+        let rows: Vec<(Row, Class)> = rows.into_iter().filter_map(|row| views.class(row.class).map(|class| (row, class))).collect();
+        // An upheld false positive leaves every collection.
+        let contents = Collection::ALL.map(|collection| fold::fold(&rows, collection, &views.strings).filter(|_| !disputed));
         let mut value = found.map(|found| (found.kind, found.value.clone()));
         let mut versions = last;
         for (collection, content) in Collection::ALL.into_iter().zip(contents) {
@@ -346,7 +342,7 @@ impl Following {
             self.covered = self.ends();
             self.persist()?;
         }
-        while let Some(range) = due(&self.indicators.newest.runs()) {
+        while let Some(range) = due(&self.indicators.newest.runs(), FAN_IN) {
             let runs = self.indicators.newest.runs();
             let inputs: Vec<PathBuf> = runs.get(range.clone()).unwrap_or_default().iter().map(|run| run.path().to_owned()).collect();
             let path = self.next_run_path();
@@ -392,7 +388,9 @@ impl Following {
         Ok(())
     }
 
-    fn check_stop(&self) -> std::io::Result<()> {
+    /// Called between two small pieces of work: gives way, too, while events stream in.
+    fn check_stop(&mut self) -> std::io::Result<()> {
+        self.pace.rest(self.frames.views.position());
         if self.stopping() { Err(std::io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 }

@@ -9,7 +9,7 @@ use super::finding::{Hit, Seen};
 use super::register::Registered;
 use super::{Owner, Owners, Table, file};
 use crate::ledger::{Body, Control, Frame, Kind, Ledger, Place, columns};
-use crate::maintenance::{FOLLOWING, give_way_by};
+use crate::maintenance::{Pace, give_way};
 use crate::views::{KeyFilter, Views, last_time};
 use hashbrown::{HashMap, HashSet};
 use model::concern::{Concern, can_be_owned, concerns};
@@ -62,8 +62,10 @@ impl Following {
 
     /// Follows until it is told to stop.
     pub(crate) fn run(mut self) {
-        give_way_by(FOLLOWING);
+        give_way();
+        let mut pace = Pace::default();
         while !self.stopping() {
+            pace.rest(self.views.position());
             if !self.step() {
                 self.save_where_due(false);
                 std::thread::sleep(PAUSE);
