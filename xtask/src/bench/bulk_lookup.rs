@@ -16,6 +16,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let hub = Hub::start(&arguments.memory, arguments.connections)?;
     let generator = Generator::ending_now(arguments.events, 14);
     feed(&hub, generator, Load { first: 0, events: arguments.events, batch: arguments.batch, connections: arguments.connections })?;
+    hub.settle()?;
     let mut connection = hub.connect(0)?;
     let mut latencies = Latencies::default();
     for request in 0..REQUESTS {

@@ -14,6 +14,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// How long a hub may take to settle.
+const SETTLE: Duration = Duration::from_secs(600);
 /// How long a hub may take to listen and to be ready.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks at whether it is ready.
@@ -114,6 +116,34 @@ impl Hub {
     /// Bytes on disk under its folder.
     pub fn disk(&self) -> anyhow::Result<u64> {
         disk(&self.data())
+    }
+
+    /// Bytes on disk of one of its folders.
+    pub fn disk_of(&self, folder: &str) -> anyhow::Result<u64> {
+        disk(&self.data().join(folder))
+    }
+
+    /// Waits until it has caught up with what follows a load: until it hardly uses the processor.
+    pub fn settle(&self) -> anyhow::Result<()> {
+        const WINDOW: Duration = Duration::from_secs(2);
+        let began = Instant::now();
+        while began.elapsed() < SETTLE {
+            let before = self.ticks()?;
+            std::thread::sleep(WINDOW);
+            // A hundred ticks are a second.
+            if self.ticks()? - before < 10 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Time on the processor so far, in the kernel's ticks.
+    fn ticks(&self) -> anyhow::Result<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name in parentheses may hold spaces; user and system time are the 14th and 15th field.
+        let after_name = stat.rsplit_once(") ").context("no such process")?.1;
+        Ok(after_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum())
     }
 
     fn wait_ready(&self) -> anyhow::Result<()> {
