@@ -14,7 +14,7 @@ use support::{Client, Hub, ago};
 const ROLES: [&str; 7] = ["coordinator", "authority", "member-admin", "analyst", "reporter", "reader", "auditor"];
 
 /// What the contract and the issue promise by name: operation, and the roles that may call it where that is said.
-const PROMISED: [(&str, &str, Option<&[&str]>); 20] = [
+const PROMISED: [(&str, &str, Option<&[&str]>); 23] = [
     ("post", "/api/v1/events", Some(&["coordinator", "authority", "member-admin", "analyst", "reporter"])),
     ("get", "/api/v1/events", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
     ("get", "/api/v1/events/{}", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
@@ -34,6 +34,9 @@ const PROMISED: [(&str, &str, Option<&[&str]>); 20] = [
     ("get", "/api/v1/organisations/{}/contribution", None),
     ("get", "/api/v1/findings", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
     ("post", "/api/v1/findings/{}/steps", Some(&["coordinator", "authority", "member-admin", "analyst"])),
+    ("post", "/api/v1/subscriptions", Some(&["coordinator", "authority", "member-admin", "analyst"])),
+    ("get", "/api/v1/subscriptions", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
+    ("get", "/api/v1/inbox", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
     ("get", "/api/v1/status", Some(&ROLES)),
 ];
 
@@ -271,12 +274,20 @@ fn filled(hub: &Hub, path: &str, caller: &Caller) -> String {
             "findings" => format!("fnd_{NOBODY}"),
             "networks" => format!("net_{NOBODY}"),
             "erasures" => format!("ers_{NOBODY}"),
+            "subscriptions" => format!("sub_{NOBODY}"),
+            "inbox" => "0190a5b8-a1b2-7000-8000-00000000abcd".to_owned(),
             "groups" => "grp-nobody".to_owned(),
+            "sources" => "nobody".to_owned(),
             "taxii2" => "main".to_owned(),
             "collections" => "intelligence".to_owned(),
             "objects" => "tool--0190a5b8-a1b2-4000-8000-00000000abcd".to_owned(),
             "status" => "0190a5b8-a1b2-4000-8000-00000000abcd".to_owned(),
             "feeds" => "ipv4.txt".to_owned(),
+            "misp" => "manifest.json".to_owned(),
+            "view" => "me".to_owned(),
+            "add" | "edit" | "delete" | "publish" | "alert" | "unpublish" | "restore" | "index" | "accept" | "discard" => "1".to_owned(),
+            "bulkSaveSightings" | "filterSightingUuidsForPush" => "1".to_owned(),
+            "restSearch" => "event".to_owned(),
             _ => panic!("no value for {segment} of {path}: add one"),
         };
         segments.push(value);
@@ -306,9 +317,15 @@ fn body(method: &str, path: &str, caller: &Caller) -> Option<Value> {
         "/api/v1/organisations/{}/networks" => json!({ "kind": "cidr", "value": "198.51.100.0/24" }),
         "/api/v1/organisations/{}/networks/{}/steps" => json!({ "step": "remove", "reason": "test" }),
         "/api/v1/organisations/{}/networks/{}/proof" => json!({ "method": "operator", "reason": "test" }),
+        "/api/v1/organisations/{}/agreement" => json!({ "version": 1, "max_tlp": "amber", "reason": "test" }),
         "/api/v1/organisations/{}/contact" => json!({ "address": "abuse@member.example" }),
         "/api/v1/organisations/{}/contact/verify" => json!({ "token": "not the one" }),
+        "/api/v1/organisations/{}/contact/bounce" => json!({ "reason": "550 no such user" }),
+        "/api/v1/contacts" => json!({ "contacts": [{ "value": "185.60.1.0/24", "address": "abuse@isp.example" }] }),
         "/api/v1/findings/{}/steps" => json!({ "step": "acknowledge", "reason": "test" }),
+        "/api/v1/subscriptions" => json!({ "name": "All", "about": "events", "channel": { "inbox": {} } }),
+        "/api/v1/subscriptions/{}" => json!({ "version": 1, "name": "All" }),
+        "/api/v1/subscriptions/{}/confirm" => json!({ "code": "0000-0000-0000" }),
         "/taxii2/{}/collections/{}/objects/" => json!({ "objects": [{ "type": "tool", "spec_version": "2.1", "name": "nmap",
             "id": "tool--0190a5b8-a1b2-4000-8000-00000000abce", "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z" }] }),
         "/api/v1/groups" => json!({ "id": "grp-test", "title": "A group" }),

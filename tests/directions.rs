@@ -1,8 +1,9 @@
 //! The direction of dependencies: `model` ← `policy`, `formats` ← `store` ← `hub` ← `web` ← `bongsu`; `xtask` stands alone.
 //!
 //! Invariant: a crate that is not named here, or an edge that is not, fails; and the pure crates stay free of clocks, randomness and I/O.
-//! One exception: `xtask bench settled` holds the settled tier of `store` beside another engine, so it must call both. They are optional
-//! dependencies of xtask behind a feature that nothing else turns on: every other build of xtask, its tests too, stands alone.
+//! One exception: `xtask bench settled` holds the settled tier of `store` beside another engine, so it must call both, and `xtask bench owners` asks
+//! the table of registrations in `store`. They are optional dependencies of xtask behind features that nothing else turns on: every other build of
+//! xtask, its tests too, stands alone.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
 

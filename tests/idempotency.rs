@@ -101,3 +101,51 @@ fn a_body_of_many_chunks_is_corrected_step_by_step_and_the_ledger_tells_the_same
     let output = support::offline(&["verify", "--data", hub.data.to_str().unwrap()]);
     assert!(output.status.success(), "{}", support::said(&output));
 }
+
+#[test]
+fn who_sends_a_withdrawn_event_again_is_told_that_it_stays_withdrawn() {
+    let mut hub = Hub::start();
+    let organisation = hub.organisation("Sender", "company", "private", "finance");
+    let key = hub.key(&organisation, "analyst");
+    let sender = hub.client(&key);
+    let event = |value: &str, id: Option<&str>| json!({ "time": ago(600), "category": "c2-server", "value": value, "id": id, "tlp": "green" });
+    let by_id = ndjson(&[event("by-id.net", Some("w-1")), event("kept.net", Some("w-2"))]);
+    let by_key = ndjson(&[event("by-key.net", None), json!({ "time": 1 }), event("also-by-key.net", None)]);
+    let send_all = || {
+        [
+            sender.submit("application/x-ndjson", &by_id),
+            send(&sender, "withdrawn", &by_key),
+            sender.submit("text/plain", b"in-a-list.net\nstays-in-a-list.net\n"),
+        ]
+    };
+    let first = send_all();
+    assert_eq!(first.each_ref().map(|answer| outcome(answer).accepted), [2, 2, 2]);
+    for value in ["by-id.net", "also-by-key.net", "in-a-list.net"] {
+        let found = sender.search(&format!("value={value}"));
+        let done = sender.post("/api/v1/events/withdraw", &json!({ "seq": found[0]["seq"], "reason": "a mistake" }));
+        assert_eq!(done.json()["withdrawn"], 1, "{}", done.text());
+    }
+    for step in ["at once", "after a crash", "after a stop"] {
+        for answer in send_all() {
+            let body = answer.json();
+            assert_eq!((&body["accepted"], &body["merged"], &body["merged_withdrawn"]), (&json!(0), &json!(2), &json!(1)), "{step}: {body}");
+        }
+        assert!(sender.search("value=by-id.net").is_empty(), "{step}");
+        match step {
+            "at once" => hub.kill(),
+            _ => assert!(hub.terminate().0.success()),
+        }
+        hub.restart();
+    }
+    let list = hub.command(&key, &["submit", "-"], Some(b"in-a-list.net\n"));
+    assert!(support::said(&list).contains("1 of the merged were withdrawn earlier and stay withdrawn"), "{}", support::said(&list));
+
+    // A corrected event counts: who sends the old one again is told nothing.
+    let kept = sender.search("value=kept.net")[0]["seq"].clone();
+    assert_eq!(sender.post(&format!("/api/v1/events/{kept}/amend"), &event("corrected.net", None)).status, 200);
+    let again = sender.submit("application/x-ndjson", &ndjson(&[event("kept.net", Some("w-2"))])).json();
+    assert_eq!((&again["merged"], &again["merged_withdrawn"]), (&json!(1), &Value::Null), "{again}");
+    assert!(hub.terminate().0.success());
+    let output = support::offline(&["verify", "--data", hub.data.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", support::said(&output));
+}

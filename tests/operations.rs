@@ -100,6 +100,53 @@ fn a_backup_taken_while_events_flow_holds_all_that_was_acknowledged_and_restores
     assert_eq!(refused.status.code(), Some(1), "a folder in use is not overwritten: {}", said(&refused));
 }
 
+/// Every file and folder below one, with its content.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+            found.push((path, Vec::new()));
+        } else {
+            let content = std::fs::read(&path).unwrap();
+            found.push((path, content));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn verify_leaves_no_trace_in_a_backup_and_finds_its_damage() {
+    let (mut hub, _) = filled();
+    assert!(hub.terminate().0.success());
+    let backup = hub.scratch().join("backup");
+    assert!(offline(&["backup", backup.to_str().unwrap(), "--data", hub.data.to_str().unwrap()]).status.success());
+    let temporary = hub.scratch().join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let verify = || support::run(Command::new(BINARY).args(["verify", "--data", backup.to_str().unwrap()]).env("TMPDIR", &temporary), None);
+    let segment = largest_file(&backup.join("ledger"));
+    // An unfinished write at the end, as a backup of a running hub may have one: opening would cut it.
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes.extend_from_slice(b"BGF1");
+    std::fs::write(&segment, &bytes).unwrap();
+    let before = contents(&backup);
+    let output = verify();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("400 events"), "{}", said(&output));
+    assert!(contents(&backup) == before, "the backup was changed");
+    assert!(contents(&temporary).is_empty());
+
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    std::fs::write(&segment, &bytes).unwrap();
+    let output = verify();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(!said(&output).contains("bongsu-verify"), "{}", said(&output));
+    assert!(contents(&temporary).is_empty());
+}
+
 #[test]
 fn a_restored_backup_of_a_stopped_hub_gives_the_same_answers() {
     let (mut hub, keys) = filled();

@@ -1,10 +1,13 @@
-//! Owners of networks from outside: registration, proof, findings, their life, release, and that nobody learns more than is theirs.
+//! Owners of networks from outside: registration, proof, findings, their life, release, who stands in for an owner, contacts, and that nobody learns
+//! more than is theirs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 mod support;
 
 use serde_json::{Value, json};
+use std::net::UdpSocket;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use support::{Client, Hub, ago, items};
 
@@ -213,4 +216,207 @@ fn red_waits_for_its_sender_or_the_authority_and_what_is_withdrawn_leaves() {
     let withdrawn = sender.post("/api/v1/events/withdraw", &json!({ "seq": sent["first_seq"], "reason": "mistaken" }));
     assert_eq!(withdrawn.status, 200, "{}", withdrawn.text());
     eventually(&reader, "", <[Value]>::is_empty);
+}
+
+#[test]
+fn who_does_not_see_all_that_waits_of_a_sender_releases_none_of_it() {
+    let hub = Hub::start();
+    let owner = hub.organisation("Owner", "company", "private", "finance");
+    register(&hub, &owner, "cidr", "185.60.1.0/24", false);
+    let reader = hub.client(&hub.key(&owner, "analyst"));
+    let agency = hub.organisation("Agency", "agency", "public", "government");
+    let sender = hub.client(&hub.key(&agency, "analyst"));
+    let line = hub.organisation("Authority", "authority", "public", "government");
+    let (cleared, uncleared) = (hub.client(&hub.key_with(&line, &json!({ "role": "authority", "red": true })).1), hub.client(&hub.key(&line, "authority")));
+    std::thread::sleep(Duration::from_millis(1_500));
+    let event = |seconds: u64, fields: Value| {
+        let mut event = json!({ "time": ago(seconds), "category": "infected-system", "value": "185.60.1.9" });
+        event.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        event
+    };
+    sender.events(&[event(60, json!({ "tlp": "green", "notify_owner": "hold" })), event(50, json!({ "tlp": "red" }))]);
+    let waiting = eventually(&cleared, "", |found| found.len() == 1 && found[0]["waiting"]["events"] == 2);
+    let part = eventually(&uncleared, "", |found| found.len() == 1);
+    assert_eq!((&part[0]["waiting"]["events"], &part[0]["waiting"]["red"]), (&json!(1), &json!(false)), "the red one it does not see");
+    let refused = step(&uncleared, &part[0]["id"], &json!({ "step": "release" }));
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(!refused.text().contains("red"), "nor is it told that there is one: {}", refused.text());
+    settled(&hub);
+    assert!(eventually(&reader, "", |_| true).is_empty(), "not even what that key sees was released");
+    let released = step(&cleared, &waiting[0]["id"], &json!({ "step": "release" }));
+    assert_eq!(released.status, 200, "{}", released.text());
+    assert_eq!(eventually(&reader, "", |found| found.len() == 1)[0]["events"], 2);
+}
+
+/// A hub with a configuration of its own, made in the folder that holds its data.
+fn hub_with(configuration: impl FnOnce(&Path) -> String) -> Hub {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bongsu.toml");
+    std::fs::write(&file, configuration(folder.path())).unwrap();
+    let data = folder.path().join("data");
+    Hub::start_in(folder, data, &["--config", file.to_str().unwrap()])
+}
+
+/// Asks until the nation is as wanted.
+fn nation(hub: &Hub, wanted: impl Fn(&Value) -> bool) -> Value {
+    let began = Instant::now();
+    loop {
+        let found = hub.coordinator().get("/api/v1/national").json();
+        if wanted(&found) {
+            return found;
+        }
+        assert!(began.elapsed() < WITHIN, "not within {WITHIN:?}: {found}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_nobody_registered_in_the_nation_is_told_to_its_provider_else_to_the_authority() {
+    const DELEGATED: &str = "2.3|apnic|20260101|2|19850701|20251231|+1000\napnic|KR|ipv4|185.60.0.0|65536|20100101|allocated|A\n\
+        apnic|KR|asn|64500|1|20100101|allocated|A\n";
+    let mut hub = hub_with(|folder| {
+        let (delegated, routes) = (folder.join("delegated"), folder.join("routes"));
+        std::fs::write(&delegated, DELEGATED).unwrap();
+        std::fs::write(&routes, "185.60.2.0/24,64501\n").unwrap();
+        format!("[national]\ncountry = \"KR\"\ndelegated = [{delegated:?}]\nroutes = {routes:?}\n")
+    });
+    let line = hub.organisation("Authority", "authority", "private", "government");
+    let provider = hub.organisation("Provider", "company", "private", "telecom");
+    let owner = hub.organisation("Owner", "company", "private", "finance");
+    register(&hub, &owner, "cidr", "185.60.3.0/24", false);
+    register(&hub, &provider, "asn", "64501", false);
+    let told = nation(&hub, |nation| nation["active"] == true && nation["authorities"]["private"] == line.as_str());
+    assert_eq!((&told["size"]["ipv4_addresses"], &told["size"]["routes"], &told["problem"]), (&json!(65_536), &json!(1), &Value::Null), "{told}");
+    assert_eq!(told["authorities"]["public"], line.as_str(), "where a line has none, the private one's");
+    std::thread::sleep(Duration::from_millis(1_500));
+    settled(&hub);
+
+    let sender = hub.member("Sender", "analyst");
+    let event = |value: &str| json!({ "time": ago(60), "category": "infected-system", "value": value, "tlp": "green" });
+    sender.events(&["185.60.1.9", "185.60.2.9", "185.60.3.9", "203.0.113.9"].map(event));
+    for (organisation, value, fallback) in [(&line, "185.60.1.9", true), (&provider, "185.60.2.9", true), (&owner, "185.60.3.9", false)] {
+        let client = hub.client(&hub.key(organisation, "analyst"));
+        let found = eventually(&client, "", |found| found.len() == 1);
+        assert_eq!((&found[0]["value"], &found[0]["part"], found[0].get("fallback").is_some()), (&json!(value), &json!("owner"), fallback));
+        assert!(eventually(&sender, "", |_| true).is_empty());
+    }
+    assert_eq!(eventually(&hub.coordinator(), "", |_| true).len(), 3, "what lies abroad is told to nobody");
+    assert_eq!(sender.get("/api/v1/national").status, 403);
+
+    // A broken file changes nothing but that it is told of; what was withdrawn leaves, by whoever stood in for an owner then.
+    hub.terminate();
+    std::fs::write(hub.scratch().join("delegated"), "<html>moved</html>").unwrap();
+    hub.restart();
+    assert!(nation(&hub, |nation| nation["problem"].is_string())["active"] == true);
+    let sent = sender.events(&[event("185.60.1.10")]);
+    let stands_in = hub.client(&hub.key(&line, "analyst"));
+    eventually(&stands_in, "", |found| found.len() == 2);
+    let withdrawn = sender.post("/api/v1/events/withdraw", &json!({ "seq": sent["first_seq"], "reason": "mistaken" }));
+    assert_eq!(withdrawn.status, 200, "{}", withdrawn.text());
+    eventually(&stands_in, "", |found| found.len() == 1 && found[0]["value"] == "185.60.1.9");
+}
+
+/// Answers every question for a text of `name` with `text`, and every other with none.
+fn name_server(name: &'static str, text: std::sync::mpsc::Receiver<String>) -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut asked = [0_u8; 1_500];
+        let mut known = String::new();
+        while let Ok((length, from)) = socket.recv_from(&mut asked) {
+            known = text.try_recv().unwrap_or(known);
+            let question = &asked[12..length];
+            let labels: Vec<u8> = name.split('.').flat_map(|label| std::iter::once(label.len() as u8).chain(label.bytes())).chain([0]).collect();
+            let end = question.iter().position(|byte| *byte == 0).unwrap() + 5;
+            let found = question.starts_with(&labels);
+            let mut answer = asked[..2].to_vec();
+            answer.extend_from_slice(&[0x81, 0x80, 0, 1, 0, u8::from(found), 0, 0, 0, 0]);
+            answer.extend_from_slice(&question[..end]);
+            if found {
+                answer.extend_from_slice(&[0xC0, 12, 0, 16, 0, 1, 0, 0, 0, 60, 0, known.len() as u8 + 1, known.len() as u8]);
+                answer.extend_from_slice(known.as_bytes());
+            }
+            socket.send_to(&answer, from).unwrap();
+        }
+    });
+    port
+}
+
+#[test]
+fn a_domain_is_proven_by_the_challenge_in_dns_and_by_nothing_else() {
+    let (told, text) = std::sync::mpsc::channel();
+    let port = name_server("_bongsu-proof.bank.example", text);
+    let hub = hub_with(|_| format!("[dns]\nservers = [\"127.0.0.1:{port}\"]\n"));
+    let owner = hub.organisation("Owner", "company", "private", "finance");
+    let (administrator, analyst) = (hub.client(&hub.key(&owner, "member-admin")), hub.client(&hub.key(&owner, "analyst")));
+    let path = format!("/api/v1/organisations/{owner}/networks");
+    let asked = ["domain bank.example", "domain shop.example", "cidr 185.60.1.0/24"].map(|asked| {
+        let (kind, value) = asked.split_once(' ').unwrap();
+        let answer = administrator.post(&path, &json!({ "kind": kind, "value": value }));
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let network = answer.json();
+        let approved = hub.coordinator().post(&format!("{path}/{}/steps", network["id"].as_str().unwrap()), &json!({ "step": "approve" }));
+        assert_eq!(approved.status, 200, "{}", approved.text());
+        network
+    });
+    let check = |client: &Client, network: &Value| client.post(&format!("{path}/{}/proof/check", network["id"].as_str().unwrap()), &json!({}));
+    let [bank, shop, range] = &asked;
+    assert_eq!(bank["challenge"]["record"], "_bongsu-proof.bank.example");
+    assert_eq!(check(&analyst, bank).status, 403);
+    assert_eq!(check(&administrator, range).status, 422, "a range has no name in DNS");
+
+    let absent = check(&administrator, shop);
+    assert_eq!((absent.status, &absent.json()["proof"], &absent.json()["challenge"]["found"]), (200, &json!("claimed"), &json!("absent")), "{}", absent.text());
+    assert_eq!(check(&administrator, shop).status, 429, "right after another look");
+    told.send(bank["challenge"]["token"].as_str().unwrap().to_owned()).unwrap();
+    let proven = check(&administrator, bank);
+    assert_eq!((proven.status, &proven.json()["proof"], &proven.json()["proof_method"]), (200, &json!("proven"), &json!("dns-txt")), "{}", proven.text());
+    assert_eq!(check(&administrator, bank).status, 409);
+    std::thread::sleep(Duration::from_millis(1_500));
+    settled(&hub);
+    let event = |value: &str| json!({ "time": ago(60), "category": "phishing", "value": value, "tlp": "green" });
+    hub.member("Sender", "analyst").events(&["pay.bank.example", "pay.shop.example"].map(event));
+    let found = eventually(&analyst, "", |found| !found.is_empty());
+    assert_eq!(found.iter().map(|finding| finding["value"].as_str().unwrap()).collect::<Vec<_>>(), ["pay.bank.example"]);
+}
+
+#[test]
+fn contacts_of_members_are_looked_after_and_a_table_of_others_is_imported() {
+    let hub = Hub::start();
+    let owner = hub.organisation("Owner", "company", "private", "finance");
+    let line = hub.organisation("Authority", "authority", "private", "government");
+    let (administrator, authority) = (hub.client(&hub.key(&owner, "member-admin")), hub.client(&hub.key(&line, "authority")));
+    let path = format!("/api/v1/organisations/{owner}/contact");
+    assert_eq!(administrator.post(&path, &json!({ "address": "abuse@bank.example" })).status, 200);
+    let queue = |query: &str| items(&authority.get(&format!("/api/v1/contacts/queue{query}")).json()).to_vec();
+    let states = |rows: &[Value]| rows.iter().map(|row| row["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(states(&queue("")), ["missing", "unverified"]);
+    assert_eq!(hub.coordinator().post(&format!("{path}/verify"), &json!({})).status, 200);
+    assert_eq!(states(&queue("?state=unverified,due,bouncing")), Vec::<String>::new());
+    let bounced = hub.coordinator().post(&format!("{path}/bounce"), &json!({ "reason": "550 5.1.1 no such user" }));
+    assert_eq!((bounced.status, &bounced.json()["state"], &bounced.json()["bounces"]), (200, &json!("bouncing"), &json!(1)), "{}", bounced.text());
+    assert_eq!(queue("?limit=1")[0]["organisation"], owner.as_str());
+    assert_eq!(administrator.get("/api/v1/contacts/queue").status, 403);
+
+    let table = "place,mail\n185.60.0.0/16,abuse@isp.example\n185.60.1.0/24,soc@shop.example\nAS64500,noc@isp.example\n\
+        shop.example,web@shop.example\nnowhere at all,x@y.example\n";
+    let import = |table: &str| hub.command(&hub.coordinator_key(), &["contacts", "import", "-", "--source", "test"], Some(table.as_bytes()));
+    let first = import(table);
+    assert_eq!(first.status.code(), Some(3), "{}", support::said(&first));
+    assert!(support::said(&first).contains("4 added") && support::said(&first).contains("line 6"), "{}", support::said(&first));
+    let found = |value: &str| {
+        let answer = authority.get(&format!("/api/v1/contacts?value={value}"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        items(&answer.json()).iter().map(|row| row["address"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found("185.60.1.9"), ["soc@shop.example", "abuse@isp.example"], "the innermost first");
+    assert_eq!(found("www.shop.example"), ["web@shop.example"]);
+    assert!(found("203.0.113.9").is_empty());
+    let again = import("185.60.0.0/16,abuse@isp.example\n185.60.1.0/24,\nAS64500,noc2@isp.example\n");
+    assert!(support::said(&again).contains("0 added, 1 changed, 1 unchanged, 1 removed"), "{}", support::said(&again));
+    assert_eq!(found("185.60.1.9"), ["abuse@isp.example"]);
+    let listed = hub.command(&hub.coordinator_key(), &["contacts", "list", "--json"], None);
+    assert_eq!(String::from_utf8_lossy(&listed.stdout).lines().count(), 3, "{}", support::said(&listed));
+    assert_eq!(administrator.get("/api/v1/contacts").status, 403);
+    assert_eq!(authority.post("/api/v1/contacts", &json!({ "contacts": [] })).status, 403);
 }

@@ -19,6 +19,17 @@ const GROUPS: [&str; 2] = ["grp-banks", "grp-grid"];
 const CATEGORIES: [&str; 8] = ["c2-server", "phishing", "scanner", "infected-system", "ddos", "data-leak", "vulnerable-system", "test"];
 const ORIGINS: [&str; 5] = ["sensor", "manual", "honeypot", "sinkhole", "relayed"];
 const ROLES: [&str; 3] = ["attacker", "victim", "bystander"];
+/// Partners: without an agreement, with one that is over when it is asked, for amber, for amber+strict with names, for some of amber.
+const PARTNERS: usize = 6;
+const EXPIRES_AT_ONCE: usize = 1;
+const AGREEMENTS: [Option<Agreement>; PARTNERS] = [
+    None,
+    None,
+    Some(Agreement { covered: 2, categories: &[], sectors: &[], names: false }),
+    Some(Agreement { covered: 3, categories: &[], sectors: &[], names: true }),
+    Some(Agreement { covered: 3, categories: &["c2-server", "phishing", "ddos"], sectors: &[], names: false }),
+    Some(Agreement { covered: 2, categories: &[], sectors: &["finance", "energy"], names: true }),
+];
 const MALWARE: [&str; 3] = ["Sinmul", "Norang", "Paran"];
 
 struct Organisation {
@@ -28,8 +39,28 @@ struct Organisation {
     sector: &'static str,
     groups: Vec<&'static str>,
     limited: bool,
-    /// The strictest marking a partner's agreement covers today, as its place in [`TLPS`].
-    agreement: Option<usize>,
+    /// What a partner's agreement covers today.
+    agreement: Option<Agreement>,
+}
+
+/// What is agreed with a partner.
+#[derive(Clone, Copy)]
+struct Agreement {
+    /// The strictest marking, as its place in [`TLPS`]; never red.
+    covered: usize,
+    /// What lies above green must be of these; empty: anything.
+    categories: &'static [&'static str],
+    /// Which sectors it must name; empty: any or none.
+    sectors: &'static [&'static str],
+    /// Whether names of reporters pass.
+    names: bool,
+}
+
+impl Agreement {
+    fn covers(&self, event: &Event) -> bool {
+        let of = |list: &[&str], word: &str| list.is_empty() || list.contains(&word);
+        event.tlp <= self.covered && (event.tlp <= 1 || of(self.categories, event.category) && of(self.sectors, event.sector))
+    }
 }
 
 struct Reader {
@@ -48,6 +79,8 @@ struct Event {
     audience: Vec<String>,
     named: bool,
     category: &'static str,
+    /// Empty where it names none.
+    sector: &'static str,
     origin: &'static str,
     malware: &'static str,
     count: u64,
@@ -225,13 +258,14 @@ fn sees(nation: &Nation, reader: &Reader, event: &Event) -> Sees {
     let partner = organisation.kind == "partner";
     let received = match event.tlp {
         0 | 1 => true,
-        tlp if partner => organisation.agreement.is_some_and(|covered| covered >= tlp),
+        _ if partner => organisation.agreement.is_some_and(|agreement| agreement.covers(event)),
         _ => !organisation.limited,
     };
     if !received || (red && !(reader.red && addressed)) {
         return Sees::Nothing;
     }
-    if event.named && !partner { Sees::WithReporter } else { Sees::WithoutReporter }
+    let names = !partner || organisation.agreement.is_some_and(|agreement| agreement.names);
+    if event.named && names { Sees::WithReporter } else { Sees::WithoutReporter }
 }
 
 /// The values of an event that a reader sees; none where the event is hidden.
@@ -272,6 +306,8 @@ fn found(hub: &Hub, seed: u64) -> Nation {
         }
         events.push(send(event, &senders, &mut random));
     }
+    // What was agreed until a moment ago is over when it is asked.
+    std::thread::sleep(std::time::Duration::from_secs(2));
     Nation { organisations, readers, events, values }
 }
 
@@ -284,22 +320,25 @@ fn organisations(hub: &Hub, random: &mut Random) -> Vec<Organisation> {
         ("agency", "public", 3),
         ("agency", "defence", 1),
         ("cert", "private", 1),
-        ("partner", "", 4),
+        ("partner", "", PARTNERS),
     ];
     let mut organisations = Vec::new();
     for (kind, constituency, number) in kinds {
         for place in 0..number {
             let partner = kind == "partner";
-            let sector = if partner { "" } else { *random.pick(&SECTORS) };
+            let sector = if partner { "" } else { random.pick(&SECTORS) };
             let id = hub.organisation(&format!("{kind} {constituency} {place}"), kind, constituency, sector);
             let groups: Vec<&'static str> = GROUPS.into_iter().filter(|_| random.percent(40)).collect();
             let limited = kind == "company" && place == 0;
-            // Partners: without an agreement, with an expired one, for amber, for amber+strict.
-            let agreement = (partner && place >= 2).then_some(place);
+            let agreement = AGREEMENTS.get(place).copied().flatten().filter(|_| partner);
             let mut patch = json!({ "groups": groups });
-            if partner && place > 0 {
-                let expires = if place == 1 { "2020-01-01T00:00:00Z" } else { "2090-01-01T00:00:00Z" };
-                patch["agreement"] = json!({ "max_tlp": TLPS[place.max(2)], "expires": expires });
+            if let Some(Agreement { covered, categories, sectors, names }) = agreement {
+                patch["agreement"] = json!({
+                    "max_tlp": TLPS[covered.min(2)], "strict": covered > 2, "categories": categories, "sectors": sectors, "names": names,
+                    "expires": "2090-01-01T00:00:00Z",
+                });
+            } else if partner && place == EXPIRES_AT_ONCE {
+                patch["agreement"] = json!({ "max_tlp": "amber", "names": true, "expires": support::now() + 2 });
             }
             if limited {
                 patch["standing"] = json!("receive-limited");
@@ -376,6 +415,7 @@ fn draw(random: &mut Random, number: usize, organisations: &[Organisation], valu
         audience,
         named: random.percent(25),
         category,
+        sector: if random.percent(60) { random.pick::<&str>(&SECTORS) } else { "" },
         origin: random.pick::<&str>(&ORIGINS),
         malware: random.pick::<&str>(&MALWARE),
         count: 1 + random.below(5) as u64,
@@ -412,6 +452,9 @@ fn send(mut event: Event, senders: &BTreeMap<usize, Client>, random: &mut Random
         "origin": event.origin, "named": event.named, "malware": event.malware, "count": event.count, "confidence": event.confidence,
         "id": format!("id-{number}-end"), "note": format!("note of {number} end"), "internal": format!("extra of {number} end"),
     });
+    if !event.sector.is_empty() {
+        body["sector"] = json!(event.sector);
+    }
     if !event.audience.is_empty() {
         body["audience"] = json!(event.audience);
     }

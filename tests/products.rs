@@ -11,7 +11,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Answer, Client, Hub, ago, escape, free_port};
+use support::{Answer, Client, Hub, ago, base64, escape, free_port};
 
 /// Products of every shape.
 const PRODUCTS: [&str; 24] = [
@@ -72,6 +72,16 @@ fn feed_until(client: &Client, product: &str, text: &str, held: bool) -> Answer 
         assert!(began.elapsed() < WITHIN, "{product} holds {text}: {}, after {WITHIN:?}:\n{}", !held, answer.text());
         std::thread::sleep(PAUSE);
     }
+}
+
+fn holds(answer: &Answer, value: &str) -> bool {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    writes(&answer.text(), value)
+}
+
+/// Whether a product writes a value down: a name with its labels' lengths between in one format, and in base64 in another.
+fn writes(text: &str, value: &str) -> bool {
+    text.contains(value) || text.contains(&base64(value)) || text.contains(&value.replace('.', "|02|"))
 }
 
 fn entries(answer: &Answer) -> Vec<String> {
@@ -189,9 +199,7 @@ fn nothing_reserved_benign_protected_victim_or_not_for_blocking_is_in_any_produc
                     "quiet.kr" => informs(product),
                     _ => false,
                 };
-                // A name is written with its labels' lengths between in one format, and in base64 in another.
-                let held = text.contains(value) || text.contains(&base64(value)) || text.contains(&value.replace('.', "|02|"));
-                assert!(allowed || !held, "{value} is in {product}:\n{text}");
+                assert!(allowed || !writes(&text, value), "{value} is in {product}:\n{text}");
             }
         }
     }
@@ -201,6 +209,106 @@ fn nothing_reserved_benign_protected_victim_or_not_for_blocking_is_in_any_produc
     for product in ["domain.txt", "hosts", "rpz.zone", "squid.acl", "suricata-domain.lst"] {
         assert!(!feed(&hub.stranger(), product).text().contains("urls.kr"), "a URL yields no domain: {product}");
     }
+}
+
+#[test]
+fn a_reporters_licence_keeps_its_values_out_of_products_that_go_further() {
+    let hub = Hub::start();
+    let mut senders = Vec::new();
+    for licence in ["none", "members", "partners", "public"] {
+        let organisation = hub.organisation(&format!("Licence {licence}"), "company", "private", "finance");
+        hub.change_organisation(&organisation, &json!({ "licence": licence }));
+        hub.client(&hub.key(&organisation, "analyst")).events(&[event(&format!("{licence}.kr"), "clear"), event("shared.kr", "clear")]);
+        senders.push(organisation);
+    }
+    let partner = hub.organisation("Partner", "partner", "", "");
+    let coordinator = hub.coordinator();
+    let path = format!("/api/v1/organisations/{partner}/agreement");
+    let terms = json!({ "version": coordinator.get(&path).json()["version"], "max_tlp": "amber", "reason": "signed" });
+    let agreed = coordinator.request("PUT", &path, &[("content-type", "application/json")], Some(&serde_json::to_vec(&terms).unwrap()));
+    assert_eq!(agreed.status, 200, "{}", agreed.text());
+    let (member, partner) = (hub.member("Reader", "reader"), hub.client(&hub.key(&partner, "reader")));
+    for client in [&hub.stranger(), &partner, &member, &coordinator] {
+        feed_until(client, "domain.txt", "public.kr", true);
+    }
+    let anyone = ["public.kr", "shared.kr"];
+    let community = ["partners.kr", "public.kr", "shared.kr"];
+    let members = ["members.kr", "partners.kr", "public.kr", "shared.kr"];
+    for (name, client, expected) in [
+        ("stranger", &hub.stranger(), &anyone[..]),
+        ("partner", &partner, &community[..]),
+        ("member", &member, &members[..]),
+        ("coordinator", &coordinator, &members[..]),
+    ] {
+        assert_eq!(entries(&feed(client, "domain.txt")), expected, "{name}");
+        let rows = feed(client, "csv").text();
+        assert_eq!(rows.lines().count(), expected.len() + 1, "{name}: {rows}");
+    }
+    // What amber products hold is for members alone, whatever is agreed with a partner.
+    assert_eq!(feed(&partner, "domain.txt?tlp=amber").status, 403);
+
+    // A licence that becomes narrower takes back what is out.
+    hub.change_organisation(&senders[3], &json!({ "licence": "members" }));
+    feed_until(&hub.stranger(), "domain.txt", ".kr", false);
+    feed_until(&partner, "domain.txt", "public.kr", false);
+    assert_eq!(entries(&feed(&partner, "domain.txt")), ["partners.kr", "shared.kr"]);
+    assert_eq!(entries(&feed(&member, "domain.txt")), members);
+}
+
+#[test]
+fn export_writes_each_product_as_it_is_fetched_and_leaves_an_earlier_file_where_it_fails() {
+    let hub = filled();
+    let organisation = hub.organisation("Reader", "company", "private", "energy");
+    let key = hub.key(&organisation, "reader");
+    let reader = hub.client(&key);
+    let folder = hub.scratch().join("exported");
+    std::fs::create_dir(&folder).unwrap();
+    let out = folder.to_str().unwrap();
+    let bodies = |text: &[u8]| String::from_utf8_lossy(text).lines().filter(|line| !line.starts_with(['#', ';'])).map(str::to_owned).collect::<Vec<_>>();
+    for (format, file, product) in [
+        ("list", "list.txt", "list.txt"),
+        ("csv", "indicators.csv", "csv"),
+        ("stix", "bundle.json", "stix"),
+        ("suricata", "suricata.rules", "suricata.rules"),
+        ("rpz", "rpz.zone", "rpz.zone"),
+        ("hosts", "hosts", "hosts"),
+        ("zeek", "zeek.intel", "zeek.intel"),
+    ] {
+        let output = hub.command(&key, &["export", "--format", format, "--out", out], None);
+        assert!(output.status.success(), "{format}: {}", support::said(&output));
+        let expected = feed(&reader, product);
+        assert!(expected.header("x-entries").parse::<u32>().unwrap() > 0, "{product}");
+        assert_eq!(bodies(&std::fs::read(folder.join(file)).unwrap()), bodies(&expected.body), "{format}");
+    }
+    let named = folder.join("named.txt");
+    let filters = ["export", "--format", "list", "--type", "domain", "--sector", "energy", "--min-confidence", "60", "--max-age-days", "7", "--tlp", "clear"];
+    let output = hub.command(&key, &[&filters[..], &["--out", named.to_str().unwrap()]].concat(), None);
+    assert!(output.status.success(), "{}", support::said(&output));
+    let kept = std::fs::read(&named).unwrap();
+    assert_eq!(bodies(&kept), bodies(&feed(&reader, "domain.txt?sector=energy&min_confidence=60&max_age_days=7&tlp=clear").body));
+    assert!(String::from_utf8_lossy(&kept).contains("evil.kr"));
+    let standard = hub.command(&key, &["export", "--format", "hosts"], None);
+    assert!(standard.status.success() && String::from_utf8_lossy(&standard.stdout).contains("0.0.0.0 evil.kr\n"), "{}", support::said(&standard));
+
+    for (arguments, named) in [
+        (&["--format", "list", "--tlp", "red"][..], "clear, green or amber"),
+        (&["--format", "list", "--type", "nothing"][..], "400"),
+        (&["--format", "csv", "--category", "phishing"][..], "--category"),
+        (&["--format", "stix", "--mine"][..], "--mine"),
+        (&["--format", "ndjson", "--min-confidence", "5"][..], "--min-confidence"),
+        (&["--format", "misp-feed", "--type", "domain"][..], "whole"),
+    ] {
+        let output = hub.command(&key, &[&["export"][..], arguments, &["--out", out]].concat(), None);
+        assert!(!output.status.success() && support::said(&output).contains(named), "{arguments:?}: {}", support::said(&output));
+    }
+    let output = hub.command(&key, &["export", "--format", "misp-feed"], None);
+    assert!(!output.status.success() && support::said(&output).contains("folder"), "{}", support::said(&output));
+    let failed = hub.command("bgs_wrong", &["export", "--format", "list", "--out", named.to_str().unwrap()], None);
+    assert!(!failed.status.success());
+    assert_eq!(std::fs::read(&named).unwrap(), kept, "the earlier file stays");
+    let mut files: Vec<String> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    files.retain(|name| name.ends_with(".unfinished"));
+    assert!(files.is_empty(), "{files:?}");
 }
 
 #[test]
@@ -308,6 +416,8 @@ fn an_upheld_false_positive_leaves_every_product_and_those_who_fetched_it_are_to
     for product in ["domain.txt", "rpz.zone", "csv"] {
         feed_until(&reader, product, "wrong.kr", true);
     }
+    let holding: Vec<&str> = PRODUCTS.into_iter().filter(|product| holds(&feed(&hub.coordinator(), product), "wrong.kr")).collect();
+    assert!(holding.len() >= 10, "{holding:?}");
     feed_until(&other, "ipv4.txt", "185.60.1.1", true);
     assert_eq!(reader.get("/feeds/recalls").json()["items"], json!([]));
     let claim = reader.post("/api/v1/observables/domain/wrong.kr/sightings", &json!({ "kind": "false-positive", "note": "our own" }));
@@ -315,7 +425,15 @@ fn an_upheld_false_positive_leaves_every_product_and_those_who_fetched_it_are_to
     let path = format!("/api/v1/claims/{}/steps", claim.json()["id"].as_str().unwrap());
     let upheld = hub.coordinator().post(&path, &json!({ "step": "uphold", "reason": "indeed" }));
     assert_eq!(upheld.status, 200, "{}", upheld.text());
-    for product in ["domain.txt", "rpz.zone", "csv", "stix", "hosts", "suricata.rules"] {
+    // The issue gives it five minutes.
+    for product in holding {
+        let began = Instant::now();
+        while holds(&feed(&hub.coordinator(), product), "wrong.kr") {
+            assert!(began.elapsed() < WITHIN, "{product} still holds it");
+            std::thread::sleep(PAUSE);
+        }
+    }
+    for product in ["domain.txt", "rpz.zone", "csv"] {
         feed_until(&reader, product, "wrong.kr", false);
     }
     for _ in 0..2 {
@@ -481,18 +599,4 @@ fn the_bundle_is_one_of_stix_with_an_object_for_each_indicator_that_it_can_say()
     assert_eq!(indicators.to_string(), answer.header("x-entries"));
     assert!(indicators >= 15, "{bundle}");
     assert_eq!(feed(&hub.stranger(), "stix").json()["id"], bundle["id"], "the same content is the same bundle");
-}
-
-/// Source: RFC 4648 section 4.
-fn base64(text: &str) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for part in text.as_bytes().chunks(3) {
-        let bits = part.iter().enumerate().fold(0_u32, |bits, (place, &byte)| bits | u32::from(byte) << (16 - 8 * place));
-        for place in 0..4 {
-            let digit = char::from(ALPHABET[(bits >> (18 - 6 * place) & 63) as usize]);
-            out.push(if place <= part.len() { digit } else { '=' });
-        }
-    }
-    out
 }

@@ -122,9 +122,10 @@ fn no_victim_is_in_any_answer_to_a_stranger() {
     let values = [("email", "kim.victim@firm.co.kr"), ("ipv4", "203.0.114.77"), ("domain", "thief.net")];
     let mut text = everything(&reader, first, &values[2..]);
     text.push_str(&format!("{:?}", until_marker(reader.stream("from=0", &[]), marker)));
-    for filter in ["domain=firm.co.kr", "type=email", "type=phone", "within=203.0.114.0/24"] {
+    for filter in ["domain=firm.co.kr", "type=email", "type=phone", "within=203.0.114.0/24", "value=kim.victim@firm.co.kr", "value=%2B821055557777"] {
         assert!(reader.search(filter).is_empty(), "{filter}");
     }
+    assert_eq!((reader.search("value=thief.net").len(), sender.search("value=kim.victim@firm.co.kr").len()), (1, 1));
     assert!(text.contains("thief.net"));
     for victim in ["kim.victim", "firm.co.kr", "203.0.114", "5555"] {
         assert!(!text.contains(victim), "{victim} is shown: {text}");

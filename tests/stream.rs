@@ -75,6 +75,65 @@ fn filters_of_the_stream_are_those_of_search_and_a_bad_one_is_refused() {
     assert!([400, 422].contains(&reader.status("GET", "/api/v1/stream?type=nonsense", &[], None)));
 }
 
+#[test]
+fn many_followers_with_different_filters_and_rights_get_each_what_a_search_gives_them_under_load() {
+    let hub = Hub::start();
+    let sender = hub.member("Sender", "analyst");
+    let company = hub.organisation("Reader", "company", "private", "energy");
+    let reader = hub.client(&hub.key(&company, "reader"));
+    let limited = hub.organisation("Limited", "company", "private", "finance");
+    let decision = json!({ "standing": "receive-limited", "reason": "test", "until": support::now() + 86_400 });
+    assert_eq!(hub.coordinator().post(&format!("/api/v1/organisations/{limited}/standing"), &decision).status, 200);
+    let partner = hub.organisation("Partner", "partner", "", "");
+    let readers = [
+        reader,
+        sender.clone(),
+        hub.coordinator(),
+        hub.client(&hub.key(&limited, "analyst")),
+        hub.client(&hub.key(&partner, "reader")),
+        hub.member("Other", "reader"),
+    ];
+    let filters =
+        ["", "category=phishing", "type=domain", "domain=load.net", "within=185.200.0.0/16", "sector=energy&category=scanner,phishing", "malware=emotet"];
+    let mut streams: Vec<_> = readers.iter().flat_map(|reader| filters.map(|filter| (reader, filter, reader.stream(filter, &[])))).collect();
+    let (categories, markings) = (["scanner", "phishing", "c2-server", "test"], ["clear", "green", "amber", "red", "amber+strict"]);
+    let mut number = 0_u32;
+    for _ in 0..40 {
+        let events: Vec<Value> = (0..25)
+            .map(|_| {
+                number += 1;
+                let place = number as usize;
+                let value = if number.is_multiple_of(2) { format!("185.200.{}.{}", number / 250, number % 250) } else { format!("n{number}.load.net") };
+                let (category, tlp, sector) = (categories[place % 4], markings[place % 5], ["energy", "water"][place % 2]);
+                let mut event = json!({
+                    "time": ago(5), "category": category, "value": value, "tlp": tlp, "sector": sector, "note": "of the sender",
+                });
+                if number.is_multiple_of(3) {
+                    event["malware"] = json!("Emotet");
+                }
+                if number.is_multiple_of(11) {
+                    event["audience"] = json!(["energy"]);
+                }
+                event
+            })
+            .collect();
+        sender.events(&events);
+    }
+    for (reader, filter, stream) in &mut streams {
+        let mut expected = reader.search(filter);
+        expected.reverse();
+        let received: Vec<Value> = expected.iter().map(|_| stream.next_event().expect("the stream goes on").1).collect();
+        assert_eq!(received, expected, "{filter}");
+    }
+    assert!(!reader_sees_all(&streams), "the readers differ");
+}
+
+/// Whether every reader sees the same without a filter.
+fn reader_sees_all(streams: &[(&Client, &str, support::Stream)]) -> bool {
+    let counts: Vec<usize> = streams.iter().filter(|(_, filter, _)| filter.is_empty()).map(|(reader, _, _)| reader.search("").len()).collect();
+    counts.windows(2).all(|pair| pair[0] == pair[1])
+}
+
 /// Reads on with `bongsu stream` until it has `wanted` more, then kills the process in the middle of its work.
 fn by_command(hub: &Hub, key: &str, received: &mut Vec<u64>, wanted: usize) {
     let from = received.last().map_or(0, |last| last + 1).to_string();

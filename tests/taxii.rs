@@ -9,7 +9,7 @@ mod support;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
-use support::{Answer, Client, Hub, ago, escape};
+use support::{Answer, Client, Hub, ago, base64, escape};
 
 const MEDIA: &str = "application/taxii+json;version=2.1";
 const ROOT: &str = "/taxii2/main";
@@ -454,19 +454,6 @@ fn line_14_discovery_leads_to_collections_in_a_stable_order() {
     assert_eq!(shared.hub.stranger().request("GET", "/api/v1/status", &[(basic[0].0, &basic[0].1)], None).status, 401);
 }
 
-/// Source: RFC 4648, section 4.
-fn base64(text: &str) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in text.as_bytes().chunks(3) {
-        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            out.push(if place <= chunk.len() { char::from(ALPHABET[(bits >> (18 - 6 * place) & 63) as usize]) } else { '=' });
-        }
-    }
-    out
-}
-
 #[test]
 fn a_contributed_object_comes_back_as_it_was_but_for_who_contributed_it() {
     let shared = Shared::start();
@@ -590,6 +577,172 @@ fn indicators_made_of_events_are_in_the_collections_of_their_marking_until_they_
     let newest = reader.get(&format!("{green}objects/?match[id]={}", escape(id))).json();
     assert_eq!((ids(&newest).len(), &newest["objects"][0]["revoked"]), (1, &json!(true)));
     assert_eq!(reader.get(&format!("{green}objects/{id}/versions/")).json()["versions"].as_array().unwrap().len(), 2);
+}
+
+/// All versions of the objects of some types, in the order in which they were added.
+fn made(client: &Client, path: &str, types: &str) -> Vec<Value> {
+    client.get(&format!("{path}objects/?match[type]={types}&match[version]=all")).json()["objects"].as_array().cloned().unwrap_or_default()
+}
+
+#[test]
+fn malware_and_the_relationship_to_it_stand_right_before_the_indicator_that_names_it_first() {
+    let shared = Shared::start();
+    let reader = shared.hub.member("Reader", "reader");
+    let green = path(&reader, "events-green");
+    let event = |value: &str, malware: &str| json!({ "time": ago(60), "category": "c2-server", "value": value, "tlp": "green", "malware": malware });
+    shared.member.events(&[json!({ "time": ago(60), "category": "c2-server", "value": "plain.follows.net", "tlp": "green" })]);
+    followed(&reader, &green, 1);
+    let first = shared.member.events(&[event("one.follows.net", "Emotet")]);
+    followed(&reader, &green, 2);
+    shared.member.events(&[event("two.follows.net", "Emotet")]);
+    followed(&reader, &green, 3);
+
+    let all = made(&reader, &green, "malware,relationship,indicator");
+    let kinds: Vec<&str> = all.iter().map(|object| object["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["indicator", "malware", "relationship", "indicator", "relationship", "indicator"]);
+    let (malware, one, two) = (&all[1], &all[2], &all[4]);
+    assert_eq!((&malware["name"], &malware["is_family"]), (&json!("Emotet"), &json!(true)));
+    for (relationship, indicator) in [(one, &all[3]), (two, &all[5])] {
+        assert_eq!((&relationship["relationship_type"], &relationship["source_ref"]), (&json!("indicates"), &indicator["id"]));
+        assert_eq!((&relationship["target_ref"], &relationship["object_marking_refs"]), (&malware["id"], &json!([GREEN])));
+    }
+    let records = reader.get(&format!("{green}manifest/")).json();
+    let dates: Vec<&str> = records["objects"].as_array().unwrap().iter().map(|record| record["date_added"].as_str().unwrap()).collect();
+    assert!(dates.windows(2).all(|pair| pair[0] < pair[1]), "{dates:?}");
+
+    // Each is found by its id, in pages of any size, and as the newest.
+    for object in &all {
+        let id = object["id"].as_str().unwrap();
+        let alone = reader.get(&format!("{green}objects/{id}/"));
+        assert_eq!((alone.status, &alone.json()["objects"][0]), (200, object), "{}", alone.text());
+        assert_eq!(reader.get(&format!("{green}objects/{id}/versions/")).json()["versions"].as_array().unwrap().len(), 1);
+    }
+    assert_eq!(reader.get(&format!("{green}objects/?match[type]=malware,relationship,indicator")).json()["objects"], json!(all));
+    for limit in [1, 2, 3, 5] {
+        let (mut found, mut next, mut after) = (Vec::new(), String::new(), String::from("2000-01-01T00:00:00Z"));
+        loop {
+            let page = reader.get(&format!("{green}objects/?match[type]=malware,relationship,indicator&limit={limit}&next={next}")).json();
+            assert!(ids(&page).len() <= limit);
+            found.extend(ids(&page));
+            match page["next"].as_str() {
+                Some(cursor) => cursor.clone_into(&mut next),
+                None => break,
+            }
+        }
+        assert_eq!(found, ids(&json!({ "objects": all })), "{limit}");
+        let mut by_date = Vec::new();
+        loop {
+            let page = reader.get(&format!("{green}objects/?match[type]=malware,relationship,indicator&limit={limit}&added_after={after}"));
+            if page.json() == json!({}) {
+                break;
+            }
+            by_date.extend(ids(&page.json()));
+            page.header("x-taxii-date-added-last").clone_into(&mut after);
+        }
+        assert_eq!(by_date, found, "{limit}");
+    }
+
+    let withdrawn = shared.member.post("/api/v1/events/withdraw", &json!({ "receipt": first["receipt"], "reason": "a mistake" }));
+    assert_eq!(withdrawn.status, 200, "{}", withdrawn.text());
+    followed(&reader, &green, 4);
+    let after = made(&reader, &green, "malware,relationship");
+    assert_eq!(after.len(), 4, "{after:?}");
+    assert_eq!((&after[3]["id"], &after[3]["revoked"], &after[3]["created"]), (&one["id"], &json!(true), &one["created"]));
+    let newest = reader.get(&format!("{green}objects/?match[type]=relationship")).json();
+    assert_eq!(ids(&newest), [two["id"].as_str().unwrap(), one["id"].as_str().unwrap()], "the newest version of each");
+}
+
+/// Waits until nothing is left of a domain but that it was withdrawn.
+fn until_withdrawn(reader: &Client, name: &str) {
+    let began = Instant::now();
+    while reader.observable("domain", name).json()["state"] != "withdrawn" {
+        assert!(began.elapsed() < Duration::from_secs(20), "{name}: {}", reader.observable("domain", name).text());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn the_events_of_an_object_go_with_it_when_it_is_deleted_or_revoked() {
+    let shared = Shared::start();
+    let reader = shared.hub.member("Reader", "analyst");
+    let pattern = |name: &str| format!("[domain-name:value = '{name}.example.net']");
+    let sector = path(&shared.member, "sector-finance");
+    add(&shared.member, &shared.path, &[indicator(1, &pattern("deleted")), indicator(2, &pattern("revoked")), indicator(3, &pattern("stays")), tool(1, 2020)]);
+    add(&shared.member, &sector, &[indicator(4, &pattern("sector"))]);
+    // A sighting tells of an event by an indicator that came with it.
+    let sighting = json!({ "type": "sighting", "spec_version": "2.1", "id": "sighting--0190a5b8-a1b2-4000-8000-000000000005",
+        "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z", "sighting_of_ref": indicator(3, "")["id"], "object_marking_refs": [GREEN] });
+    add(&shared.member, &shared.path, &[indicator(3, &pattern("stays")), sighting.clone()]);
+    let sent = json!({ "time": ago(60), "category": "phishing", "value": "deleted.example.net", "tlp": "green" });
+    let other = shared.hub.member("Other", "analyst");
+    assert_eq!(reader.observable("domain", "stays.example.net").json()["events"], 2);
+    for name in ["deleted", "revoked", "sector"] {
+        assert_eq!(reader.observable("domain", &format!("{name}.example.net")).status, 200, "{name}");
+    }
+    let delete =
+        |client: &Client, path: &str, object: &Value| client.request("DELETE", &format!("{path}objects/{}/", object["id"].as_str().unwrap()), &[], None).status;
+    assert_eq!(delete(&other, &shared.path, &indicator(1, "")), 403);
+    assert_eq!(reader.observable("domain", "deleted.example.net").status, 200, "who may not delete withdraws nothing");
+    other.events(&[sent]);
+    assert_eq!(delete(&shared.member, &shared.path, &indicator(1, "")), 200);
+    let left = reader.observable("domain", "deleted.example.net").json();
+    assert_eq!((&left["events"], &left["state"]), (&json!(1), &json!("active")), "what others said of it stays: {left}");
+    assert_eq!(delete(&shared.member, &sector, &indicator(4, "")), 200);
+    until_withdrawn(&reader, "sector.example.net");
+    assert_eq!(delete(&shared.member, &shared.path, &sighting), 200);
+    assert_eq!(reader.observable("domain", "stays.example.net").json()["events"], 1);
+
+    let revoked = with(indicator(2, &pattern("revoked")), &json!({ "modified": "2026-01-02T00:00:00.000Z", "revoked": true }));
+    let foreign = post(&other, &shared.path, &serde_json::to_vec(&json!({ "objects": [revoked] })).unwrap()).json();
+    assert_eq!((&foreign["failure_count"], reader.observable("domain", "revoked.example.net").status), (&json!(1), 200), "nobody revokes another's");
+    add(&shared.member, &shared.path, std::slice::from_ref(&revoked));
+    until_withdrawn(&reader, "revoked.example.net");
+    assert_eq!(reader.get(&format!("{}objects/{}/", shared.path, revoked["id"].as_str().unwrap())).json()["objects"][0]["revoked"], true);
+    assert_eq!(reader.observable("domain", "stays.example.net").status, 200);
+    // The coordinator takes out anyone's.
+    assert_eq!(delete(&shared.hub.coordinator(), &shared.path, &indicator(3, "")), 200);
+    until_withdrawn(&reader, "stays.example.net");
+}
+
+#[test]
+fn an_authority_has_the_sectors_of_its_own_line_alone() {
+    let shared = Shared::start();
+    for (name, constituency, sector) in [("Plant", "private", "energy"), ("Grid", "public", "energy"), ("Waterworks", "public", "water")] {
+        shared.hub.organisation(name, if constituency == "public" { "agency" } else { "company" }, constituency, sector);
+    }
+    let sectors = |constituency: &str| {
+        let authority = shared.hub.organisation(&format!("Authority {constituency}"), "authority", constituency, "government");
+        let client = shared.hub.client(&shared.hub.key(&authority, "authority"));
+        let all = client.get(&format!("{ROOT}/collections/")).json();
+        let titles = all["collections"].as_array().unwrap().iter().map(|collection| collection["title"].as_str().unwrap().to_owned());
+        titles.filter(|title| title.starts_with("sector-")).collect::<Vec<_>>()
+    };
+    assert_eq!(sectors("private"), ["sector-finance", "sector-energy", "sector-government"]);
+    assert_eq!(sectors("public"), ["sector-water", "sector-energy", "sector-government"]);
+}
+
+#[test]
+fn an_erased_value_takes_the_objects_that_name_it_along() {
+    let mut shared = Shared::start();
+    let naming = with(tool(1, 2020), &json!({ "description": "sent by LEE[@]household.kr" }));
+    let address = json!({ "type": "email-addr", "spec_version": "2.1", "id": "email-addr--0190a5b8-a1b2-4000-8000-0000000000ee", "value": "lee@household.kr" });
+    add(&shared.member, &shared.path, &[naming.clone(), with(tool(1, 2021), &json!({})), tool(2, 2020), address]);
+    let own = shared.hub.own_organisation();
+    let [first, second] = ["Kim", "Park"].map(|holder| shared.hub.client(&shared.hub.key_with(&own, &json!({ "role": "coordinator", "holder": holder })).1));
+    let asked = first.post("/api/v1/erasures", &json!({ "type": "email", "value": "lee@household.kr", "basis": "PIPA article 36" }));
+    assert_eq!(asked.status, 201, "{}", asked.text());
+    let done = second.post(&format!("/api/v1/erasures/{}/steps", asked.json()["id"].as_str().unwrap()), &json!({ "step": "confirm" }));
+    assert_eq!((done.status, &done.json()["state"]), (200, &json!("done")), "{}", done.text());
+    let left = shared.objects("match[version]=all").json();
+    assert_eq!(ids(&left), [tool_id(1), tool_id(2)], "the version that names it is gone, the other stays: {left}");
+    // Sent again, it is no error and does not come back.
+    add(&shared.member, &shared.path, &[naming]);
+    assert_eq!(ids(&shared.objects("match[version]=all").json()).len(), 2);
+    shared.hub.kill();
+    for entry in shared.hub.data.read_dir().unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("objects.sqlite")) {
+        let bytes = std::fs::read(entry.path()).unwrap();
+        assert!(!bytes.windows(9).any(|window| window == b"household"), "{}", entry.path().display());
+    }
 }
 
 #[test]

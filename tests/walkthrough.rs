@@ -63,6 +63,14 @@ fn every_format_goes_in_by_submit_plain_or_compressed_and_is_found_by_lookup() {
     assert!(looked_up.status.success() && said(&looked_up).contains("c2-ndjson.net"), "{}", said(&looked_up));
     let found = hub.command(&key, &["search", "--json", "--malware", "Formatia", "--within", "185.11.22.0/24"], None);
     assert!(said(&found).contains("185.11.22.1") && !said(&found).contains("c2-array.net"), "{}", said(&found));
+    let exact = hub.command(&key, &["search", "--json", "--value", "C2-ndjson[.]net"], None);
+    assert_eq!(String::from_utf8_lossy(&exact.stdout).lines().count(), 1, "{}", said(&exact));
+    let nothing = hub.command(&key, &["search", "--value", "nobody-reported.net"], None);
+    assert_eq!((nothing.status.code(), nothing.stdout.as_slice()), (Some(0), &b""[..]));
+    assert_eq!(String::from_utf8_lossy(&nothing.stderr), "nothing matches\n");
+    let shown = hub.command(&key, &["org", "show", "hanbit logistics", "--json"], None);
+    assert!(shown.status.success() && said(&shown).contains(&company), "{}", said(&shown));
+    assert_eq!(hub.command(&key, &["org", "show", "Hanbi"], None).status.code(), Some(1));
 }
 
 #[test]
@@ -94,11 +102,14 @@ fn an_event_is_found_by_every_filter_read_by_number_and_told_of_by_its_receipt()
     let seq = taken["first_seq"].as_u64().unwrap();
     sender.events(&[event("unrelated.net", "Other")]);
     let since = format!("since={}", now() - 3_600);
-    for query in ["malware=walker", "sector=finance", "category=phishing", "type=url", "domain=walker-bank.net", "within=2001:db8:7::/48", since.as_str()] {
+    let values = ["value=LOGIN.walker-bank.net", "value=2001:db8:7:0::1", "value=hxxp://login.walker-bank.net/in"];
+    let others = ["malware=walker", "sector=finance", "category=phishing", "type=url", "domain=walker-bank.net", "within=2001:db8:7::/48", since.as_str()];
+    for query in values.into_iter().chain(others) {
         let found = other.search(query);
         assert!(found.iter().any(|event| event["seq"] == seq), "{query}: {found:?}");
     }
-    for query in ["malware=walk", "sector=energy", "domain=bank.net", "within=2001:db8:8::/48", "until=2020-01-01T00:00:00Z"] {
+    let unmet = ["malware=walk", "sector=energy", "domain=bank.net", "within=2001:db8:8::/48", "until=2020-01-01T00:00:00Z", "value=walker-bank.net"];
+    for query in unmet {
         assert!(other.search(query).iter().all(|event| event["seq"] != seq), "{query}");
     }
     let one = other.get(&format!("/api/v1/events/{seq}")).json();

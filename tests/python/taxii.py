@@ -22,7 +22,7 @@ BATCH = 5000
 PAGE = 1000
 # The whole is validated in steps of so many objects.
 FOLLOWS_WITHIN = 60
-MADE = ("indicator", "identity", "marking-definition", "extension-definition")
+MADE = ("indicator", "malware", "relationship", "identity", "marking-definition", "extension-definition")
 
 
 class Bearer(TokenAuth):
@@ -123,6 +123,19 @@ def sink_and_source(shared) -> None:
     assert source.get(indicator.id) is None
 
 
+def until_made(shared, wanted: int) -> list:
+    """Everything in a collection, once it holds so many indicators."""
+    deadline = time.monotonic() + FOLLOWS_WITHIN
+    while True:
+        made = [entry for page in as_pages(shared.get_objects, per_request=PAGE) for entry in page.get("objects", [])]
+        # What was contributed before was an event, too, and was taken back with the object.
+        count = sum(entry["type"] == "indicator" and "sink.example.net" not in entry["pattern"] for entry in made)
+        if count >= wanted or time.monotonic() > deadline:
+            assert count == wanted, f"{count} indicators instead of {wanted}"
+            return made
+        time.sleep(0.2)
+
+
 def strictly_valid(url: str, key: str, server: Server) -> None:
     """Every object that the hub makes of events passes the validator in strict mode."""
     values = {
@@ -147,15 +160,12 @@ def strictly_valid(url: str, key: str, server: Server) -> None:
     assert outcome["accepted"] == len(events), outcome
     wanted = sum(len(all_of) for kind, all_of in values.items() if kind not in unsaid)
     green = collection(server, "events-green")
-    deadline = time.monotonic() + FOLLOWS_WITHIN
-    while True:
-        made = [entry for page in as_pages(green.get_objects, per_request=PAGE) for entry in page.get("objects", [])]
-        # What was contributed before is an event too, and stays one when the object is deleted.
-        indicators = [entry for entry in made if entry["type"] == "indicator" and "sink.example.net" not in entry["pattern"]]
-        if len(indicators) >= wanted or time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
-    assert len(indicators) == wanted, f"{len(indicators)} indicators instead of {wanted}"
+    until_made(green, wanted)
+    # One by itself, too: of what comes at once not everything has room for a relationship beside it.
+    alone = {"time": now - 60, "category": "c2-server", "value": "alone.example.com", "tlp": "green", "malware": "Alone"}
+    call(url, key, "/api/v1/events", json.dumps(alone).encode(), "application/x-ndjson")
+    made = until_made(green, wanted + 1)
+    indicators = [entry for entry in made if entry["type"] == "indicator"]
     options = ValidationOptions(version="2.1", strict=True)
     wrong = []
     for title in ("events-clear", "events-green", "events-amber"):
@@ -171,6 +181,8 @@ def strictly_valid(url: str, key: str, server: Server) -> None:
     known = {entry["id"] for entry in made}
     for entry in indicators:
         assert entry["created_by_ref"] in known and set(entry["object_marking_refs"]) <= known and set(entry["extensions"]) <= known
+    relationships = [entry for entry in made if entry["type"] == "relationship"]
+    assert relationships and all({entry["source_ref"], entry["target_ref"]} <= known for entry in relationships), relationships
     print(f"{len(made)} objects made of events, all strictly valid", flush=True)
 
 

@@ -7,8 +7,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 mod client;
+mod doors;
+mod feed;
+mod receiver;
 
 pub use client::{Answer, Client, Stream, escape, items, ndjson};
+pub use doors::{
+    Misp, Standing, Told, Visit, becomes, eventually, hub_with_every_door, marks, register, same, until_findings_follow, until_registration_counts,
+};
+pub use feed::Feed;
+pub use receiver::{Behaviour, MailServer, Posted, Receiver};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -324,6 +332,22 @@ pub fn setting(name: &str, default: u64) -> u64 {
 /// A port that nobody listens on at this moment.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Text in base64.
+///
+/// Source: RFC 4648, section 4.
+pub fn base64(text: &str) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for part in text.as_bytes().chunks(3) {
+        let bits = part.iter().enumerate().fold(0_u32, |bits, (place, &byte)| bits | u32::from(byte) << (16 - 8 * place));
+        for place in 0..4 {
+            let digit = char::from(ALPHABET[(bits >> (18 - 6 * place) & 63) as usize]);
+            out.push(if place <= part.len() { digit } else { '=' });
+        }
+    }
+    out
 }
 
 /// A small generator of repeatable randomness (SplitMix64).

@@ -8,7 +8,7 @@
 use anyhow::{Context, bail};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One new value in so many events.
 const EVENTS_PER_VALUE: u64 = 4;
@@ -307,9 +307,15 @@ pub struct Answer {
     pub retry_after: Option<u64>,
     /// The body.
     pub body: Vec<u8>,
+    head: String,
 }
 
 impl Answer {
+    /// The first header of a name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        field(&self.head, name)
+    }
+
     /// A number of the JSON body, looked for by its name alone.
     pub fn number(&self, field: &str) -> Option<u64> {
         let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
@@ -362,9 +368,22 @@ impl Connection {
         self.answer()
     }
 
+    /// Asks for a resource with further header lines, each with its end; gives the time until the first byte came, and the answer.
+    pub fn get_timed(&mut self, path: &str, headers: &str) -> anyhow::Result<(Duration, Answer)> {
+        let began = Instant::now();
+        self.ask_with(path, headers)?;
+        self.more()?;
+        let first = began.elapsed();
+        Ok((first, self.answer()?))
+    }
+
     /// Asks for a stream; its bytes come from [`Self::into_stream`].
     pub fn ask(&mut self, path: &str) -> anyhow::Result<()> {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n", self.address, self.key);
+        self.ask_with(path, "")
+    }
+
+    fn ask_with(&mut self, path: &str, headers: &str) -> anyhow::Result<()> {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n{headers}\r\n", self.address, self.key);
         Ok(self.stream.write_all(head.as_bytes())?)
     }
 
@@ -385,22 +404,22 @@ impl Connection {
         };
         let head = String::from_utf8_lossy(self.read.get(..end).unwrap_or_default()).into_owned();
         self.read.drain(..end);
-        let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).context("no status")?;
-        let field = |name: &str| {
-            head.lines().find_map(|line| line.split_once(':').filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned()))
-        };
-        let retry_after = field("retry-after").and_then(|value| value.parse().ok());
-        let body = if let Some(length) = field("content-length") {
+        let status: u16 = head.split(' ').nth(1).and_then(|word| word.parse().ok()).context("no status")?;
+        let retry_after = field(&head, "retry-after").and_then(|value| value.parse().ok());
+        let body = if status == 304 {
+            // It has none, whatever length its head names.
+            Vec::new()
+        } else if let Some(length) = field(&head, "content-length") {
             self.take(length.parse().context("content-length")?)?
-        } else if field("transfer-encoding").is_some() {
+        } else if field(&head, "transfer-encoding").is_some() {
             self.chunks()?
         } else {
             Vec::new()
         };
-        if field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
+        if field(&head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             self.reopen()?;
         }
-        Ok(Answer { status, retry_after, body })
+        Ok(Answer { status, retry_after, body, head })
     }
 
     fn chunks(&mut self) -> anyhow::Result<Vec<u8>> {
@@ -439,6 +458,11 @@ impl Connection {
         self.read.extend_from_slice(bytes.get(..read).unwrap_or_default());
         Ok(())
     }
+}
+
+/// The first header of a name in an answer's head.
+fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().find_map(|line| line.split_once(':').filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()))
 }
 
 fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: installs what the tests need and runs all of them.
 //!
-//! Flow: the programs that load our products, from Debian → the workspace's tests → its documentation tests → a property-based tester of the API and clients, from PyPI, against the real binary.
+//! Flow: the programs that load our products, from Debian → the workspace's tests → its documentation tests → a property-based tester of the API,
+//! clients and a mail server, from PyPI, against the real binary.
 //! Invariant: says what it installs and where (the cache, never the system, but for Python itself and Debian's packages as root); a step that
 //! cannot run is named.
 //! Not here: the tests themselves (`tests/`, `tests/python/` and beside the code), fuzzing and checks of style (`.ci/run`).
@@ -26,6 +27,11 @@ pub fn run() -> anyhow::Result<()> {
     step("documentation tests", || succeed(cargo().args(["test", "--workspace", "--doc"])))?;
     step("the API against its OpenAPI document", || against_clients("api.py"))?;
     step("TAXII against its clients", || against_clients("taxii.py"))?;
+    step("TAXII beside the reference server", || against_clients("medallion.py"))?;
+    step("IntelMQ, unchanged, both ways", || against_clients("with_intelmq.py"))?;
+    step("mail and webhooks against receivers that fail", against_receivers)?;
+    step("MISP against PyMISP", || against_clients("misp.py"))?;
+    step("PyMISP's own live tests", || against_clients("misp_live.py"))?;
     println!("all tests passed");
     Ok(())
 }
@@ -74,8 +80,85 @@ fn workspace_tests() -> anyhow::Result<()> {
     succeed(cargo().args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]))
 }
 
+/// Names and values of environment variables.
+type Variables = Vec<(&'static str, String)>;
+
 /// A script of `tests/python` against a hub of its own.
 fn against_clients(script: &str) -> anyhow::Result<()> {
+    against(script, &[], &[])
+}
+
+/// `mail.py` against a hub that sends its mail to the script.
+fn against_receivers() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir().context("a folder for the mail server's certificate")?;
+    let (of_hub, of_script) = mail_settings(folder.path())?;
+    against("mail.py", &of_hub, &of_script)
+}
+
+/// What the hub and the script are told of the mail server that the script is: with a password, and with TLS where there is openssl.
+fn mail_settings(folder: &Path) -> anyhow::Result<(Variables, Variables)> {
+    // Free now; the script takes it before the hub has anything to send.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("a port for the mail server")?.port();
+    let (user, password) = ("bongsu", "only for this test");
+    let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    std::fs::write(folder.join("password"), format!("{password}\n")).context("the mail server's password")?;
+    let mut of_hub = vec![
+        ("BONGSU_MAIL_HOST", "127.0.0.1".to_owned()),
+        ("BONGSU_MAIL_PORT", port.to_string()),
+        ("BONGSU_MAIL_USER", user.to_owned()),
+        ("BONGSU_MAIL_PASSWORD_FILE", file("password")),
+        ("BONGSU_MAIL_FROM", "CERT <alert@cert.example>".to_owned()),
+        ("BONGSU_MAIL_LINK", "https://hub.cert.example".to_owned()),
+        // The receivers are on this machine.
+        ("BONGSU_OUTBOUND_ALLOW", "127.0.0.0/8".to_owned()),
+    ];
+    let mut of_script = vec![("MAIL_PORT", port.to_string()), ("MAIL_USER", user.to_owned()), ("MAIL_PASSWORD", password.to_owned())];
+    if quiet(Command::new("openssl").arg("version")) {
+        certificate(folder)?;
+        of_hub.extend([("BONGSU_MAIL_TLS", "starttls".to_owned()), ("BONGSU_MAIL_CA", file("ca.pem"))]);
+        of_script.extend([("MAIL_CERTIFICATE", file("server.pem")), ("MAIL_CERTIFICATE_KEY", file("server.key"))]);
+    } else {
+        println!("openssl is not there: the mail server has no TLS, so that STARTTLS is not tested");
+        of_hub.push(("BONGSU_MAIL_TLS", "none".to_owned()));
+    }
+    Ok((of_hub, of_script))
+}
+
+/// How openssl makes an authority and a certificate of a server on this machine.
+const OPENSSL: &str = "[req]
+distinguished_name = name
+prompt = no
+[name]
+CN = Authority of a test
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign
+subjectKeyIdentifier = hash
+[server]
+basicConstraints = critical, CA:FALSE
+extendedKeyUsage = serverAuth
+subjectAltName = IP:127.0.0.1, DNS:localhost
+";
+
+/// Makes `ca.pem`, `server.pem` and `server.key` in a folder.
+fn certificate(folder: &Path) -> anyhow::Result<()> {
+    std::fs::write(folder.join("openssl.cnf"), OPENSSL).context("settings of openssl")?;
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-config", "openssl.cnf"];
+    let steps: [Vec<&str>; 3] = [
+        [&["req", "-x509", "-days", "2", "-extensions", "authority", "-keyout", "ca.key", "-out", "ca.pem"][..], &key[..]].concat(),
+        [&["req", "-new", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"][..], &key[..]].concat(),
+        "x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile openssl.cnf -extensions server -out server.pem"
+            .split(' ')
+            .collect(),
+    ];
+    for arguments in steps {
+        succeed(Command::new("openssl").args(arguments).current_dir(folder).stderr(Stdio::null()))?;
+    }
+    Ok(())
+}
+
+/// A script of `tests/python` against a hub of its own, both with settings.
+fn against(script: &str, of_hub: &[(&str, String)], of_script: &[(&str, String)]) -> anyhow::Result<()> {
     let (root, target) = folders()?;
     let Some(python) = python(&root, &target)? else {
         println!("SKIPPED: python3 with venv is not there and cannot be installed without root; install python3-venv to run this step");
@@ -83,10 +166,12 @@ fn against_clients(script: &str) -> anyhow::Result<()> {
     };
     // The profile in which the tests have built it already.
     succeed(cargo().args(["build", "--profile", "test", "--package", "bongsu"]))?;
-    let hub = Server::start(&target.join("debug").join("bongsu"))?;
+    let hub = Server::start(&target.join("debug").join("bongsu"), of_hub)?;
     // The tester keeps what it found in its working folder.
     let folder = tempfile::tempdir().context("a folder for the tester")?;
-    succeed(Command::new(python).arg(root.join("tests/python").join(script)).arg(&hub.url).env("BONGSU_KEY", &hub.key).current_dir(folder.path()))
+    let mut command = Command::new(python);
+    command.arg(root.join("tests/python").join(script)).arg(&hub.url).env("BONGSU_KEY", &hub.key).current_dir(folder.path());
+    succeed(command.envs(of_script.iter().map(|(name, value)| (*name, value))))
 }
 
 /// The interpreter of an environment that holds the requirements; made once and kept in the cache. `None`: there is no Python.
@@ -138,11 +223,12 @@ struct Server {
 }
 
 impl Server {
-    fn start(binary: &Path) -> anyhow::Result<Self> {
+    fn start(binary: &Path, settings: &[(&str, String)]) -> anyhow::Result<Self> {
         let data = tempfile::tempdir().context("a folder for the hub")?;
         let mut child = Command::new(binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path().join("data"))
+            .envs(settings.iter().map(|(name, value)| (*name, value)))
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {}", binary.display()))?;

@@ -4,19 +4,27 @@
 //! Invariant: names and defaults follow the contract; a flag wins over its environment variable.
 //! Not here: what a command does (a module each).
 
+mod contacts;
 mod events;
 mod findings;
+mod import;
 mod members;
 mod server;
+mod sources;
+mod subscribe;
 mod words;
 
+pub use contacts::ContactsCommand;
 pub use events::{
-    ExportArguments, ExportFormat, FilterArguments, InputFormat, LookupArguments, SearchArguments, StatusArguments, StreamArguments, SubmitArguments,
-    WithdrawArguments,
+    ExportArguments, ExportFormat, ExportWhat, FilterArguments, InputFormat, LookupArguments, SearchArguments, StatusArguments, StreamArguments,
+    SubmitArguments, WithdrawArguments,
 };
 pub use findings::FindingsArguments;
+pub use import::{External, ImportCommand, ImportOptions};
 pub use members::{KeyCommand, OrgCommand};
 pub use server::{BackupArguments, DataArguments, DemoArguments, RestoreArguments, ServeArguments};
+pub use sources::{PullArguments, SourcesArguments};
+pub use subscribe::{AddArguments, InboxArguments, MessageLanguage, OneArguments, Subject, SubscribeCommand};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -49,14 +57,29 @@ pub enum Command {
     Stream(StreamArguments),
     /// List what is wrong in one's own networks.
     Findings(FindingsArguments),
-    /// Write products and whole copies of one's own data.
+    /// Ask to be told of events or findings by inbox, mail or webhook.
+    #[command(subcommand)]
+    Subscribe(SubscribeCommand),
+    /// Read what came to the organisation's inbox.
+    Inbox(InboxArguments),
+    /// Write products, events, and whole copies of one's own data.
     Export(ExportArguments),
+    /// Move in: bring organisations, users, networks, groups and contacts of another system.
+    #[command(subcommand)]
+    Import(ImportCommand),
+    /// Whom to tell of abuse: import a table for those who are no members, list it, see which members' contacts need a look.
+    #[command(subcommand)]
+    Contacts(ContactsCommand),
     /// Manage organisations.
     #[command(subcommand)]
     Org(OrgCommand),
     /// Manage an organisation's keys.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Have the hub collect its sources now.
+    Pull(PullArguments),
+    /// Show the hub's sources and how they are doing.
+    Sources(SourcesArguments),
     /// Show the hub's state.
     Status(StatusArguments),
     /// Copy a hub's data into a new folder; the hub may be running.
@@ -107,11 +130,27 @@ mod tests {
             "bongsu search --since 7d --until 2026-11-21 --category phishing,c2-server --type ipv4 --sector finance --within 10.0.0.0/8 --domain a.kr --malware X --limit 5 --json",
             "bongsu stream --from 65536 --malware X",
             "bongsu findings --state open,reopened --category infected-system --since 7d --limit 5 --json",
+            "bongsu subscribe add night --mail soc@bank.kr --openpgp key.asc --at 09:00,17:00 --business-days --language en --domain bank.kr",
+            "bongsu subscribe list --json",
+            "bongsu subscribe confirm sub_1 0123-4567-89AB",
+            "bongsu subscribe rotate-secret sub_1",
+            "bongsu inbox --unread --limit 5",
             "bongsu export --format misp-feed --out feed",
+            "bongsu export --format suricata --type ipv4,domain --sector energy --min-confidence 60 --max-age-days 7 --tlp green --out rules",
+            "bongsu contacts import abuse.csv --source RIPE --json",
+            "bongsu contacts list 203.0.113.7",
+            "bongsu contacts queue --state bouncing,due",
+            "bongsu export directory --out directory.json",
+            "bongsu import misp https://misp.example --external partner --domains --keys keys.tsv --dry-run",
+            "bongsu import n6 n6.json --kind agency --constituency public --report report.json",
+            "bongsu import directory directory.json",
             "bongsu org add Name --kind company --constituency private --sector finance --country KR",
             "bongsu org set org_1 named=true",
             "bongsu key add org_1 --role member-admin --expires 2027-01-01",
             "bongsu key rotate org_1 key_1 --overlap 24h",
+            "bongsu pull --dry-run",
+            "bongsu pull urlhaus feodo --accept",
+            "bongsu sources urlhaus --json",
             "bongsu backup to --data d",
             "bongsu verify --data d",
         ] {

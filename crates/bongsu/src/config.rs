@@ -5,9 +5,10 @@
 //! Not here: what the values do (`serve`); `docs/configuration.md` describes every key, and a test holds the two together.
 
 mod check;
+mod national;
 mod shape;
 
-pub use shape::{Config, Log, LogFormat, Size};
+pub use shape::{Config, Log, LogFormat, Mail, Size};
 
 use crate::cli::ServeArguments;
 use anyhow::{Context, bail};
@@ -30,6 +31,8 @@ pub enum Kind {
     Size,
     /// Texts separated by commas.
     List,
+    /// Names with texts, `name=text`, separated by commas.
+    Pairs,
 }
 
 /// Every key: its path and how its variable is read. The variable is the path in upper case behind `BONGSU_`, with `_` for the dot.
@@ -48,6 +51,27 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("limits.max_events", Kind::Integer),
     ("tls.certificate", Kind::Text),
     ("tls.key", Kind::Text),
+    ("mail.host", Kind::Text),
+    ("mail.port", Kind::Integer),
+    ("mail.tls", Kind::Text),
+    ("mail.ca", Kind::Text),
+    ("mail.user", Kind::Text),
+    ("mail.password_file", Kind::Text),
+    ("mail.from", Kind::Text),
+    ("mail.link", Kind::Text),
+    ("delivery.holidays", Kind::List),
+    ("outbound.allow", Kind::List),
+    ("outbound.ca", Kind::Text),
+    ("outbound.proxy", Kind::Text),
+    ("national.country", Kind::Text),
+    ("national.delegated", Kind::List),
+    ("national.prefixes", Kind::List),
+    ("national.asns", Kind::List),
+    ("national.routes", Kind::Text),
+    ("national.providers", Kind::Pairs),
+    ("national.authorities", Kind::Pairs),
+    ("national.constituencies", Kind::Pairs),
+    ("dns.servers", Kind::List),
     ("log.format", Kind::Text),
     ("log.level", Kind::Text),
 ];
@@ -124,6 +148,13 @@ fn value_of(kind: Kind, text: &str) -> anyhow::Result<Value> {
             _ => bail!("{text:?}: expected true or false"),
         },
         Kind::Integer => Value::Integer(text.trim().parse().map_err(|_| anyhow::anyhow!("{text:?}: expected a whole number"))?),
+        Kind::Pairs => {
+            let pair = |item: &str| match item.split_once('=') {
+                Some((name, text)) => Ok((name.trim().to_owned(), Value::String(text.trim().to_owned()))),
+                None => Err(anyhow::anyhow!("{item:?}: expected name=text")),
+            };
+            Value::Table(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(pair).collect::<anyhow::Result<Table>>()?)
+        }
         Kind::List => Value::Array(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| Value::String(item.to_owned())).collect()),
     })
 }
@@ -158,7 +189,21 @@ mod tests {
         trusted_proxies = ["10.0.0.1", "fd00::/8"]
         limits = { max_body = 1048576, max_events = 5000 }
         tls = { certificate = "/c.pem", key = "/k.pem" }
+        mail = { host = "mail.cert.example", port = 2465, tls = "implicit", ca = "/ca.pem", user = "hub", password_file = "/p", from = "a@cert.example", link = "https://h" }
+        delivery = { holidays = ["2026-01-01", "2026-02-17"] }
+        dns = { servers = ["192.0.2.53", "[2001:db8::53]:5353"] }
+        outbound = { allow = ["10.1.0.0/16"], ca = "/ca.pem", proxy = "http://proxy.example:3128" }
         log = { format = "json", level = "debug" }
+
+        [national]
+        country = "KR"
+        delegated = ["/srv/rir/delegated-apnic-extended-latest"]
+        prefixes = ["203.0.113.0/24"]
+        asns = ["64500", "64510-64515"]
+        routes = "/srv/rir/pfx2as"
+        providers = { 4766 = "org_0190a5b8a1b27000800000000000abcd" }
+        authorities = { private = "org_0190a5b8a1b27000800000000000abce" }
+        constituencies = { "203.0.113.128/25" = "public", AS64510 = "defence" }
     "#;
 
     fn file(text: &str) -> anyhow::Result<Config> {
@@ -174,6 +219,9 @@ mod tests {
         assert_eq!(config.sectors, ["finance", "water"]);
         assert_eq!(config.log, Log { format: LogFormat::Json, level: "debug".to_owned() });
         assert_eq!(config.retention_days, Some(400));
+        let mail = config.mail.unwrap();
+        assert_eq!((mail.host.as_str(), mail.port(), mail.tls), ("mail.cert.example", 2465, hub::delivery::mail::MailTls::Implicit));
+        assert_eq!(config.delivery.holidays, ["2026-01-01", "2026-02-17"]);
     }
 
     #[test]
@@ -215,6 +263,31 @@ mod tests {
         })
         .unwrap();
         assert_eq!(config.tls, Some(Tls { certificate: "/c.pem".into(), key: "/k.pem".into() }));
+    }
+
+    #[test]
+    fn mail_can_come_from_variables_alone() {
+        let config = parse(None, |name| match name {
+            "BONGSU_MAIL_HOST" => Some("127.0.0.1".to_owned()),
+            "BONGSU_MAIL_PORT" => Some("2525".to_owned()),
+            "BONGSU_MAIL_TLS" => Some("none".to_owned()),
+            "BONGSU_MAIL_FROM" => Some("alert@cert.example".to_owned()),
+            "BONGSU_DELIVERY_HOLIDAYS" => Some("2026-01-01, 2026-03-01".to_owned()),
+            _ => None,
+        })
+        .unwrap();
+        assert_eq!(config.mail.unwrap().port(), 2525);
+        assert_eq!(config.delivery.holidays, ["2026-01-01", "2026-03-01"]);
+    }
+
+    #[test]
+    fn pairs_can_come_from_variables() {
+        let given = |text: &'static str| parse(None, move |name| (name == "BONGSU_NATIONAL_PROVIDERS").then(|| text.to_owned()));
+        let config = given("4766=org_1, AS9318 = org_2").unwrap();
+        let pairs: Vec<(&str, &str)> = config.national.providers.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        assert_eq!(pairs, [("4766", "org_1"), ("AS9318", "org_2")]);
+        let error = format!("{:#}", given("4766").unwrap_err());
+        assert!(error.contains("BONGSU_NATIONAL_PROVIDERS") && error.contains("name=text"), "{error}");
     }
 
     #[test]

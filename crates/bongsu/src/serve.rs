@@ -7,17 +7,20 @@
 mod connection;
 
 use crate::cli::ServeArguments;
-use crate::config::{Config, Log, LogFormat, load, unknown_variables};
+use crate::config::{Config, Log, LogFormat, Mail, load, unknown_variables};
 use crate::{Exit, output};
 use anyhow::{Context, anyhow};
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use connection::Patient;
+use hub::delivery::holidays;
+use hub::delivery::mail::MailOptions;
 use hub::{Hub, HubOptions};
 use hyper_util::rt::TokioTimer;
 use std::io::{ErrorKind, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,6 +30,8 @@ use tracing_subscriber::EnvFilter;
 const DRAIN: Duration = Duration::from_secs(12);
 /// How long the hub may take to write what it holds.
 const CLOSE: Duration = Duration::from_secs(6);
+/// Bytes of a password's file at the most.
+const LARGEST_PASSWORD: u64 = 4_096;
 /// How often the counters are tidied.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// How long threads that still run may hold the process.
@@ -94,9 +99,45 @@ pub async fn open(config: &Config) -> anyhow::Result<Arc<Hub>> {
         retention: config.retention_days.map(|days| Duration::from_secs(u64::from(days) * 86_400)),
         warning_lists: config.warning_lists.clone(),
         sectors: config.sectors.iter().map(|sector| sector.as_str().into()).collect(),
+        national: config.national.options()?,
+        dns: config.dns.options()?,
+        mail: config.mail.as_ref().map(mail_options).transpose()?,
+        holidays: holidays::parse(config.delivery.holidays.iter().map(String::as_str)).map_err(|reason| anyhow!("delivery.holidays: {reason}"))?,
+        outbound: config.outbound.options(),
+        sources: config.sources.clone(),
         clock: hub::clock::Clock::system(),
     };
     Hub::open(options).await.with_context(|| format!("opening the hub in {}", config.data.display()))
+}
+
+/// How mail is sent, with the password from its file.
+fn mail_options(mail: &Mail) -> anyhow::Result<MailOptions> {
+    let password = mail.password_file.as_deref().map(read_password).transpose()?;
+    Ok(MailOptions {
+        host: mail.host.clone(),
+        port: mail.port(),
+        tls: mail.tls,
+        ca: mail.ca.clone(),
+        user: mail.user.clone(),
+        password,
+        from: mail.from.clone(),
+        link: mail.link.clone(),
+    })
+}
+
+/// A password from a file that holds nothing else.
+fn read_password(path: &Path) -> anyhow::Result<String> {
+    let wrong = || format!("mail.password_file = {}", path.display());
+    let length = std::fs::metadata(path).with_context(wrong)?.len();
+    if length > LARGEST_PASSWORD {
+        return Err(anyhow!("{}: larger than {LARGEST_PASSWORD} bytes", wrong()));
+    }
+    let text = std::fs::read_to_string(path).with_context(wrong)?;
+    let password = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if password.is_empty() {
+        return Err(anyhow!("{}: expected a password in it", wrong()));
+    }
+    Ok(password.to_owned())
 }
 
 /// The address and the signals of a hub that is not open yet: an address that is taken is told before any work is done, and a stop that is
@@ -257,6 +298,12 @@ mod tests {
             retention: None,
             warning_lists: None,
             sectors: Vec::new(),
+            outbound: hub::outbound::OutboundOptions::default(),
+            sources: Vec::new(),
+            national: None,
+            dns: hub::owners::DnsOptions::default(),
+            mail: None,
+            holidays: std::collections::BTreeSet::new(),
             clock: hub::clock::Clock::system(),
         };
         Hub::open(options).await.unwrap()
@@ -266,6 +313,17 @@ mod tests {
         let mut rest = Vec::new();
         // A reset is an end, too.
         timeout(ENOUGH, stream.read_to_end(&mut rest)).await.is_ok()
+    }
+
+    #[test]
+    fn a_password_is_all_of_its_file_but_the_line_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (written, read) in [("secret", "secret"), ("secret\n", "secret"), ("secret\r\n", "secret"), (" se cret \n\n", " se cret \n")] {
+            std::fs::write(file.path(), written).unwrap();
+            assert_eq!(read_password(file.path()).unwrap(), read);
+        }
+        std::fs::write(file.path(), "\n").unwrap();
+        assert!(read_password(file.path()).unwrap_err().to_string().contains("mail.password_file"));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,10 +6,16 @@
 //! Not here: what the names mean (`columns`), cutting at row ends (`split`), lists (`list`).
 
 mod columns;
+mod intelmq;
+mod rename;
 mod row;
 
+pub(crate) use intelmq::{from_object, is_name};
+pub use rename::{Renamed, is_field, is_observable, rename};
+
+use crate::ndjson::scalar::quoted;
 use crate::ndjson::{BYTE_ORDER_MARK, MAX_LINE, TOO_LONG};
-use crate::{Defaults, Header, Parsed, list};
+use crate::{Defaults, Header, Notes, Parsed, list};
 use ::csv::{ByteRecord, ReaderBuilder};
 use model::detect::detect_with_port;
 use row::{Plan, Row, clean};
@@ -41,6 +47,9 @@ pub fn parse(header: &Header, chunk: &[u8], first_line: u64, defaults: &Defaults
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(header.delimiter).from_reader(rows);
     let mut record = ByteRecord::new();
     let mut line = first_line + count_lines(chunk.get(..rows_from).unwrap_or_default());
+    if first_line == 1 {
+        warn_of_columns(&header.columns, line.saturating_sub(1).max(1), &mut parsed.notes);
+    }
     let mut counted_to = 0;
     // Reading from memory cannot fail, and rows may have any number of cells.
     while reader.read_byte_record(&mut record).unwrap_or(false) {
@@ -54,9 +63,26 @@ pub fn parse(header: &Header, chunk: &[u8], first_line: u64, defaults: &Defaults
             parsed.refuse(line, TOO_LONG);
             continue;
         }
-        match Row::read(&plan, &record).settle().build(defaults, &rules) {
-            Ok(event) => parsed.take(line, event),
+        let mut draft = Row::read(&plan, &record).settle();
+        match draft.build(defaults, &rules) {
+            Ok(event) => {
+                draft.note_assumed(defaults, &rules, &mut parsed.notes.assumed);
+                parsed.take(line, event);
+            }
             Err(reason) => parsed.refuse(line, reason),
+        }
+    }
+}
+
+/// Names columns that look like a field of the contract which no column is.
+fn warn_of_columns(names: &[String], line: u64, notes: &mut Notes) {
+    let is_there = |field: &str| match field {
+        "observables" | "observable" | "value" => names.iter().any(|name| columns::holds_observables(name)),
+        _ => names.iter().any(|name| columns::column(name) == columns::column(field)),
+    };
+    for name in names.iter().filter(|name| columns::column(name).is_none()) {
+        if let Some(field) = notes.field_near(name).filter(|field| !is_there(field)) {
+            notes.warn(line, || format!("column {} is unknown and kept under extra; is {field} meant?", quoted(name)));
         }
     }
 }
@@ -270,6 +296,18 @@ mod tests {
         let parsed = table("# A dump\n# id,dateadded,url,threat\n\"1\",\"2025-07-19 12:11:28\",\"http://evil.example.com/x\",\"malware_download\"\n");
         assert_eq!(parsed.events[0].category, Category::MalwareDistribution);
         assert_eq!(parsed.lines, [3]);
+    }
+
+    #[test]
+    fn a_misspelt_column_is_named_once_and_defaults_are_counted() {
+        let parsed = table("# mine\nvalue,categroy,tpl,reference\nevil.example.com,phishing,green,x\n8.8.8.8,phishing,red,y\n");
+        assert_eq!((parsed.events.len(), parsed.notes.warned), (2, 2));
+        assert_eq!(parsed.notes.warnings[0].line, 2);
+        assert_eq!(parsed.notes.warnings[0].reason, "column \"categroy\" is unknown and kept under extra; is category meant?");
+        let assumed = parsed.notes.assumed;
+        assert_eq!((assumed.other, assumed.relayed, assumed.tlp), (2, 2, 2));
+        let parsed = table("time,category,value,tlp,sport\n2026-11-20T00:00:00Z,scanner,8.8.8.8,green,1\n2026-11-20T00:00:00Z,scanner,8.8.8.9,,1\n");
+        assert_eq!((parsed.events.len(), parsed.notes.warned, parsed.notes.assumed.tlp, parsed.notes.assumed.other), (2, 0, 1, 0));
     }
 
     #[test]

@@ -7,14 +7,19 @@
 //! Not here: who sent it and when it was received (`hub`), canonical values (`model::canonical`).
 
 pub mod csv;
+pub mod delegated;
 pub mod json;
 pub mod list;
 pub mod misp;
 pub mod ndjson;
+mod notes;
 pub mod privacy;
 pub mod products;
+pub mod shadowserver;
 pub mod split;
 pub mod stix;
+
+pub use notes::{Assumed, MAX_WARNINGS, Notes, Warning};
 
 use model::{Category, Event, Origin, Pap, Role, Timestamp, Tlp};
 
@@ -72,6 +77,8 @@ pub struct Parsed {
     pub lines: Vec<u64>,
     /// Entries not taken.
     pub refusals: Vec<Refusal>,
+    /// What else is to be told.
+    pub notes: Notes,
 }
 
 impl Parsed {
@@ -118,6 +125,8 @@ pub struct Header {
     pub delimiter: u8,
     /// How a list's lines are to be read.
     pub list: list::Shape,
+    /// Whether a list is UTF-16, as its byte order mark says.
+    pub is_wide: bool,
 }
 
 impl Header {

@@ -12,7 +12,7 @@ mod lines;
 mod rules;
 
 use crate::{Defaults, Header, Parsed};
-use lines::{Lines, text_of};
+use lines::{Lines, is_wide, text_of};
 use model::canonical::{is_reserved, tidy};
 use model::detect::detect_with_port;
 use model::{Category, Event, Observable, ObservableType, Origin, Role, Text, Timestamp};
@@ -99,15 +99,16 @@ impl Line {
 
 /// Reads the shape from the first lines of a list.
 pub fn read_header(beginning: &[u8]) -> Header {
+    let is_wide = is_wide(beginning);
     let (mut entries, mut zone, mut hosts, mut filters, mut rows) = (0_usize, 0_usize, 0_usize, 0_usize, [0_usize; DELIMITERS.len()]);
     for raw in Lines::new(beginning).take(SNIFF_LINES) {
         if raw.len() > MAX_LINE_BYTES {
             continue;
         }
-        let text = text_of(raw);
+        let Some(text) = text_of(raw, is_wide) else { continue };
         let text = tidy(&text);
         if let Some(fields) = text.strip_prefix("#fields") {
-            return zeek_header(fields);
+            return Header { is_wide, ..zeek_header(fields) };
         }
         if text.starts_with("[Adblock") {
             filters += 1;
@@ -139,7 +140,7 @@ pub fn read_header(beginning: &[u8]) -> Header {
     } else {
         (Shape::Plain, 0)
     };
-    Header { columns: Vec::new(), delimiter, list }
+    Header { columns: Vec::new(), delimiter, list, is_wide }
 }
 
 fn zeek_header(fields: &str) -> Header {
@@ -153,19 +154,23 @@ fn zeek_header(fields: &str) -> Header {
     } else {
         Shape::Zeek { indicator, kind: column(&["indicator_type", "seen.indicator_type"]), time: column(&["ts"]) }
     };
-    Header { columns: Vec::new(), delimiter: b'\t', list }
+    Header { delimiter: b'\t', list, ..Header::default() }
 }
 
 /// Parses a chunk of whole lines.
 ///
 /// Lines end in LF, CRLF or CR alone; each of them counts one from `first_line` on.
 pub fn parse(header: &Header, chunk: &[u8], first_line: u64, defaults: &Defaults, parsed: &mut Parsed) {
+    let before = parsed.events.len();
     for (raw, number) in Lines::new(chunk).zip(first_line..) {
         if raw.len() > MAX_LINE_BYTES {
             parsed.refuse(number, "line is longer than 65536 bytes");
             continue;
         }
-        let text = text_of(raw);
+        let Some(text) = text_of(raw, header.is_wide) else {
+            parsed.refuse(number, format!("line contains NUL bytes: {}", quote(&String::from_utf8_lossy(raw))));
+            continue;
+        };
         let line = tidy(&text);
         if line.is_empty() {
             continue;
@@ -183,6 +188,12 @@ pub fn parse(header: &Header, chunk: &[u8], first_line: u64, defaults: &Defaults
             }
         }
     }
+    // No entry of a list says any of these.
+    let taken = (parsed.events.len() - before) as u64;
+    let assumed = &mut parsed.notes.assumed;
+    assumed.tlp += taken;
+    assumed.other += if defaults.category.is_none() { taken } else { 0 };
+    assumed.relayed += if defaults.origin.is_none() { taken } else { 0 };
 }
 
 fn read_line(header: &Header, line: &str) -> Line {

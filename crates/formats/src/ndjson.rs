@@ -11,13 +11,15 @@ pub(crate) mod scalar;
 #[cfg(test)]
 mod tests;
 
-use crate::{Defaults, Parsed};
+use crate::{Defaults, Notes, Parsed};
 use draft::{Draft, DraftObservable, Member, Rules};
 use fields::{IntoDraft, IntoObservables};
-use model::{Event, Origin};
+use model::{Category, Event, Origin};
 use raw::{IntoMembers, Readable};
+use scalar::quoted;
 use serde::de::DeserializeSeed;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 
 /// Longest line taken, in bytes.
 pub const MAX_LINE: usize = 1 << 20;
@@ -41,7 +43,7 @@ pub fn parse(chunk: &[u8], first_line: u64, defaults: &Defaults, parsed: &mut Pa
         let text = chunk.get(start..end).unwrap_or_default().trim_ascii();
         start = end + 1;
         if !text.is_empty() {
-            match parse_event(text, defaults) {
+            match parse_event_noting(text, line, defaults, &mut parsed.notes) {
                 Ok(event) => parsed.take(line, event),
                 Err(reason) => parsed.refuse(line, reason),
             }
@@ -55,6 +57,29 @@ pub fn parse(chunk: &[u8], first_line: u64, defaults: &Defaults, parsed: &mut Pa
 /// # Errors
 /// The reason for the sender, naming the field.
 pub fn parse_event(json: &[u8], defaults: &Defaults) -> Result<Event, String> {
+    parse_event_noting(json, 1, defaults, &mut Notes::default())
+}
+
+/// As [`parse_event`], noting what looks like a mistake in an object on this line.
+///
+/// # Errors
+/// As [`parse_event`].
+pub fn parse_event_noting(json: &[u8], line: u64, defaults: &Defaults, notes: &mut Notes) -> Result<Event, String> {
+    let rules = Rules { category: defaults.category, origin: defaults.origin.unwrap_or(Origin::Sensor), timeless: false, lenient: false };
+    parse_by(json, line, defaults, &rules, notes)
+}
+
+/// Parses one JSON object of a feed, which may lack what a member must say: without a time it is an entry of a list, seen now.
+///
+/// # Errors
+/// The reason, naming the field.
+pub fn parse_entry(json: &[u8], defaults: &Defaults) -> Result<Event, String> {
+    let rules =
+        Rules { category: defaults.category.or(Some(Category::Other)), origin: defaults.origin.unwrap_or(Origin::Relayed), timeless: true, lenient: true };
+    parse_by(json, 1, defaults, &rules, &mut Notes::default())
+}
+
+fn parse_by(json: &[u8], line: u64, defaults: &Defaults, rules: &Rules, notes: &mut Notes) -> Result<Event, String> {
     if json.len() > MAX_LINE {
         return Err(TOO_LONG.into());
     }
@@ -65,8 +90,36 @@ pub fn parse_event(json: &[u8], defaults: &Defaults) -> Result<Event, String> {
     let mut draft = Draft::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
     IntoDraft(&mut draft).deserialize(&mut deserializer).and_then(|()| deserializer.end()).map_err(|error| reason(&error))?;
-    let rules = Rules { category: defaults.category, origin: defaults.origin.unwrap_or(Origin::Sensor), timeless: false, lenient: false };
-    draft.build(defaults, &rules)
+    // None of our fields, but those of another system that we read as a table.
+    if draft.category.is_blank() && draft.time.is_blank() && draft.members.iter().any(|(name, _)| crate::csv::is_name(name)) {
+        return crate::csv::from_object(text, defaults);
+    }
+    let misspelt = misspelt(&draft, notes);
+    match draft.build(defaults, rules) {
+        Ok(event) => {
+            draft.note_assumed(defaults, rules, &mut notes.assumed);
+            for (name, field) in misspelt {
+                notes.warn(line, || format!("{} is unknown and kept under extra; is {field} meant?", quoted(&name)));
+            }
+            Ok(event)
+        }
+        Err(reason) => {
+            let meant = misspelt.iter().find(|(_, field)| reason.starts_with(*field) && reason.ends_with(" missing"));
+            Err(match meant {
+                Some((name, _)) => format!("{reason}; {} is unknown", quoted(name)),
+                None => reason,
+            })
+        }
+    }
+}
+
+/// Unknown names that look like a field which is not given, each with the field.
+fn misspelt<'a>(draft: &Draft<'a>, notes: &mut Notes) -> SmallVec<[(Cow<'a, str>, &'static str); 1]> {
+    let near = |(name, _): &Member<'a>| {
+        let field = notes.field_near(name).filter(|field| !draft.has(field))?;
+        Some((name.clone(), field))
+    };
+    draft.members.iter().filter_map(near).collect()
 }
 
 /// Lines are numbered by their body, so the parser's own line number would mislead.

@@ -20,14 +20,41 @@ pub struct Outcome {
     pub merged: u64,
     /// Entries refused.
     pub refused: u64,
+    /// Of the merged, those whose event was withdrawn since: it stays withdrawn.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub merged_withdrawn: u64,
     /// The refused entries, up to 1,000.
     pub errors: Vec<LineError>,
+    /// What looks like a mistake in entries that were read, up to [`formats::MAX_WARNINGS`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<LineError>,
+    /// All that looks so, named or not.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub warned: u64,
+    /// What stood in where the sender said nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub defaults: Vec<DefaultUsed>,
     /// Set for a dry run.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 
-/// One refused entry.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// What stood in where entries did not say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DefaultUsed {
+    /// The field.
+    pub field: &'static str,
+    /// What it became.
+    pub value: &'static str,
+    /// In how many entries.
+    pub entries: u64,
+}
+
+/// One entry of which something is to be said.
 #[derive(Debug, Clone, Serialize)]
 pub struct LineError {
     /// 1-based line, or number of the object in a document.
@@ -274,7 +301,7 @@ pub struct StatusAnswer {
     pub realm: String,
     /// The ledger's end.
     pub ledger: LedgerStatus,
-    /// Views and the position each has reached.
+    /// Views, each with the last sequence number that it holds: the ledger's own where it is not behind.
     pub views: std::collections::BTreeMap<&'static str, Seq>,
 }
 

@@ -1,7 +1,7 @@
 //! Erasure: a value is destroyed in every file once one person has asked for it, on a legal basis, and another has confirmed.
 //!
-//! Flow: [`Hub::request_erasure`] → [`Hub::confirm_erasure`] with another person's key → ledger and views → claims → reasons in the history →
-//! the record's own copy.
+//! Flow: [`Hub::request_erasure`] → [`Hub::confirm_erasure`] with another person's key → ledger and views → contributed MISP events → claims,
+//! contacts, subscriptions → messages → contributed objects → reasons in the history → the record's own copy.
 //! Invariant: nothing is destroyed by one person alone, and who has how many keys does not matter: both keys name their holder. An authority
 //! knows of its own line's erasures and destroys its own line's values, with what mentions them in anyone's texts; what others reported too,
 //! the coordinator confirms. What was confirmed is carried out, after an interruption at the next start.
@@ -254,9 +254,20 @@ impl Hub {
         // Where it failed, part of it may be done.
         self.blocks.forget();
         let entries = erased?;
+        // Whoever looks an attribute up finds its value gone; what is left of it among the hub's own events is withdrawn a little later.
+        self.misp_erase(&victim).await?;
         let change = Change { actor_key: None, actor_org: None, at: self.clock().now(), action: "erase", reason: "" };
         self.records().erase_claims(&victim, &change).await?;
         self.records().erase_contacts(&victim, &change).await?;
+        self.records().erase_subscriptions(&victim, &change).await?;
+        // After the ledger, so that whatever is rendered from now on is without it.
+        self.delivery.erase(&victim).await?;
+        // What members contributed and names it, also by the id that follows from it.
+        let observable = formats::stix::write::observable_id(erasure.kind, &value);
+        let objects = self.objects().erase(&victim, observable.as_deref(), self.taxii_erasure_secret()).await?;
+        if self.records().erase_abuse_contacts(&victim, &change).await? > 0 {
+            self.abuse.reload(self.records()).await?;
+        }
         // A claim just decided lies in the outbox with its value until the ledger has it.
         self.drain_outbox().await?;
         let mut writer = self.records().write().await?;
@@ -273,8 +284,9 @@ impl Hub {
         writer.update(&done, version, &change, &[]).await?;
         writer.commit().await?;
         self.directory().refresh(self.records()).await?;
+        self.refresh_subscriptions().await?;
         self.records().checkpoint().await?;
-        tracing::info!(id = %done.id, entries, "a value was erased");
+        tracing::info!(id = %done.id, entries, objects, "a value was erased");
         Ok(view(done, false))
     }
 

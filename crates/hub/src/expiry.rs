@@ -46,51 +46,19 @@ impl Hub {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
-    use crate::clock::Clock;
-    use crate::intake::Options;
-    use crate::members::{NewKey, NewOrganisation};
     use crate::sharing::Withdrawal;
-    use crate::{Actor, Hub, HubError, HubOptions};
-    use model::{Constituency, Filter, ObservableType, OrgKind, Seq, Standing, Timestamp};
-    use std::path::Path;
+    use crate::test_support::Realm;
+    use crate::{Actor, Hub, HubError};
+    use model::{Filter, ObservableType, OrgKind, Seq, Standing};
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicI64, Ordering};
     use std::time::Duration;
 
     const DAY: i64 = 86_400;
     const BEGIN: i64 = 1_800_000_000;
+    const RETENTION: Duration = Duration::from_secs(10 * 86_400);
 
-    fn options(data: &Path, seconds: &Arc<AtomicI64>) -> HubOptions {
-        let seconds = seconds.clone();
-        HubOptions {
-            data: data.to_owned(),
-            realm: "main".to_owned(),
-            zone: "Asia/Seoul".to_owned(),
-            memory: 64 << 20,
-            parse_threads: 1,
-            max_body: 1 << 20,
-            max_events: 1_000,
-            retention: Some(Duration::from_secs(10 * 86_400)),
-            warning_lists: None,
-            sectors: Vec::new(),
-            clock: Clock::from_fn(move || Timestamp::from_seconds(seconds.load(Ordering::Relaxed))),
-        }
-    }
-
-    async fn open(data: &Path, seconds: &Arc<AtomicI64>) -> Arc<Hub> {
-        let hub = Hub::open(options(data, seconds)).await.unwrap();
-        // Lets the rounds of the start go by.
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        hub
-    }
-
-    async fn send(hub: &Arc<Hub>, actor: &Actor, time: i64, value: &str) -> (Seq, model::ReceiptId) {
-        let line = format!("{{\"time\":{time},\"category\":\"scanner\",\"value\":\"{value}\"}}\n");
-        let mut session = hub.intake(actor, Options::default()).unwrap();
-        session.push(bytes::Bytes::from(line)).await.unwrap();
-        let outcome = session.finish().await.unwrap();
-        assert_eq!(outcome.accepted, 1);
-        (outcome.first_seq.unwrap(), outcome.receipt.unwrap().parse().unwrap())
+    async fn send(realm: &Realm, actor: &Actor, time: i64, value: &str) -> (Seq, model::ReceiptId) {
+        realm.send_at(actor, time, &format!("\"category\":\"scanner\",\"value\":\"{value}\"")).await
     }
 
     fn is_unknown<T>(answer: Result<T, HubError>) -> bool {
@@ -99,30 +67,21 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn events_past_retention_are_unknown_at_every_door_and_later_ones_are_as_they_were() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let seconds = Arc::new(AtomicI64::new(BEGIN));
-        let hub = open(&data, &seconds).await;
-        let home = "192.0.2.10".parse().unwrap();
-        let secret = std::fs::read_to_string(data.join("coordinator.key")).unwrap();
-        let coordinator = hub.authenticate(secret.trim(), home).unwrap();
-        let new = NewOrganisation { name: "A".to_owned(), kind: OrgKind::Company, constituency: Some(Constituency::Private), sector: None, country: None };
-        let org = hub.members().add(&coordinator, new).await.unwrap().id;
-        let key: NewKey = serde_json::from_str(r#"{"role": "analyst"}"#).unwrap();
-        let (_, secret) = hub.members().add_key(&coordinator, org, key).await.unwrap();
-        let actor = hub.authenticate(&secret, home).unwrap();
+        let realm = Realm::open(BEGIN, Some(RETENTION)).await;
+        let (org, actor) = realm.member("A", OrgKind::Company).await;
+        let (hub, coordinator) = (realm.hub.clone(), realm.coordinator.clone());
 
         // Age counts from receipt: the time that an event claims is of no matter.
-        let (old, receipt) = send(&hub, &actor, BEGIN, "185.60.1.1").await;
-        let (amended, _) = send(&hub, &actor, BEGIN, "185.60.1.3").await;
-        seconds.store(BEGIN + 9 * DAY, Ordering::Relaxed);
-        let (kept, kept_receipt) = send(&hub, &actor, BEGIN - 40 * DAY, "185.60.1.1").await;
-        let (left, _) = send(&hub, &actor, BEGIN, "185.60.1.2").await;
+        let (old, receipt) = send(&realm, &actor, BEGIN, "185.60.1.1").await;
+        let (amended, _) = send(&realm, &actor, BEGIN, "185.60.1.3").await;
+        realm.now(BEGIN + 9 * DAY);
+        let (kept, kept_receipt) = send(&realm, &actor, BEGIN - 40 * DAY, "185.60.1.1").await;
+        let (left, _) = send(&realm, &actor, BEGIN, "185.60.1.2").await;
         let corrected = hub.amend(&actor, amended, br#"{"time":1800000000,"category":"scanner","value":"185.60.1.4"}"#).await.unwrap().first_seq.unwrap();
         hub.expire_events().await.unwrap();
         assert_eq!(hub.observable(&actor, ObservableType::Ipv4, "185.60.1.1").unwrap().events, 2, "nothing is old enough yet");
 
-        seconds.store(BEGIN + 10 * DAY + 60, Ordering::Relaxed);
+        realm.now(BEGIN + 10 * DAY + 60);
         hub.expire_events().await.unwrap();
         let doors = |hub: &Arc<Hub>| {
             assert!(is_unknown(hub.event(&actor, old)));
@@ -150,42 +109,29 @@ mod tests {
             }
         }
         drop(follower);
-
-        hub.close().await;
         drop(hub);
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let report = tokio::task::spawn_blocking({
-            let data = data.clone();
-            move || crate::ops::verify(&data).unwrap()
-        });
+
+        let closed = realm.close().await;
+        let data = closed.data();
+        let report = tokio::task::spawn_blocking(move || crate::ops::verify(&data).unwrap());
         let report = report.await.unwrap();
         assert_eq!((report.problems, report.notes), (Vec::<String>::new(), Vec::<String>::new()));
-        let hub = open(&data, &seconds).await;
-        doors(&hub);
-        hub.close().await;
+        let realm = closed.open().await;
+        doors(&realm.hub);
+        realm.close().await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn nobody_is_warned_by_a_month_of_which_events_are_gone() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let seconds = Arc::new(AtomicI64::new(BEGIN));
-        let hub = open(&data, &seconds).await;
-        let home = "192.0.2.10".parse().unwrap();
-        let secret = std::fs::read_to_string(data.join("coordinator.key")).unwrap();
-        let coordinator = hub.authenticate(secret.trim(), home).unwrap();
-        let new = NewOrganisation { name: "A".to_owned(), kind: OrgKind::Company, constituency: Some(Constituency::Private), sector: None, country: None };
-        let org = hub.members().add(&coordinator, new).await.unwrap().id;
-        let key: NewKey = serde_json::from_str(r#"{"role": "analyst"}"#).unwrap();
-        let (_, secret) = hub.members().add_key(&coordinator, org, key).await.unwrap();
-        let actor = hub.authenticate(&secret, home).unwrap();
+        let realm = Realm::open(BEGIN, Some(RETENTION)).await;
+        let (org, actor) = realm.member("A", OrgKind::Company).await;
         // 2027-05-15: past the months of grace.
-        seconds.store(BEGIN + 120 * DAY, Ordering::Relaxed);
-        send(&hub, &actor, BEGIN + 120 * DAY, "185.60.1.1").await;
-        seconds.store(BEGIN + 150 * DAY, Ordering::Relaxed);
-        hub.expire_events().await.unwrap();
-        assert_eq!(hub.judge_standings().await.unwrap(), 0);
-        assert_eq!(hub.directory().by_id(org).unwrap().standing, Standing::Full);
-        hub.close().await;
+        realm.now(BEGIN + 120 * DAY);
+        send(&realm, &actor, BEGIN + 120 * DAY, "185.60.1.1").await;
+        realm.now(BEGIN + 150 * DAY);
+        realm.hub.expire_events().await.unwrap();
+        assert_eq!(realm.hub.judge_standings().await.unwrap(), 0);
+        assert_eq!(realm.standing(org), Standing::Full);
+        realm.close().await;
     }
 }

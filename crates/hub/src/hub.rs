@@ -5,26 +5,37 @@
 use crate::answers::{LedgerStatus, StatusAnswer};
 use crate::clock::Clock;
 use crate::days::ZoneDays;
+use crate::delivery::mail::{MailOptions, Mailer};
+use crate::delivery::{self, Delivery, DeliveryOptions};
 use crate::directory::Directory;
 use crate::intake::{MAX_DOCUMENTS, MAX_IN_FLIGHT, Workers};
 use crate::members::{ClaimView, Members};
+use crate::misp::{self, Misp};
+use crate::outbound::{Outbound, OutboundOptions};
 use crate::outbox;
-use crate::owners::{Decisions, tell_registrations};
+use crate::owners::abuse::AbuseContacts;
+use crate::owners::{Decisions, DnsOptions, NationalOptions, NationalTables, Resolver, tell_nation, tell_registrations};
+use crate::partners::tell_partners;
 use crate::products::{self, Products};
 use crate::quota::Quotas;
 use crate::sharing::blocks::Blocks;
+use crate::sharing::sheets::Sheets;
+use crate::sharing::stream;
+use crate::sources::{self, SourceOptions, Sources};
 use crate::warning_lists::WarningLists;
 use crate::{Actor, HubError, taxii};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use model::ids::ClaimId;
 use model::{KeyRole, OrgNo, Seq, Text};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use store::Store;
+use store::deliveries::Deliveries;
 use store::objects::Objects;
 use store::records::Records;
 use store::views::{Days, Keys};
@@ -64,6 +75,18 @@ pub struct HubOptions {
     pub warning_lists: Option<PathBuf>,
     /// Sectors that organisations can have; empty: the default eleven.
     pub sectors: Vec<Text>,
+    /// The nation's address space, where the hub is to stand for it.
+    pub national: Option<NationalOptions>,
+    /// Who is asked for texts in DNS.
+    pub dns: DnsOptions,
+    /// How mail is sent; none is where there is none.
+    pub mail: Option<MailOptions>,
+    /// Dates that are no business days.
+    pub holidays: BTreeSet<Date>,
+    /// Whom the hub may call.
+    pub outbound: OutboundOptions,
+    /// Feeds that it collects; checked ([`crate::sources::config::check`]).
+    pub sources: Vec<SourceOptions>,
     /// The clock.
     pub clock: Clock,
 }
@@ -92,12 +115,28 @@ pub struct Hub {
     pub(crate) gathering: Arc<Semaphore>,
     /// Open streams by organisation.
     pub(crate) streams: parking_lot::Mutex<BTreeMap<OrgNo, usize>>,
+    /// The views' position, as those who follow the stream are told it.
+    pub(crate) paced: tokio::sync::watch::Sender<Seq>,
+    /// What followers with the same facts see of the newest frames.
+    pub(crate) sheets: Sheets,
     pub(crate) quotas: Quotas,
     pub(crate) warning_lists: WarningLists,
+    pub(crate) outbound: Outbound,
+    pub(crate) sources: Sources,
     pub(crate) products: Products,
+    /// Contributed MISP events, and the feed.
+    pub(crate) misp: Misp,
+    /// Names of malware in collections made from events.
+    pub(crate) families: taxii::Families,
     pub(crate) blocks: Blocks,
     /// What people decided on findings.
     pub(crate) findings: Decisions,
+    /// What members asked to be told of.
+    pub(crate) delivery: Delivery,
+    pub(crate) national: NationalTables,
+    pub(crate) resolver: Resolver,
+    /// Whom to tell of what belongs to no member.
+    pub(crate) abuse: AbuseContacts,
     pub(crate) outbox_nudge: Notify,
     pub(crate) erasing: tokio::sync::Mutex<()>,
     pub(crate) amending: tokio::sync::Mutex<()>,
@@ -117,7 +156,8 @@ impl Hub {
         make_private_folder(&options.data).map_err(internal)?;
         let lock = lock(&options.data)?;
         let zone = realm_zone(&options.data, &options.zone)?;
-        let keys = Keys::new(realm_secret(&options.data).map_err(internal)?);
+        let secret = realm_secret(&options.data).map_err(internal)?;
+        let (keys, delivery_zone) = (Keys::new(secret), zone.clone());
         let make_days: Arc<dyn Fn() -> Box<dyn Days + Send> + Send + Sync> = Arc::new(move || Box::new(ZoneDays::new(zone.clone())));
         let records = Arc::new(Records::open(&options.data.join("records.sqlite")).await?);
         let objects = Arc::new(Objects::open(&options.data.join("objects.sqlite")).await?);
@@ -129,6 +169,13 @@ impl Hub {
         let key_file = options.data.join("coordinator.key");
         members.bootstrap_keeping(|secret| write_secret(&key_file, format!("{secret}\n").as_bytes())).await?;
 
+        let (national, now) = (NationalTables::new(&options.data, options.national.clone()), options.clock.now());
+        let reading = tokio::task::spawn_blocking(move || {
+            national.read(now);
+            national
+        });
+        // Before the store opens: a table that an entry of the ledger names may have been lost, and the files may still say the same.
+        let national = reading.await.map_err(|error| HubError::Internal(Box::new(error)))?;
         let store_options = store_options(&options.data, options.memory, &keys, &make_days, options.clock.clone(), options.parse_threads);
         let opened = tokio::task::spawn_blocking(move || Store::open(&store_options)).await.map_err(|error| HubError::Internal(Box::new(error)))?;
         let (store, report) = opened.map_err(|error| HubError::Internal(Box::new(error)))?;
@@ -139,17 +186,41 @@ impl Hub {
             tracing::error!(%damage, "the ledger is damaged; reads go on, writes are refused; see bongsu verify");
         }
         let findings = Decisions::load(&records).await?;
+        let delivering = DeliveryOptions {
+            mailer: options.mail.as_ref().map(Mailer::new).transpose()?.map(|mailer| mailer.in_zone(delivery_zone.clone())),
+            zone: delivery_zone,
+            holidays: options.holidays.clone(),
+            realm_secret: secret,
+            end: store.ledger.end(),
+            now: options.clock.now(),
+        };
+        let deliveries = Deliveries::open(&options.data.join("deliveries.sqlite")).await?;
+        let delivery = Delivery::open(deliveries, &records, delivering).await?;
+        let outbound = Outbound::new(&options.outbound).map_err(|error| HubError::Invalid { pointer: "outbound".to_owned(), reason: error.to_string() })?;
+        let sources = Sources::open(&options.data, &options.sources, &members, store.ledger.end()).await?;
+        let abuse = AbuseContacts::load(&records).await?;
+        let misp = Misp::open(&options.data).await?;
         let hub = Arc::new(Self {
             workers: Workers::start(options.parse_threads, &keys, &make_days).map_err(internal)?,
             warning_lists: WarningLists::load(options.warning_lists.as_deref()),
+            outbound,
+            sources,
             products: Products::open(&options.data, store.ledger.end()),
+            misp,
+            families: taxii::Families::default(),
             in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT / 1024)),
             documents: Arc::new(Semaphore::new(MAX_DOCUMENTS)),
             gathering: Arc::new(Semaphore::new(taxii::MAX_GATHERED / 1024)),
             streams: parking_lot::Mutex::default(),
+            paced: tokio::sync::watch::Sender::new(store.views.position()),
+            sheets: Sheets::default(),
             quotas: Quotas::default(),
             blocks: Blocks::new(store.clone()),
             findings,
+            delivery,
+            national,
+            resolver: Resolver::new(&options.dns),
+            abuse,
             outbox_nudge: Notify::new(),
             erasing: tokio::sync::Mutex::new(()),
             amending: tokio::sync::Mutex::new(()),
@@ -168,7 +239,13 @@ impl Hub {
         hub.reconcile_disputes().await?;
         hub.resume_erasures().await?;
         hub.start_tasks();
+        let reading = Arc::downgrade(&hub);
+        drop(tokio::task::spawn_blocking(move || taxii::warm(&reading)));
+        delivery::start(&hub);
         tokio::spawn(tell_registrations(Arc::downgrade(&hub)));
+        sources::start(&hub);
+        tokio::spawn(tell_partners(Arc::downgrade(&hub)));
+        tokio::spawn(tell_nation(Arc::downgrade(&hub), hub.stopping.subscribe()));
         Ok(hub)
     }
 
@@ -186,8 +263,11 @@ impl Hub {
         }
         self.products.save();
         self.store.checkpoint().await;
+        self.delivery.close().await;
         self.store.close().await;
         self.objects.close().await;
+        self.sources.close().await;
+        self.misp.close().await;
         self.records.close().await;
     }
 
@@ -249,24 +329,22 @@ impl Hub {
     /// The hub's state; totals for coordinator, authority and auditor only.
     pub fn status(&self, actor: &Actor) -> StatusAnswer {
         let totals = matches!(actor.role, KeyRole::Coordinator | KeyRole::Authority | KeyRole::Auditor);
-        let position = self.store.views.position();
+        // The views' places first: they are behind the ledger's end, never ahead of it.
+        let last_before = |end: Seq| Seq(end.0.saturating_sub(1));
+        let (applied, owners) = (last_before(self.store.views.position()), last_before(self.store.owners.position()));
         StatusAnswer {
             version: env!("CARGO_PKG_VERSION"),
             realm: self.options.realm.clone(),
             // Positions tell no more than the sequence numbers that every submission is answered with.
-            ledger: LedgerStatus { last_seq: Seq(position.0.saturating_sub(1)), events: totals.then(|| self.store.views.events.load(Ordering::Relaxed)) },
-            views: BTreeMap::from([
-                ("observables", position),
-                ("tallies", position),
-                ("seen", position),
-                ("withdrawn", position),
-                ("owners", self.store.owners.position()),
-            ]),
+            ledger: LedgerStatus { last_seq: last_before(self.store.ledger.end()), events: totals.then(|| self.store.views.events.load(Ordering::Relaxed)) },
+            views: BTreeMap::from([("observables", applied), ("tallies", applied), ("seen", applied), ("withdrawn", applied), ("owners", owners)]),
         }
     }
 
     fn start_tasks(self: &Arc<Self>) {
         tokio::spawn(products::follow(Arc::downgrade(self), self.stopping.subscribe()));
+        tokio::spawn(misp::follow(Arc::downgrade(self), self.stopping.subscribe()));
+        tokio::spawn(stream::pace(Arc::downgrade(self)));
         let hub = Arc::downgrade(self);
         let mut stopping = self.stopping.subscribe();
         tokio::spawn(async move {

@@ -8,6 +8,7 @@ pub mod actor;
 pub mod answers;
 pub mod clock;
 mod days;
+pub mod delivery;
 pub mod directory;
 pub mod erasures;
 pub mod error;
@@ -15,13 +16,19 @@ pub mod expiry;
 mod hub;
 pub mod intake;
 pub mod members;
+pub mod misp;
 pub mod ops;
+pub mod outbound;
 mod outbox;
 pub mod owners;
+mod partners;
 pub mod products;
 mod quota;
 pub mod sharing;
+pub mod sources;
 pub mod taxii;
+#[cfg(test)]
+mod test_support;
 mod warning_lists;
 
 pub use actor::Actor;

@@ -1,6 +1,6 @@
 //! From the records' outbox into the ledger: what a view's content depends on becomes a control entry.
 
-use model::{ObservableType, OrgNo, Seq, Text, Timestamp};
+use model::{Agreement, ObservableType, OrgNo, Redistribution, Seq, Text, Timestamp};
 use serde::Deserialize;
 use store::ledger::Control;
 use store::records::{NetworkKind, OutboxRow};
@@ -32,6 +32,23 @@ enum Payload {
         #[serde(default)]
         counts: bool,
     },
+    Reporter {
+        organisation: OrgNo,
+        #[serde(default)]
+        version: u64,
+        partner: bool,
+        #[serde(default)]
+        licence: Option<Redistribution>,
+    },
+    Agreement {
+        organisation: OrgNo,
+        #[serde(default)]
+        version: u64,
+        #[serde(default)]
+        agreement: Option<Agreement>,
+        #[serde(default)]
+        audience: Vec<Text>,
+    },
     Release {
         finding: String,
         reporters: Vec<OrgNo>,
@@ -50,6 +67,12 @@ pub(crate) fn control_of(row: &OutboxRow, keys: &Keys) -> Option<Control> {
         Ok(Payload::Organisation { id, version }) => Some(record("organisation", id, version, row.created)),
         Ok(Payload::Network { id, version, organisation, kind, value, protected, counts }) => {
             Some(Control::Network { id, version, organisation, kind, value, protected, counts, at: row.created })
+        }
+        Ok(Payload::Reporter { organisation, version, partner, licence }) => {
+            Some(Control::Reporter { organisation, version, partner, licence, at: row.created })
+        }
+        Ok(Payload::Agreement { organisation, version, agreement, audience }) => {
+            Some(Control::Agreement { organisation, version, agreement, audience, at: row.created })
         }
         Ok(Payload::Release { finding, reporters, by, before }) => Some(Control::Release { finding, reporters, by, before }),
         Err(error) => {

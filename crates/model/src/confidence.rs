@@ -6,6 +6,7 @@
 //! are commonly modelled with.
 
 use crate::ObservableType;
+use crate::observable::Ages;
 use std::time::Duration;
 
 const DAY: u64 = 86_400;
@@ -24,24 +25,13 @@ pub const fn by_reporters(reporters: u32) -> u8 {
 
 /// The time in which confidence halves; `None`: content does not age.
 pub const fn half_life(kind: ObservableType) -> Option<Duration> {
-    let days = match kind {
-        ObservableType::Md5
-        | ObservableType::Sha1
-        | ObservableType::Sha256
-        | ObservableType::Sha512
-        | ObservableType::Ssdeep
-        | ObservableType::Cve
-        | ObservableType::X509Sha1
-        | ObservableType::X509Sha256
-        | ObservableType::Filename
-        | ObservableType::UserAgent
-        | ObservableType::Ja3
-        | ObservableType::Bitcoin => return None,
-        ObservableType::Ipv4 | ObservableType::Ipv6 | ObservableType::Cidr | ObservableType::Mac => 7,
-        ObservableType::Url => 15,
-        ObservableType::Domain => 30,
-        ObservableType::Email | ObservableType::Phone => 45,
-        ObservableType::Asn => 180,
+    let days = match kind.ages() {
+        Ages::Never => return None,
+        Ages::LikeAddresses => 7,
+        Ages::LikeUrls => 15,
+        Ages::LikeDomains => 30,
+        Ages::LikeAccounts => 45,
+        Ages::LikeNetworks => 180,
     };
     Some(Duration::from_secs(days * DAY))
 }

@@ -6,8 +6,10 @@
 //! Not here: JA3, fingerprints of certificates, user agents, phones: nothing in their text tells them from other types.
 
 mod defang;
+mod readings;
 
 pub use defang::{refang, refang_text};
+pub use readings::readings;
 
 use crate::canonical::{self, CanonicalError, canonical, tidy, visible};
 use crate::{ObservableType, Text};

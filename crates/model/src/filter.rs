@@ -25,6 +25,8 @@ pub struct Filter {
     pub domain: Option<Text>,
     /// Malware name, ignoring ASCII case.
     pub malware: Option<Text>,
+    /// Has one of these values, each of its type and canonical: the ways in which a text can be read.
+    pub values: Vec<(ObservableType, Text)>,
 }
 
 impl Filter {
@@ -43,6 +45,11 @@ impl Filter {
             && (self.types.is_empty() || event.observables.iter().any(|observable| self.types.contains(&observable.kind)))
             && self.within.is_none_or(|range| event.observables.iter().any(|observable| value_within(observable.kind, &observable.value, &range)))
             && self.domain.as_ref().is_none_or(|suffix| event.observables.iter().any(|observable| value_under(observable.kind, &observable.value, suffix)))
+            && (self.values.is_empty() || event.observables.iter().any(|observable| self.wants_value(observable.kind, &observable.value)))
+    }
+
+    fn wants_value(&self, kind: ObservableType, value: &str) -> bool {
+        self.values.iter().any(|(wanted, text)| *wanted == kind && text.as_str() == value)
     }
 }
 

@@ -82,8 +82,14 @@ prefixed_id!(
     /// Where an organisation is told of abuse.
     ContactId, "cnt");
 prefixed_id!(
+    /// Whom to tell of what belongs to no member: made of the place.
+    AbuseContactId, "abu");
+prefixed_id!(
     /// The destruction of a value, asked for by one person and confirmed by another.
     ErasureId, "ers");
+prefixed_id!(
+    /// What a member asked to be told of, and how.
+    SubscriptionId, "sub");
 
 /// An organisation's small number: given in order of creation, never reused, and kept in ledger blocks instead of the id.
 /// Number 0 is the hub itself.

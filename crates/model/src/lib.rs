@@ -4,6 +4,7 @@
 //! Invariant: pure. No clock, randomness, async or I/O; time is an argument.
 //! Not here: who may see an event (`policy`), bytes on the wire (`formats`), how anything is kept (`store`).
 
+pub mod agreement;
 pub mod canonical;
 pub mod category;
 pub mod concern;
@@ -23,6 +24,7 @@ pub mod time;
 /// Short text that is kept inline up to 24 bytes.
 pub type Text = compact_str::CompactString;
 
+pub use agreement::{Agreement, Redistribution};
 pub use category::Category;
 pub use event::{Details, Event, Notify, Origin, Severity, Target};
 pub use filter::Filter;

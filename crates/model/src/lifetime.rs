@@ -3,6 +3,7 @@
 //! Invariant: `valid_until` of the event wins; hashes and other content identifiers do not decay.
 //! Source: our own defaults, published in `docs/formats.md`; infrastructure that attackers rent changes hands within days, names within months.
 
+use crate::observable::Ages;
 use crate::{Category, ObservableType};
 use std::time::Duration;
 
@@ -10,34 +11,23 @@ const DAY: u64 = 86_400;
 
 /// The time after `last_seen` until an observable expires; `None`: it does not.
 pub const fn lifetime(kind: ObservableType, category: Category) -> Option<Duration> {
-    let days = match kind {
-        ObservableType::Md5
-        | ObservableType::Sha1
-        | ObservableType::Sha256
-        | ObservableType::Sha512
-        | ObservableType::Ssdeep
-        | ObservableType::Cve
-        | ObservableType::X509Sha1
-        | ObservableType::X509Sha256
-        | ObservableType::Filename
-        | ObservableType::UserAgent
-        | ObservableType::Ja3
-        | ObservableType::Bitcoin => return None,
-        ObservableType::Ipv4 | ObservableType::Ipv6 | ObservableType::Cidr | ObservableType::Mac => match category {
+    let days = match kind.ages() {
+        Ages::Never => return None,
+        Ages::LikeAddresses => match category {
             Category::C2Server | Category::MalwareDistribution => 30,
             Category::Scanner | Category::BruteForce | Category::Ddos | Category::Dos => 7,
             _ => 14,
         },
-        ObservableType::Domain => match category {
+        Ages::LikeDomains => match category {
             Category::Phishing | Category::Spam => 60,
             _ => 90,
         },
-        ObservableType::Url => match category {
+        Ages::LikeUrls => match category {
             Category::Phishing => 30,
             _ => 60,
         },
-        ObservableType::Email | ObservableType::Phone => 90,
-        ObservableType::Asn => 365,
+        Ages::LikeAccounts => 90,
+        Ages::LikeNetworks => 365,
     };
     Some(Duration::from_secs(days * DAY))
 }

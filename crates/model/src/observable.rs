@@ -70,6 +70,46 @@ impl ObservableType {
     pub const fn detect_by_default(self) -> bool {
         !matches!(self, Self::Asn | Self::Cve | Self::Phone | Self::Mac)
     }
+
+    /// How what its values name ages.
+    pub const fn ages(self) -> Ages {
+        match self {
+            Self::Md5
+            | Self::Sha1
+            | Self::Sha256
+            | Self::Sha512
+            | Self::Ssdeep
+            | Self::Cve
+            | Self::X509Sha1
+            | Self::X509Sha256
+            | Self::Filename
+            | Self::UserAgent
+            | Self::Ja3
+            | Self::Bitcoin => Ages::Never,
+            Self::Ipv4 | Self::Ipv6 | Self::Cidr | Self::Mac => Ages::LikeAddresses,
+            Self::Url => Ages::LikeUrls,
+            Self::Domain => Ages::LikeDomains,
+            Self::Email | Self::Phone => Ages::LikeAccounts,
+            Self::Asn => Ages::LikeNetworks,
+        }
+    }
+}
+
+/// How what a value names ages. How long each lasts is said in [`crate::lifetime`] and [`crate::confidence`], the quickest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ages {
+    /// Content is what it is.
+    Never,
+    /// Addresses and machines change hands within days.
+    LikeAddresses,
+    /// What lies at a place on the web is cleaned up within weeks.
+    LikeUrls,
+    /// Names are given up within months.
+    LikeDomains,
+    /// Accounts of persons, within months.
+    LikeAccounts,
+    /// Operators of networks, within a year.
+    LikeNetworks,
 }
 
 word_enum! {
@@ -116,4 +156,20 @@ pub struct Observable {
     pub reserved: bool,
     /// The canonical form.
     pub value: Text,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::confidence::half_life;
+    use crate::lifetime::lifetime;
+
+    #[test]
+    fn what_does_not_age_neither_expires_nor_loses_confidence() {
+        for &kind in ObservableType::ALL {
+            let ages = kind.ages() != Ages::Never;
+            assert_eq!((half_life(kind).is_some(), lifetime(kind, Category::Other).is_some()), (ages, ages), "{kind}");
+        }
+    }
 }

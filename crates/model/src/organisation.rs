@@ -2,6 +2,8 @@
 //!
 //! Not here: storage and history (`store::records`), what a role may do (`policy`).
 
+pub use crate::agreement::{Agreement, Redistribution, Sends};
+
 use crate::event::word_enum;
 use crate::{OrgId, OrgNo, Pap, Text, Timestamp, Tlp};
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,8 @@ word_enum! {
         Vendor = 4 => "vendor",
         /// A foreign CERT under an agreement.
         Partner = 5 => "partner",
+        /// A feed that the hub collects. No member: it has no keys and counts nowhere.
+        Source = 6 => "source",
     }
 }
 
@@ -80,16 +84,6 @@ word_enum! {
     }
 }
 
-/// What a partner's agreement allows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Agreement {
-    /// The strictest marking it covers.
-    pub max_tlp: Tlp,
-    /// After which it no longer holds.
-    #[serde(default)]
-    pub expires: Option<Timestamp>,
-}
-
 /// An organisation as policy and answers see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Organisation {
@@ -102,7 +96,7 @@ pub struct Organisation {
     pub name: String,
     /// What it is.
     pub kind: OrgKind,
-    /// Its line; a partner has none.
+    /// Its line; partners and sources have none.
     pub constituency: Option<Constituency>,
     /// Its sector.
     pub sector: Option<Text>,
@@ -131,6 +125,9 @@ pub struct Organisation {
     pub acts_for: Vec<OrgId>,
     /// A partner's agreement.
     pub agreement: Option<Agreement>,
+    /// How widely what it reports may be passed on; `None`: as the marking says.
+    #[serde(default)]
+    pub licence: Option<Redistribution>,
     /// Default marking of its events.
     pub default_tlp: Tlp,
     /// Default permissible actions of its events.

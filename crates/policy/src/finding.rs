@@ -52,7 +52,19 @@ pub fn sees_told(reader: &Reader, owner: OrgNo, owner_constituency: Option<Const
 /// Why the reader sees what waits for release of one reporter's events: who would see such an event whole does.
 pub fn sees_waiting(reader: &Reader, reporter: OrgNo, reporter_constituency: Option<Constituency>, red: bool) -> Option<FindingPart> {
     let tlp = if red { Tlp::Red } else { Tlp::AmberStrict };
-    let item = Item { reporter, reporter_constituency, tlp, audience: &[], test: false, named: false, group_leave: false };
+    // Only who reported it and who oversees the reporter are asked for; to them neither content nor licence makes a difference.
+    let item = Item {
+        reporter,
+        reporter_constituency,
+        source: false,
+        licence: None,
+        tlp,
+        audience: &[],
+        category: Category::Other,
+        sector: None,
+        named: false,
+        group_leave: false,
+    };
     match sight(reader, &item) {
         Sight::Own => Some(FindingPart::Sender),
         Sight::Whole => Some(FindingPart::Authority),

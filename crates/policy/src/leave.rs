@@ -9,7 +9,7 @@
 use crate::Reader;
 use crate::sight::{Export, blocking_allowed, export_allowed, strictest_received};
 use model::category::Class;
-use model::{Category, Pap, Standing, Tlp};
+use model::{Category, Pap, Redistribution, Standing, Tlp};
 use std::time::Duration;
 
 /// What a consumer does with a product by itself.
@@ -69,7 +69,8 @@ pub fn way_out(collection: Tlp) -> Export {
 
 /// The strictest collection that a caller gets products of; `None` is a caller without a key.
 ///
-/// Products are made for everyone alike, so that nothing stricter than amber is in them. Roles that read no events get what strangers get.
+/// Products are made for everyone alike, so that nothing stricter than amber is in them. The amber ones hold what a licence keeps for members, and
+/// so are theirs alone: a partner has its agreement's own collection for what lies above green. Roles that read no events get what strangers get.
 pub fn strictest_product(reader: Option<&Reader>) -> Tlp {
     match reader {
         Some(reader) if reader.reads_events() && reader.standing != Standing::Revoked => strictest_received(reader).min(Tlp::Amber),
@@ -80,6 +81,16 @@ pub fn strictest_product(reader: Option<&Reader>) -> Tlp {
 /// Whether a caller may fetch products of a collection of this marking.
 pub fn may_fetch(reader: Option<&Reader>, collection: Tlp) -> bool {
     collection <= strictest_product(reader)
+}
+
+/// Whether a reporter's licence lets what it reports leave by this way; `None` is a reporter without one, for whom the marking alone decides.
+pub fn licence_allows(licence: Option<Redistribution>, export: Export) -> bool {
+    let least = match export {
+        Export::Public => Redistribution::Public,
+        Export::Community | Export::OnwardHub => Redistribution::Partners,
+        Export::OwnAndClients | Export::OwnOnly => Redistribution::Members,
+    };
+    licence.is_none_or(|licence| licence >= least)
 }
 
 /// Whether an indicator may be in a product.
@@ -107,7 +118,8 @@ pub fn actions_allowed(pap: Pap, purpose: Purpose) -> bool {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
-    use model::{Constituency, KeyRole, OrgKind, OrgNo};
+    use crate::sight::{Item, Sight, sight};
+    use model::{Agreement, Constituency, KeyRole, OrgKind, OrgNo, Text};
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -119,7 +131,7 @@ mod tests {
         Terms { export: Export::Public, purpose: Purpose::Block, min_confidence: 0, max_age: None }
     }
 
-    fn reader(kind: OrgKind, standing: Standing, agreement: Option<Tlp>, role: KeyRole) -> Reader {
+    fn reader(kind: OrgKind, standing: Standing, agreement: Option<Agreement>, role: KeyRole) -> Reader {
         let constituency = (kind != OrgKind::Partner).then_some(Constituency::Private);
         Reader { org: OrgNo(7), kind, constituency, audience_ids: Vec::new(), standing, agreement, role, red: true }
     }
@@ -131,8 +143,12 @@ mod tests {
             (None, Tlp::Clear),
             (Some(full(OrgKind::Company, None)), Tlp::Amber),
             (Some(full(OrgKind::Partner, None)), Tlp::Green),
-            (Some(full(OrgKind::Partner, Some(Tlp::Amber))), Tlp::Amber),
-            (Some(full(OrgKind::Partner, Some(Tlp::Clear))), Tlp::Clear),
+            (Some(full(OrgKind::Partner, Some(Agreement::up_to(Tlp::Amber)))), Tlp::Green),
+            (Some(full(OrgKind::Partner, Some(Agreement::up_to(Tlp::AmberStrict)))), Tlp::Green),
+            (Some(full(OrgKind::Partner, Some(Agreement::up_to(Tlp::Clear)))), Tlp::Clear),
+            // A product is made for all alike: whom an agreement gives a part of amber gets none of it here.
+            (Some(full(OrgKind::Partner, Some(Agreement { categories: vec![Category::Phishing], ..Agreement::up_to(Tlp::Amber) }))), Tlp::Green),
+            (Some(full(OrgKind::Partner, Some(Agreement { sectors: vec![Text::from("energy")], ..Agreement::up_to(Tlp::Amber) }))), Tlp::Green),
             (Some(reader(OrgKind::Company, Standing::ReceiveLimited, None, KeyRole::Analyst)), Tlp::Green),
             (Some(reader(OrgKind::Company, Standing::Revoked, None, KeyRole::Analyst)), Tlp::Clear),
             (Some(reader(OrgKind::Company, Standing::Full, None, KeyRole::Reporter)), Tlp::Clear),
@@ -140,6 +156,47 @@ mod tests {
         ] {
             for &tlp in Tlp::ALL {
                 assert_eq!(may_fetch(caller.as_ref(), tlp), tlp <= strictest, "{caller:?} {tlp}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_licence_leaves_by_the_ways_of_the_table() {
+        const WAYS: [Export; 5] = [Export::Public, Export::Community, Export::OwnAndClients, Export::OwnOnly, Export::OnwardHub];
+        for (licence, allowed) in [
+            (None, [true, true, true, true, true]),
+            (Some(Redistribution::Public), [true, true, true, true, true]),
+            (Some(Redistribution::Partners), [false, true, true, true, true]),
+            (Some(Redistribution::Members), [false, false, true, true, false]),
+            (Some(Redistribution::None), [false, false, false, false, false]),
+        ] {
+            assert_eq!(WAYS.map(|way| licence_allows(licence, way)), allowed, "{licence:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_fetches_a_product_would_see_all_that_licence_and_marking_let_into_it() {
+        let agreements = [None, Some(Agreement::up_to(Tlp::Clear)), Some(Agreement::up_to(Tlp::Amber)), Some(Agreement::up_to(Tlp::AmberStrict))];
+        let licences = [None, Some(Redistribution::None), Some(Redistribution::Members), Some(Redistribution::Partners), Some(Redistribution::Public)];
+        for kind in [OrgKind::Company, OrgKind::Agency, OrgKind::Authority, OrgKind::Cert, OrgKind::Vendor, OrgKind::Partner] {
+            for (agreement, &standing) in agreements.iter().flat_map(|agreement| Standing::ALL.iter().map(move |standing| (agreement, standing))) {
+                let caller = reader(kind, standing, agreement.clone(), KeyRole::Analyst);
+                for (licence, collection) in licences.iter().flat_map(|licence| [Tlp::Clear, Tlp::Green, Tlp::Amber].map(|tlp| (*licence, tlp))) {
+                    let held = standing != Standing::Revoked && may_fetch(Some(&caller), collection) && licence_allows(licence, way_out(collection));
+                    let item = Item {
+                        reporter: OrgNo(1),
+                        reporter_constituency: None,
+                        source: false,
+                        licence,
+                        tlp: collection,
+                        audience: &[],
+                        category: Category::Phishing,
+                        sector: None,
+                        named: false,
+                        group_leave: false,
+                    };
+                    assert!(!held || sight(&caller, &item) > Sight::Hidden, "{licence:?} {collection} {caller:?}");
+                }
             }
         }
     }

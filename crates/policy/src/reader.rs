@@ -1,7 +1,8 @@
 //! The facts about a reader that decide what it may see.
 
-use model::organisation::Agreement;
-use model::{Constituency, KeyRole, OrgKind, OrgNo, Organisation, Standing, Text, Timestamp, Tlp};
+use crate::distribution::MEMBERS;
+use model::agreement::Agreement;
+use model::{Constituency, KeyRole, OrgKind, OrgNo, Organisation, Standing, Text, Timestamp};
 
 /// One key's holder at the time of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,12 +13,12 @@ pub struct Reader {
     pub kind: OrgKind,
     /// The line it belongs to.
     pub constituency: Option<Constituency>,
-    /// Ids under which an audience can name it: its own id, its sector, its groups.
+    /// Ids under which an audience can name it: its own id, its sector, its groups; [`MEMBERS`] but for partners.
     pub audience_ids: Vec<Text>,
     /// Standing by contribution.
     pub standing: Standing,
-    /// The strictest marking its agreement covers today; `None` for members and for partners without a valid agreement.
-    pub agreement: Option<Tlp>,
+    /// The agreement that holds today; `None` for members and for partners without one.
+    pub agreement: Option<Agreement>,
     /// What the key may do.
     pub role: KeyRole,
     /// Whether the key is a person's flagged for red.
@@ -27,16 +28,13 @@ pub struct Reader {
 impl Reader {
     /// The reader that a key of `organisation` is at `now`.
     pub fn new(organisation: &Organisation, role: KeyRole, red: bool, now: Timestamp) -> Self {
-        let mut audience_ids = vec![Text::from(organisation.id.to_string())];
-        audience_ids.extend(organisation.sector.clone());
-        audience_ids.extend(organisation.groups.iter().cloned());
         Self {
             org: organisation.number,
             kind: organisation.kind,
             constituency: organisation.constituency,
-            audience_ids,
+            audience_ids: audience_ids(organisation),
             standing: organisation.standing,
-            agreement: organisation.agreement.as_ref().filter(|agreement| valid(agreement, now)).map(|agreement| agreement.max_tlp),
+            agreement: organisation.agreement.as_ref().filter(|agreement| agreement.holds(now)).cloned(),
             role,
             red,
         }
@@ -61,6 +59,13 @@ impl Reader {
     }
 }
 
-fn valid(agreement: &Agreement, now: Timestamp) -> bool {
-    agreement.expires.is_none_or(|expires| now < expires)
+/// Ids under which an audience can name an organisation: its own, its sector, its groups; and all members at once, of which partners are none.
+pub fn audience_ids(organisation: &Organisation) -> Vec<Text> {
+    let mut ids = vec![Text::from(organisation.id.to_string())];
+    ids.extend(organisation.sector.clone());
+    ids.extend(organisation.groups.iter().cloned());
+    if organisation.kind != OrgKind::Partner {
+        ids.push(Text::from(MEMBERS));
+    }
+    ids
 }

@@ -3,7 +3,8 @@
 //! Invariant: a stricter marking or an added audience never shows more.
 
 use crate::Reader;
-use model::{Constituency, OrgKind, OrgNo, Pap, Standing, Text, Tlp};
+use crate::partner::{covers, reach};
+use model::{Category, Constituency, KeyRole, OrgKind, OrgNo, Pap, Redistribution, Standing, Text, Tlp};
 
 /// What decides who sees an event, an aggregate row or a deliberate record.
 #[derive(Debug, Clone, Copy)]
@@ -12,12 +13,18 @@ pub struct Item<'a> {
     pub reporter: OrgNo,
     /// The line of the reporter, whose authority sees everything.
     pub reporter_constituency: Option<Constituency>,
+    /// Whether the reporter is a feed that the hub collects, which is never named.
+    pub source: bool,
+    /// How widely the reporter lets it be passed on; `None`: as the marking says.
+    pub licence: Option<Redistribution>,
     /// Its marking.
     pub tlp: Tlp,
     /// Ids that narrow who receives it; empty: no narrowing.
     pub audience: &'a [Text],
-    /// Whether it is of category `test`.
-    pub test: bool,
+    /// What it is; a test is its reporter's alone.
+    pub category: Category,
+    /// The sector it concerns, where it names one.
+    pub sector: Option<&'a str>,
     /// Whether the reporter may be shown.
     pub named: bool,
     /// Whether its audience permits that the reporter is shown inside it, as [`groups_permit_naming`] finds.
@@ -71,11 +78,14 @@ pub fn sight(reader: &Reader, item: &Item<'_>) -> Sight {
     if reader.org == item.reporter {
         return Sight::Own;
     }
-    if item.test {
+    if item.category == Category::Test {
         return Sight::Hidden;
     }
     if reader.is_coordinator() || reader.is_authority_of(item.reporter_constituency) {
         return if item.tlp == Tlp::Red && !reader.red { Sight::Hidden } else { Sight::Whole };
+    }
+    if !licence_lets(reader, item.licence) {
+        return Sight::Hidden;
     }
     let named_in_audience = item.audience.iter().any(|id| reader.audience_ids.contains(id));
     if !item.audience.is_empty() && !named_in_audience {
@@ -84,18 +94,41 @@ pub fn sight(reader: &Reader, item: &Item<'_>) -> Sight {
     if item.tlp == Tlp::Red && !(reader.red && named_in_audience) {
         return Sight::Hidden;
     }
-    if item.tlp > strictest_received(reader) {
+    let received = match reader.kind {
+        OrgKind::Partner => covers(reader.agreement.as_ref(), item.tlp, item.category, item.sector),
+        OrgKind::Company | OrgKind::Agency | OrgKind::Authority | OrgKind::Cert | OrgKind::Vendor | OrgKind::Source => item.tlp <= strictest_received(reader),
+    };
+    if !received {
         return Sight::Hidden;
     }
-    let leave = item.named || (item.group_leave && named_in_audience);
-    if leave && reader.kind != OrgKind::Partner { Sight::WithoutVictims } else { Sight::WithoutReporterAndVictims }
+    let leave = (item.named || (item.group_leave && named_in_audience)) && !item.source;
+    let names = reader.kind != OrgKind::Partner || reader.agreement.as_ref().is_some_and(|agreement| agreement.names);
+    if leave && names { Sight::WithoutVictims } else { Sight::WithoutReporterAndVictims }
 }
 
-/// The strictest marking that a reader's membership or agreement lets it receive.
+/// Whether the reader receives everything of this marking that has no audience, whoever reported it: what of it is made for many alike it may have.
+pub fn receives_all(reader: &Reader, tlp: Tlp) -> bool {
+    let reads = reader.reads_events() && reader.standing != Standing::Revoked;
+    reads && tlp < Tlp::Red && (reader.is_coordinator() || tlp <= strictest_received(reader))
+}
+
+/// Whether the licence of a reporter lets its events come to the reader, who is neither the reporter nor oversees it.
+fn licence_lets(reader: &Reader, licence: Option<Redistribution>) -> bool {
+    let least = if reader.role == KeyRole::Authority && reader.kind == OrgKind::Authority {
+        Redistribution::None
+    } else if reader.kind == OrgKind::Partner {
+        Redistribution::Partners
+    } else {
+        Redistribution::Members
+    };
+    licence.is_none_or(|licence| licence >= least)
+}
+
+/// The strictest marking of which a reader's membership or agreement lets it receive everything.
 pub(crate) fn strictest_received(reader: &Reader) -> Tlp {
     if reader.kind == OrgKind::Partner {
-        // Without an agreement a partner gets clear and green.
-        return reader.agreement.unwrap_or(Tlp::Green);
+        // What is made of amber for all members alike holds what a licence keeps from partners; a partner has a collection of its own.
+        return reach(reader.agreement.as_ref()).min(Tlp::Green);
     }
     match reader.standing {
         Standing::Full | Standing::Warned => Tlp::Red,

@@ -7,16 +7,16 @@
 
 mod support;
 
-use model::organisation::Agreement;
+use model::agreement::{Agreement, Redistribution};
 use model::{Category, Constituency, Event, KeyRole, OrgKind, Organisation, Origin, Pap, Role, Standing, Tlp};
-use policy::{Export, Reader, Sight, blocking_allowed, export_allowed, redact};
+use policy::{Export, Reader, Sight, blocking_allowed, covers, export_allowed, is_within, reach, receives_all, redact};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use support::{
-    FAR_SIDE, NOTE, NOW, ORIGINAL, OWN_ID, Report, SECOND, SIGHTS, TARGET, audience_id, event, fields, is_named_in, is_part, organisation, oversees, partner,
-    reader, report, value_of,
+    FAR_SIDE, NOTE, NOW, ORIGINAL, OWN_ID, Report, SECOND, SIGHTS, TARGET, agreement, audience_id, event, fields, is_named_in, is_part, organisation, oversees,
+    partner, reader, report, value_of,
 };
 
 /// Cases of each law.
@@ -56,7 +56,7 @@ proptest! {
         let sight = report.sight(&reader);
         if sight.sees_event() && sight != Sight::Own && !oversees(&reader, &report) {
             if reader.kind == OrgKind::Partner {
-                prop_assert!(reader.agreement.is_some_and(|covered| covered >= tlp));
+                prop_assert!(reader.agreement.as_ref().is_some_and(|agreement| reach(Some(agreement)) >= tlp));
             } else {
                 prop_assert!(matches!(reader.standing, Standing::Full | Standing::Warned));
             }
@@ -123,8 +123,12 @@ proptest! {
     }
 
     #[test]
-    fn a_partner_never_sees_who_reported(reader in partner(), report in report()) {
+    fn a_partner_sees_who_reported_only_where_its_agreement_lets_names_pass(reader in partner(), report in report()) {
         let sight = report.sight(&reader);
+        if reader.agreement.as_ref().is_some_and(|agreement| agreement.names) {
+            prop_assert!(report.event.named || sight == Sight::Own || !report.sight(&reader).sees_reporter());
+            return Ok(());
+        }
         prop_assert!(!sight.sees_reporter() || sight == Sight::Own);
         prop_assert!(sight == Sight::Own || report.answer(&reader).iter().all(|(name, _)| !["reporter", "id", "note"].contains(name)));
     }
@@ -138,16 +142,81 @@ proptest! {
     }
 
     #[test]
-    fn an_agreement_holds_until_the_moment_it_expires(organisation in organisation(), max_tlp in select(Tlp::ALL)) {
+    fn an_agreement_holds_until_the_moment_it_expires_and_then_clear_and_green_are_left(
+        organisation in organisation(), report in report(), agreement in agreement()
+    ) {
         for (expires, holds) in [(None, true), (Some(NOW.plus(SECOND)), true), (Some(NOW), false), (Some(NOW.minus(SECOND)), false)] {
-            let organisation = Organisation { agreement: Some(Agreement { max_tlp, expires }), ..organisation.clone() };
-            let reader = Reader::new(&organisation, KeyRole::Analyst, false, NOW);
-            prop_assert_eq!(reader.agreement, holds.then_some(max_tlp));
+            let agreement = Agreement { expires, ..agreement.clone() };
+            let with = Organisation { agreement: Some(agreement.clone()), ..organisation.clone() };
+            let reader = Reader::new(&with, KeyRole::Analyst, false, NOW);
+            prop_assert_eq!(&reader.agreement, &holds.then_some(agreement));
+            if !holds {
+                let without = Reader::new(&Organisation { agreement: None, ..organisation.clone() }, KeyRole::Analyst, false, NOW);
+                prop_assert_eq!(report.sight(&reader), report.sight(&without));
+            }
         }
     }
 
     #[test]
-    fn a_members_agreement_changes_nothing(reader in reader(), report in report(), agreement in option::of(select(Tlp::ALL))) {
+    fn a_stricter_agreement_never_shows_more(reader in partner(), report in report(), one in option::of(agreement()), other in option::of(agreement())) {
+        if is_within(one.as_ref(), other.as_ref()) {
+            let (narrow, wide) = (Reader { agreement: one, ..reader.clone() }, Reader { agreement: other, ..reader });
+            prop_assert!(report.sight(&narrow) <= report.sight(&wide));
+            prop_assert!(is_part(&report.answer(&narrow), &report.answer(&wide)));
+        }
+    }
+
+    #[test]
+    fn categories_and_sectors_of_an_agreement_take_nothing_of_clear_and_green_away(reader in partner(), report in report(), agreement in agreement()) {
+        let open = Agreement { categories: Vec::new(), sectors: Vec::new(), ..agreement.clone() };
+        let (narrowed, open) = (Reader { agreement: Some(agreement), ..reader.clone() }, Reader { agreement: Some(open), ..reader });
+        if report.event.tlp <= Tlp::Green {
+            prop_assert_eq!(report.sight(&narrowed), report.sight(&open));
+        }
+    }
+
+    #[test]
+    fn a_partner_sees_of_others_only_what_its_agreement_covers_and_never_red(reader in partner(), report in report()) {
+        if reader.org != report.reporter && report.sight(&reader).sees_event() {
+            let event = &report.event;
+            prop_assert!(covers(reader.agreement.as_ref(), event.tlp, event.category, event.sector.as_deref()));
+            prop_assert!(event.tlp < Tlp::Red);
+        }
+    }
+
+    #[test]
+    fn who_receives_all_of_a_marking_sees_each_event_of_it_that_is_for_everyone(reader in reader(), report in report()) {
+        let report = Report { licence: None, ..report.with_audience(Vec::new()) };
+        if report.event.category != Category::Test && receives_all(&reader, report.event.tlp) {
+            prop_assert!(report.sight(&reader).sees_event());
+        }
+    }
+
+    #[test]
+    fn a_narrower_licence_never_shows_more(reader in reader(), report in report(), one in select(Redistribution::ALL), two in select(Redistribution::ALL)) {
+        let with = |licence| Report { licence, ..report.clone() };
+        let (narrow, wide, open) = (with(Some(one.min(two))), with(Some(one.max(two))), with(None));
+        prop_assert!(narrow.sight(&reader) <= wide.sight(&reader) && wide.sight(&reader) <= open.sight(&reader));
+        prop_assert_eq!(with(Some(Redistribution::Public)).sight(&reader), open.sight(&reader));
+        let above = oversees(&reader, &report) || reader.org == report.reporter;
+        if !above && with(Some(Redistribution::None)).sight(&reader).sees_event() {
+            prop_assert_eq!((reader.role, reader.kind), (KeyRole::Authority, OrgKind::Authority));
+        }
+        if !above && reader.kind == OrgKind::Partner {
+            prop_assert_eq!(with(Some(Redistribution::Members)).sight(&reader), Sight::Hidden);
+        }
+    }
+
+    #[test]
+    fn a_source_is_named_to_nobody_but_who_oversees_it(reader in reader(), report in report()) {
+        let report = Report { source: true, ..report.named(true) };
+        if reader.org != report.reporter && !oversees(&reader, &report) {
+            prop_assert!(!report.sight(&reader).sees_reporter());
+        }
+    }
+
+    #[test]
+    fn a_members_agreement_changes_nothing(reader in reader(), report in report(), agreement in option::of(agreement())) {
         if reader.kind != OrgKind::Partner {
             let other = Reader { agreement, ..reader.clone() };
             prop_assert_eq!(report.sight(&other), report.sight(&reader));
@@ -240,7 +309,8 @@ proptest! {
         prop_assert_eq!(without.sees_victims(), with.sees_victims());
         if without != with {
             prop_assert!(is_named_in(&reader, report.event.audience()));
-            prop_assert!(reader.kind != OrgKind::Partner);
+            prop_assert!(reader.kind != OrgKind::Partner || reader.agreement.as_ref().is_some_and(|agreement| agreement.names));
+            prop_assert!(!report.source);
             prop_assert!(report.event.audience().iter().all(|id| groups.contains(id)));
         }
         // One id in the audience without leave, or nobody named, and it stays withheld.

@@ -9,7 +9,7 @@ use crate::live::Live;
 use crate::maintenance::Maintenance;
 use crate::views::checkpoint::{self};
 use crate::views::indicators::{self, Indicators};
-use crate::views::owners::{Following, Owners};
+use crate::views::owners::{self, Following, Owners};
 use crate::views::seen::Seen;
 use crate::views::{Applied, Applier, Days, Keys, Part, Prepared, Row, Views, recent::Gathered};
 use hashbrown::{HashMap, HashSet};
@@ -222,7 +222,7 @@ impl Store {
         threads.push(spawn("ledger-writer", move || writing.run(writer_jobs))?);
         let owners = Arc::new(Owners::default());
         if options.views_folder.is_none() {
-            let following = Following::new(owners.clone(), views.clone(), ledger.clone(), options.folder.join("owners"), maintenance.stop_flag());
+            let following = Following::new(owners.clone(), views.clone(), ledger.clone(), options.folder.join(owners::FOLDER), maintenance.stop_flag());
             threads.push(spawn("views-owners", move || following.run())?);
         }
         let indicators = if options.views_folder.is_some() {

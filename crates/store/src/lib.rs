@@ -5,13 +5,16 @@
 //! Not here: who may see what (`policy`), use cases (`hub`).
 
 mod codec;
+pub mod deliveries;
 mod engine;
 pub mod ledger;
 mod live;
 mod maintenance;
+pub mod misp;
 pub mod objects;
 mod recompute;
 pub mod records;
+pub mod sources;
 mod sqlite;
 mod verify;
 pub mod views;

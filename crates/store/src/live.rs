@@ -4,7 +4,7 @@
 
 use crate::ledger::Header;
 use crate::views::Part;
-use model::Seq;
+use model::{Event, OrgNo, Seq};
 use parking_lot::RwLock;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,8 +19,18 @@ const MAX_EVENTS: u64 = 131_072;
 pub struct LiveFrame {
     /// Its header.
     pub header: Header,
-    /// Its parts.
+    /// Its parts, in order of their first rows.
     pub parts: Vec<Part>,
+}
+
+impl LiveFrame {
+    /// The event of a row and who reported it; `None` where there is none, as in a control entry.
+    pub fn event(&self, row: u32) -> Option<(OrgNo, &Event)> {
+        let next = self.parts.partition_point(|part| part.submission.start <= row);
+        let part = self.parts.get(next.checked_sub(1)?)?;
+        let event = part.prepared.events.get(row.checked_sub(part.submission.start)? as usize)?;
+        Some((part.submission.org, event))
+    }
 }
 
 /// The newest frames and the position that the views have reached.
@@ -69,7 +79,17 @@ impl Live {
     /// Begins to follow; frames are kept from now on. Drop the guard to stop.
     pub fn follow(self: &Arc<Self>) -> Follower {
         self.followers.fetch_add(1, Ordering::Relaxed);
-        Follower { live: self.clone(), position: self.position.subscribe() }
+        Follower { live: self.clone() }
+    }
+
+    /// How many follow.
+    pub fn followers(&self) -> usize {
+        self.followers.load(Ordering::Relaxed)
+    }
+
+    /// The position that the views have reached, each time it moves.
+    pub fn watch(&self) -> watch::Receiver<Seq> {
+        self.position.subscribe()
     }
 
     /// The frame that holds `seq`, where it is still kept.
@@ -84,8 +104,6 @@ impl Live {
 #[derive(Debug)]
 pub struct Follower {
     live: Arc<Live>,
-    /// The position that the views have reached.
-    pub position: watch::Receiver<Seq>,
 }
 
 impl Drop for Follower {

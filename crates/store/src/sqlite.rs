@@ -1,8 +1,8 @@
 //! One SQLite file: how it is opened, what its tables begin with, and how it is copied while it is in use.
 //!
-//! Flow: `records` and `objects` open a [`Database`] with their own tables and keep its two pools.
+//! Flow: `records`, `objects` and `misp` open a [`Database`] with their own tables and keep its two pools.
 //! Invariant: one connection writes, with a full sync, and what is deleted is overwritten; a file of a newer program is refused, never guessed at.
-//! Not here: what is in the tables (`records`, `objects`).
+//! Not here: what is in the tables (`records`, `objects`, `misp`).
 
 use crate::records::RecordsError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -16,6 +16,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WRITER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Connections for reads.
 const READERS: u32 = 4;
+/// How often emptying the write-ahead log is tried while a reader holds it, 50 ms apart.
+const CHECKPOINT_TRIES: u32 = 40;
 
 /// The tables of a file.
 pub(crate) struct Schema {
@@ -85,6 +87,30 @@ impl Database {
         connection.close().await?;
         std::fs::File::open(path)?.sync_all()?;
         Ok(())
+    }
+
+    /// Empties the write-ahead log into the file, so that what was deleted is in neither.
+    ///
+    /// # Errors
+    /// [`RecordsError::Busy`] where readers hold it for too long; the caller may retry.
+    pub(crate) async fn checkpoint(&self) -> Result<(), RecordsError> {
+        for _ in 0..CHECKPOINT_TRIES {
+            let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writes).await?;
+            if busy == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err(RecordsError::Busy)
+    }
+
+    /// What the engine finds broken in the file, a few findings at the most.
+    ///
+    /// # Errors
+    /// What the engine says where it cannot look at all.
+    pub(crate) async fn check(&self) -> Result<Vec<String>, RecordsError> {
+        let found: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(10)").fetch_all(&self.reads).await?;
+        Ok(found.into_iter().filter(|line| line != "ok").collect())
     }
 
     /// Closes every connection after what runs on it; later calls fail.

@@ -1,15 +1,18 @@
 //! Who calls: a key and the caller's address become an [`Actor`].
 //!
-//! Flow: [`gate`] stands before every path under `/api` and `/taxii2`, known or not, and leaves the actor with the request; handlers take it out
+//! Flow: [`gate`] stands before every path under `/api`, `/taxii2` and `/misp`, known or not, and leaves the actor with the request; handlers take it out
 //! with [`Caller`].
-//! Invariant: without a valid key nothing under `/api` is told from nothing.
+//! Invariant: without a valid key nothing under `/api` is told from nothing, but for the description of the interface, which the front page names: of
+//! it a browser is told how to get in, and there alone a browser's password is taken, for a browser also sends it where another site's page wants.
 //! Not here: what a role may do (`hub`, `policy`), how keys are kept and compared (`hub::directory`).
 
 use crate::AppState;
+use crate::misp::{self, under_misp};
+use crate::pages;
 use crate::problem::Problem;
 use crate::taxii::{self, under_taxii};
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
-use axum::http::header::{ALLOW, AUTHORIZATION};
+use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::middleware::Next;
@@ -19,6 +22,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED: &str = "forwarded";
+/// What people read in a browser: the description of the interface, as a page and as a document.
+const DESCRIPTION: [&str; 2] = ["/api/docs", "/api/openapi.json"];
 
 /// The authenticated caller of a request under `/api`.
 pub struct Caller(pub Actor);
@@ -31,12 +36,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Lets nothing of the keyed part pass without a valid key. TAXII's clients also give it as the password of Basic authentication.
+/// Lets nothing of the keyed part pass without a valid key. TAXII's clients, and browsers that want the description, also give it as the password
+/// of Basic authentication, MISP's alone.
 pub async fn gate(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if under_api(path) {
-        let basic = if under_taxii(path) { given(request.headers()).and_then(taxii::basic::password) } else { None };
-        let found = match basic {
+        let is_description = is_description(path);
+        let otherwise = if under_taxii(path) || is_description {
+            given(request.headers()).and_then(taxii::basic::password)
+        } else if under_misp(path) {
+            misp::key(request.headers())
+        } else {
+            None
+        };
+        let found = match otherwise {
             Some(secret) => holder(&state, &secret, request.headers(), request.extensions()),
             None => authenticate(&state, request.headers(), request.extensions()),
         };
@@ -44,10 +57,21 @@ pub async fn gate(State(state): State<AppState>, mut request: Request, next: Nex
             Ok(actor) => {
                 request.extensions_mut().insert(actor);
             }
+            Err(_) if is_description && wants_page(request.headers()) => return pages::locked::answer(request.headers()),
             Err(problem) => return problem.into_response(),
         }
     }
     next.run(request).await
+}
+
+/// Whether a path is the description of the interface.
+pub fn is_description(path: &str) -> bool {
+    DESCRIPTION.contains(&path)
+}
+
+/// Whether the caller is a browser that is to show a page.
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| value.to_ascii_lowercase().contains("text/html"))
 }
 
 /// Takes the allowed methods out of an answer to an unknown caller: they would tell a path that is there from one that is not.
@@ -78,7 +102,7 @@ pub fn from_this_machine(headers: &HeaderMap, extensions: &Extensions) -> bool {
 
 /// Whether a path belongs to the keyed part of the site.
 pub fn under_api(path: &str) -> bool {
-    path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || under_taxii(path)
+    path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || under_taxii(path) || under_misp(path)
 }
 
 /// The one `Authorization` header.
@@ -151,9 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn a_browser_is_told_from_a_program_by_what_it_accepts() {
+        assert!(wants_page(&headers(&[("accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")])));
+        assert!(!wants_page(&headers(&[("accept", "*/*")])) && !wants_page(&headers(&[])));
+        assert!(is_description("/api/docs") && !is_description("/api/docs/") && !is_description("/api/v1/status"));
+    }
+
+    #[test]
     fn every_path_under_api_is_behind_the_gate() {
         assert!(under_api("/api") && under_api("/api/") && under_api("/api/v1/nowhere"));
         assert!(under_api("/taxii2") && under_api("/taxii2/main/collections"));
+        assert!(under_api("/misp") && under_api("/misp/events/add") && !under_api("/feeds/misp/manifest.json"));
         assert!(!under_api("/") && !under_api("/apiary") && !under_api("/healthz"));
     }
 }

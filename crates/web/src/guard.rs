@@ -2,6 +2,7 @@
 //!
 //! Invariant: what a route takes is what [`crate::openapi::ROUTES`] says it takes; the document cannot fall behind.
 
+use crate::misp::under_misp;
 use crate::openapi::{ROUTES, Route};
 use crate::problem::Problem;
 use crate::router::mount;
@@ -16,8 +17,9 @@ const NAMED: usize = 20;
 
 /// Lets only documented query parameters pass.
 pub async fn strict_query(request: Request, next: Next) -> Response {
-    // TAXII has its own rules for its query: what is unknown there is ignored.
-    if !under_taxii(request.uri().path()) && request.uri().query().is_some_and(|query| !query.is_empty()) {
+    // TAXII and MISP have their own rules for their queries: what is unknown there is ignored.
+    let path = request.uri().path();
+    if !under_taxii(path) && !under_misp(path) && request.uri().query().is_some_and(|query| !query.is_empty()) {
         let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
         if let Some(problem) = path.and_then(|path| route(request.method(), path)).and_then(|route| unknown(route, request.uri())) {
             return problem.into_response();

@@ -17,6 +17,7 @@ mod guard;
 mod headers;
 pub mod limits;
 pub mod metrics;
+pub mod misp;
 mod observe;
 pub mod openapi;
 mod pages;

@@ -38,7 +38,7 @@ pub const READ_TIME: Duration = Duration::from_secs(30);
 pub const BODY_TIME: Duration = Duration::from_secs(30);
 /// How long a submission's body may stand still.
 pub const SUBMISSION_IDLE: Duration = Duration::from_secs(60);
-/// How long the body of a TAXII request may take to arrive, however steadily: it holds room that others wait for.
+/// How long the body of a TAXII or MISP request may take to arrive, however steadily: it holds room that others wait for.
 pub const TAXII_BODY_TIME: Duration = Duration::from_secs(300);
 /// Bytes read and thrown away after a submission was refused, so that its sender sees the refusal and no broken connection.
 pub const DRAIN: usize = 16 * 1024 * 1024;
@@ -52,5 +52,7 @@ pub const COMPRESS_FROM: u64 = 1_024;
 pub const ROTATION_DEFAULT: u64 = 86_400;
 /// The longest overlap of a key's rotation, in seconds: thirty days.
 pub const ROTATION_MAX: u64 = 30 * 86_400;
+/// How long an answer waits for the end of a source's run, which goes on without it.
+pub const SOURCE_RUN: Duration = Duration::from_secs(45);
 /// Days of a product's greatest age at the most.
 pub const PRODUCT_DAYS: u16 = 3_650;

@@ -10,6 +10,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use hub::directory::parse_range;
 use model::canonical::canonical;
+use model::detect::readings;
 use model::{Category, Filter, ObservableType, Seq, Text, Timestamp};
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
@@ -75,6 +76,7 @@ impl Params {
             within: self.one("within")?.map(str::to_owned),
             domain: self.one("domain")?.map(str::to_owned),
             malware: self.one("malware")?.map(str::to_owned),
+            value: self.one("value")?.map(str::to_owned),
         };
         text.parse().map_err(|(name, reason)| Problem::parameter(name, reason))
     }
@@ -110,23 +112,26 @@ pub struct FilterText {
     pub domain: Option<String>,
     /// Malware name.
     pub malware: Option<String>,
+    /// Value of an observable.
+    pub value: Option<String>,
 }
 
 /// The field that is wrong, and why.
 pub type FilterError = (&'static str, String);
 
 impl FilterText {
-    /// The filter, or the first field that is wrong.
+    /// The filter, or the first field that is wrong. A sector is a free word, as it is in an event.
     pub fn parse(self) -> Result<Filter, FilterError> {
         Ok(Filter {
             since: time("since", self.since)?,
             until: time("until", self.until)?,
             categories: words("category", &self.category, || one_of("unknown category", Category::ALL, Category::as_str), Category::parse)?,
             types: words("type", &self.kind, || one_of("unknown observable type", ObservableType::ALL, ObservableType::as_str), ObservableType::parse)?,
-            sectors: words("sector", &self.sector, || "not a sector".to_owned(), sector)?,
+            sectors: words("sector", &self.sector, || "must be a name of at most 200 characters".to_owned(), sector)?,
             within: single("within", self.within, "must be an address or a range such as 192.0.2.0/24", parse_range)?,
             domain: single("domain", self.domain, "must be a domain name", domain)?,
             malware: single("malware", self.malware, "must be a name of at most 200 characters", malware)?,
+            values: single("value", self.value, "must be a value of at most 8192 bytes without control characters", values)?.unwrap_or_default(),
         })
     }
 }
@@ -139,7 +144,7 @@ fn single<T>(name: &'static str, text: Option<String>, reason: &str, parse: fn(&
     text.map(|text| parse(text.trim()).ok_or_else(|| (name, reason.to_owned()))).transpose()
 }
 
-fn words<T>(name: &'static str, texts: &[String], reason: fn() -> String, parse: fn(&str) -> Option<T>) -> Result<Vec<T>, FilterError> {
+fn words<T>(name: &'static str, texts: &[String], reason: impl Fn() -> String, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, FilterError> {
     if texts.len() > limits::LIST {
         return Err((name, format!("at most {} are taken", limits::LIST)));
     }
@@ -153,10 +158,12 @@ pub fn one_of<T: Copy>(what: &str, all: &[T], word: fn(T) -> &'static str) -> St
 }
 
 fn sector(text: &str) -> Option<Text> {
-    let word = text.to_ascii_lowercase();
-    let plain = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_'));
-    let fits = plain && word.len() <= 64 && word.starts_with(|first: char| first.is_ascii_lowercase());
-    fits.then(|| Text::from(word))
+    malware(&text.trim().to_ascii_lowercase())
+}
+
+/// The ways in which a text can be a value; `None` where there is none.
+fn values(text: &str) -> Option<Vec<(ObservableType, Text)>> {
+    (text.len() <= limits::VALUE).then(|| readings(text)).filter(|readings| !readings.is_empty())
 }
 
 fn domain(text: &str) -> Option<Text> {
@@ -201,6 +208,20 @@ mod tests {
     fn params(query: &str) -> Params {
         let uri = format!("http://hub/x?{query}").parse().unwrap();
         Params(Query::try_from_uri(&uri).unwrap().0)
+    }
+
+    #[test]
+    fn a_sector_is_a_free_word_whatever_its_case() {
+        assert_eq!(params("sector=Energy").filter().unwrap().sectors, ["energy"]);
+        assert!(params("sector=").filter().is_err());
+    }
+
+    #[test]
+    fn a_value_is_asked_for_in_every_way_it_can_be_read() {
+        let values = params("value=hxxp://Evil%5B.%5Dexample/").filter().unwrap().values;
+        assert!(values.contains(&(ObservableType::Url, Text::from("http://evil.example/"))), "{values:?}");
+        assert!(params("value=").filter().is_err() && params("value=a%01b").filter().is_err());
+        assert!(params("value=a&value=b").filter().is_err());
     }
 
     #[test]

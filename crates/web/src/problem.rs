@@ -164,6 +164,10 @@ impl Problem {
             .with("accepted", outcome.accepted)
             .with("merged", outcome.merged)
             .with("refused", outcome.refused);
+        if outcome.warned > 0 {
+            let warnings: Vec<Value> = outcome.warnings.iter().map(|warning| json!({ "line": warning.line, "reason": warning.reason })).collect();
+            problem = problem.with("warnings", warnings).with("warned", outcome.warned);
+        }
         problem.errors = outcome.errors.iter().map(|error| json!({ "line": error.line, "reason": error.reason })).collect();
         problem
     }

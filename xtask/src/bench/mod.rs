@@ -2,13 +2,15 @@
 //!
 //! Flow: [`run`] builds the release → each bench starts a hub on a fresh folder → rows of figures, goals and their ratios.
 //! Invariant: the load is the same for the same arguments (`load`); acknowledged means durable and applied, so that is what is timed.
-//! Not here: events and the HTTP client (`load`), starting and killing hubs (`process`), the one bench without a hub (`settled`).
+//! Not here: events and the HTTP client (`load`), starting and killing hubs (`process`), the benches without a hub (`settled`, `owners`).
 
 mod bulk;
 mod bulk_lookup;
 mod feed;
 mod lookup;
+mod owners;
 mod process;
+mod products;
 mod rebuild;
 mod restart;
 mod search;
@@ -16,6 +18,8 @@ mod settled;
 mod size;
 mod small;
 mod stream;
+mod subscribers;
+mod taxii;
 
 use clap::{Args, ValueEnum};
 
@@ -28,6 +32,9 @@ pub struct Arguments {
     /// Events to fill a hub with; of `settled`: rows to settle, 24,000,000 where nothing is said.
     #[arg(long, default_value_t = 4_000_000, default_value_if("name", "settled", "24000000"))]
     events: u64,
+    /// Of `taxii`: STIX objects posted.
+    #[arg(long, default_value_t = 1_000_000)]
+    objects: u64,
     /// Events a request.
     #[arg(long, default_value_t = 20_000)]
     batch: u64,
@@ -59,12 +66,20 @@ enum Name {
     Search,
     /// 100 subscribers at 10,000 events a second.
     Stream,
+    /// 1,000 subscribers with different filters at 5,000 events a second.
+    Subscribers,
+    /// A list of a million addresses.
+    Products,
+    /// A million STIX objects posted, pages of them, and pages of indicators made from events.
+    Taxii,
     /// From kill -9 under load to ready.
     Restart,
     /// All views anew from the ledger.
     Rebuild,
     /// Disk and memory.
     Size,
+    /// The owners of an event among a million prefixes; not with the others, for the hub's table has to be compiled into this program first.
+    Owners,
     /// The settled tier beside another engine; never run with the others, for that engine has to be compiled first.
     Settled,
 }
@@ -73,6 +88,9 @@ enum Name {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.name == Some(Name::Settled) {
         return settled::run(arguments);
+    }
+    if arguments.name == Some(Name::Owners) {
+        return owners::run(arguments);
     }
     process::build()?;
     header();
@@ -85,11 +103,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Name::BulkLookup => bulk_lookup::run(arguments)?,
             Name::Search => search::run(arguments)?,
             Name::Stream => stream::run(arguments)?,
+            Name::Subscribers => subscribers::run(arguments)?,
+            Name::Products => products::run(arguments)?,
+            Name::Taxii => taxii::run(arguments)?,
             Name::Restart => restart::run(arguments)?,
             Name::Rebuild => rebuild::run(arguments)?,
             Name::Size => size::run(arguments)?,
-            // Measures no hub: see above.
-            Name::Settled => {}
+            // These measure no hub: see above.
+            Name::Settled | Name::Owners => {}
         }
     }
     Ok(())
@@ -164,6 +185,14 @@ mod tests {
         assert_eq!(parsed(&["bulk"]).events, 4_000_000);
         assert_eq!(parsed(&["settled"]).events, 24_000_000);
         assert_eq!(parsed(&["settled", "--events", "7"]).events, 7);
+    }
+
+    #[test]
+    fn the_owners_bench_understands_the_command_line_it_makes() {
+        let line = owners::command_line(9);
+        let words: Vec<&str> = line.iter().map(String::as_str).skip(1).collect();
+        let arguments = parsed(&words);
+        assert_eq!((arguments.name, arguments.events), (Some(Name::Owners), 9));
     }
 
     #[test]

@@ -105,6 +105,9 @@ pub struct FilterArguments {
     /// Malware name.
     #[arg(long, value_name = "NAME")]
     pub malware: Option<String>,
+    /// Has this value, of whatever type; in canonical form or not.
+    #[arg(long)]
+    pub value: Option<String>,
 }
 
 /// Flags of `lookup`.
@@ -161,39 +164,60 @@ pub struct StreamArguments {
 /// Formats that `export` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// Distinct active values worth detecting, one per line.
+    /// Active values worth blocking, one per line.
     List,
-    /// One row per value of an event.
+    /// One row per indicator; with --mine: one row per value of an event.
     Csv,
     /// Events as they are answered, one per line.
     Ndjson,
-    /// A STIX bundle; not in this release.
+    /// A STIX 2.1 bundle.
     Stix,
-    /// A MISP feed; not in this release.
+    /// A MISP feed, into a folder.
     MispFeed,
-    /// Suricata rules; not in this release.
+    /// Suricata rules.
     Suricata,
-    /// A response policy zone; not in this release.
+    /// A response policy zone.
     Rpz,
-    /// A hosts file; not in this release.
+    /// A hosts file.
     Hosts,
-    /// A Zeek intelligence file; not in this release.
+    /// A Zeek intelligence file.
     Zeek,
+}
+
+/// What `export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportWhat {
+    /// Products, or events.
+    Events,
+    /// Who is who: organisations, networks, contacts, groups and who has a key, without secrets; `import directory` reads it.
+    Directory,
 }
 
 /// Flags of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArguments {
+    /// What is written.
+    #[arg(value_enum, default_value_t = ExportWhat::Events)]
+    pub what: ExportWhat,
     /// The format [default: list; with --mine: ndjson].
     #[arg(long, value_enum)]
     pub format: Option<ExportFormat>,
     /// File, or an existing folder to put it in; `-`: standard output.
     #[arg(long, value_name = "FILE_OR_DIR", default_value = "-")]
     pub out: PathBuf,
-    /// Own events only, whole.
+    /// Own events only, whole; formats: list, csv, ndjson.
     #[arg(long)]
     pub mine: bool,
-    /// The filter.
+    /// Of a product: nothing stricter than this marking, clear, green or amber [default: as strict as the key may have].
+    #[arg(long, value_parser = tlp)]
+    pub tlp: Option<model::Tlp>,
+    /// Of a product: confidence at the least, 0 to 100.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub min_confidence: Option<u8>,
+    /// Of a product: seen in so many days at the most.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3_650))]
+    pub max_age_days: Option<u16>,
+    /// The filter; products know --type and --sector of it, events all.
     #[command(flatten)]
     pub filter: FilterArguments,
     /// How the hub is reached.

@@ -5,7 +5,7 @@
 //! Not here: who may do it (the hub decides).
 
 use super::Connection;
-use super::words::{constituency, deadline, key_role, org_kind, seconds};
+use super::words::{constituency, deadline, key_role, org_kind, seconds, tlp};
 use clap::Subcommand;
 
 /// Commands on organisations.
@@ -45,8 +45,50 @@ pub enum OrgCommand {
     },
     /// Show one organisation.
     Show {
-        /// Its id.
+        /// Its id, or its name where no other has it.
+        #[arg(value_name = "ORG|NAME")]
         id: String,
+        /// The answer as JSON.
+        #[arg(long)]
+        json: bool,
+        /// How the hub is reached.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Show, set or end the agreement with a partner. What is set takes the place of what was agreed before; without a flag it is shown.
+    Agreement {
+        /// The partner's id.
+        id: String,
+        /// The strictest marking that the partner sees: clear, green, amber, amber+strict.
+        #[arg(long, value_name = "TLP", value_parser = tlp, conflicts_with = "end")]
+        max_tlp: Option<model::Tlp>,
+        /// Amber+strict is covered, too.
+        #[arg(long, requires = "max_tlp")]
+        strict: bool,
+        /// What events above green must be of; anything where not given.
+        #[arg(long, value_name = "CATEGORY", value_delimiter = ',', requires = "max_tlp")]
+        categories: Vec<String>,
+        /// Which sectors events above green must name; any or none where not given.
+        #[arg(long, value_name = "SECTOR", value_delimiter = ',', requires = "max_tlp")]
+        sectors: Vec<String>,
+        /// The names of reporters pass who permit it anyway.
+        #[arg(long, requires = "max_tlp")]
+        names: bool,
+        /// Until when it holds: a date, a time, or a length such as `365d` from now.
+        #[arg(long, value_name = "DATE", value_parser = deadline, requires = "max_tlp")]
+        expires: Option<model::Timestamp>,
+        /// The strictest marking of what the partner sends; any where not given.
+        #[arg(long, value_name = "TLP", value_parser = tlp, requires = "max_tlp")]
+        sends_max_tlp: Option<model::Tlp>,
+        /// What the partner's events may be of; anything where not given.
+        #[arg(long, value_name = "CATEGORY", value_delimiter = ',', requires = "max_tlp")]
+        sends_categories: Vec<String>,
+        /// End it: clear and green are left to the partner.
+        #[arg(long)]
+        end: bool,
+        /// Why; kept in the history.
+        #[arg(long, default_value = "changed from the command line")]
+        reason: String,
         /// The answer as JSON.
         #[arg(long)]
         json: bool,

@@ -1,14 +1,18 @@
-//! `export`: events and values as files.
+//! `export`: products, and events as files.
 //!
-//! Flow: the pages of a search → one writer per format → a new file that takes the old one's place when it is whole.
-//! Invariant: what leaves is what the key may see: the hub has decided it; a list holds no victim's value, no reserved or benign value,
-//! and nothing whose lifetime is over.
-//! Not here: the products under `/feeds/` (STIX, MISP feed, Suricata, RPZ, hosts, Zeek), which the hub makes in a later release.
+//! Flow: a product is fetched as it is (`products`, `misp_feed`); of events the pages of a search go through one writer per format → a new file that
+//! takes the old one's place when it is whole.
+//! Invariant: what leaves is what the key may see: the hub has decided it; a list of one's own events holds no victim's value, no reserved or benign
+//! value, and nothing whose lifetime is over.
+//! Not here: what a product holds (`hub::products`), the directory (`super::import::directory`).
+
+mod misp_feed;
+mod products;
 
 use super::lookup::{self, plain};
 use super::search::Pages;
 use super::{Api, parse};
-use crate::cli::{ExportArguments, ExportFormat};
+use crate::cli::{ExportArguments, ExportFormat, ExportWhat};
 use crate::{Exit, output};
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -45,35 +49,52 @@ const COLUMNS: [&str; 22] = [
 
 /// Runs `export`.
 pub fn run(arguments: &ExportArguments) -> anyhow::Result<Exit> {
+    if arguments.what == ExportWhat::Directory {
+        return super::import::directory::export(arguments);
+    }
     let format = arguments.format.unwrap_or(if arguments.mine { ExportFormat::Ndjson } else { ExportFormat::List });
+    let api = Api::new(&arguments.connection)?;
+    if !arguments.mine && format != ExportFormat::Ndjson {
+        return match format {
+            ExportFormat::MispFeed => misp_feed::run(&api, arguments),
+            other => products::run(&api, arguments, other),
+        };
+    }
     let (file_name, write): (&str, fn(&mut Pages<'_>, &Api, &mut dyn Write) -> anyhow::Result<u64>) = match format {
         ExportFormat::List => ("values.txt", list),
         ExportFormat::Csv => ("events.csv", csv),
         ExportFormat::Ndjson => ("events.ndjson", ndjson),
         ExportFormat::Stix | ExportFormat::MispFeed | ExportFormat::Suricata | ExportFormat::Rpz | ExportFormat::Hosts | ExportFormat::Zeek => {
-            bail!("this format is made by a later release; this one exports list, csv and ndjson")
+            bail!("--mine gives one's own events as list, csv or ndjson; this format is of products, which are made of what all report")
         }
     };
-    let api = Api::new(&arguments.connection)?;
+    if arguments.tlp.is_some() || arguments.min_confidence.is_some() || arguments.max_age_days.is_some() {
+        bail!("--tlp, --min-confidence and --max-age-days choose indicators for a product; events are chosen by --since, --category and the like");
+    }
     let mut pages = Pages::new(&api, &arguments.filter, arguments.mine, None);
-    if arguments.out == Path::new("-") {
+    deliver(&arguments.out, file_name, "lines", |out| write(&mut pages, &api, out))
+}
+
+/// Has something written to standard output, or to a new file that takes the old one's place when it is whole.
+fn deliver(out: &Path, file_name: &str, unit: &str, write: impl FnOnce(&mut dyn Write) -> anyhow::Result<u64>) -> anyhow::Result<Exit> {
+    if out == Path::new("-") {
         let mut out = output::standard();
-        write(&mut pages, &api, &mut out)?;
+        write(&mut out)?;
         out.flush()?;
         return Ok(Exit::Done);
     }
-    let target = if arguments.out.is_dir() { arguments.out.join(file_name) } else { arguments.out.clone() };
+    let target = if out.is_dir() { out.join(file_name) } else { out.to_owned() };
     let unfinished = unfinished(&target);
     let mut out = BufWriter::new(File::create(&unfinished).with_context(|| format!("--out {}", unfinished.display()))?);
-    let result = write(&mut pages, &api, &mut out).and_then(|lines| {
+    let result = write(&mut out).and_then(|written| {
         out.flush()?;
         out.get_ref().sync_all()?;
         std::fs::rename(&unfinished, &target)?;
-        Ok(lines)
+        Ok(written)
     });
     match result {
-        Ok(lines) => {
-            output::note(&format!("{lines} lines written to {}", target.display()));
+        Ok(written) => {
+            output::note(&format!("{written} {unit} written to {}", target.display()));
             Ok(Exit::Done)
         }
         Err(error) => {

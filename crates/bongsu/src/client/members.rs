@@ -17,6 +17,8 @@ use ureq::http::Method;
 
 /// Rows a request.
 const PAGE: &str = "1000";
+/// Organisations named where a name fits none or several.
+const NEAR: usize = 10;
 
 /// Runs `org`.
 pub fn organisations(command: &OrgCommand) -> anyhow::Result<Exit> {
@@ -34,13 +36,33 @@ pub fn organisations(command: &OrgCommand) -> anyhow::Result<Exit> {
             list(&rows, &["id", "kind", "constituency", "sector", "country", "standing", "name"], *json)?;
         }
         OrgCommand::Show { id, json, connection } => {
-            let answer = Api::new(connection)?.get(&organisation(id), &[])?;
+            let api = Api::new(connection)?;
+            let answer = api.get(&organisation(&resolve(&api, id)?), &[])?;
+            whole(&answer, *json)?;
+        }
+        OrgCommand::Agreement { id, max_tlp, strict, categories, sectors, names, expires, sends_max_tlp, sends_categories, end, reason, json, connection } => {
+            let api = Api::new(connection)?;
+            let path = format!("{}/agreement", organisation(id));
+            let answer = match max_tlp {
+                None if !end => api.get(&path, &[])?,
+                None => api.send_json(Method::DELETE, &path, &json!({ "version": version(&api, &path)?, "reason": reason }))?,
+                Some(max_tlp) => {
+                    let mut sends = json!({});
+                    set(&mut sends, "max_tlp", sends_max_tlp.map(|tlp| json!(tlp)));
+                    set(&mut sends, "categories", (!sends_categories.is_empty()).then(|| json!(sends_categories)));
+                    let mut body = json!({ "version": version(&api, &path)?, "reason": reason, "max_tlp": max_tlp, "names": names, "sends": sends });
+                    set(&mut body, "strict", strict.then(|| json!(true)));
+                    set(&mut body, "categories", (!categories.is_empty()).then(|| json!(categories)));
+                    set(&mut body, "sectors", (!sectors.is_empty()).then(|| json!(sectors)));
+                    set(&mut body, "expires", expires.map(|time| json!(time)));
+                    api.send_json(Method::PUT, &path, &body)?
+                }
+            };
             whole(&answer, *json)?;
         }
         OrgCommand::Set { id, changes, reason, json, connection } => {
             let api = Api::new(connection)?;
-            let current = api.get(&organisation(id), &[])?.json()?;
-            let version = current.get("version").and_then(Value::as_u64).context("the hub's answer holds no version")?;
+            let version = version(&api, &organisation(id))?;
             let mut body = Map::new();
             body.insert("version".to_owned(), json!(version));
             body.insert("reason".to_owned(), json!(reason));
@@ -90,6 +112,45 @@ pub fn keys(command: &KeyCommand) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The version of a record as it is now.
+fn version(api: &Api, path: &str) -> anyhow::Result<u64> {
+    let current = api.get(path, &[])?.json()?;
+    current.get("version").and_then(Value::as_u64).context("the hub's answer holds no version")
+}
+
+/// The id of an organisation that is given by its id or, where one alone has it, by its name.
+fn resolve(api: &Api, given: &str) -> anyhow::Result<String> {
+    if given.parse::<model::OrgId>().is_ok() {
+        return Ok(given.to_owned());
+    }
+    let mut all = Vec::new();
+    for row in pages(api, "/api/v1/organisations", "organisations")? {
+        let row = parse(&row)?;
+        all.push((plain(row.get("id")), plain(row.get("name"))));
+    }
+    by_name(&all, given)
+}
+
+/// The id of the only organisation of a name, whatever its case; else an error that names what is near.
+fn by_name(all: &[(String, String)], given: &str) -> anyhow::Result<String> {
+    let wanted = given.trim().to_lowercase();
+    let listed = |found: &[&(String, String)]| {
+        let lines: Vec<String> = found.iter().take(NEAR).map(|(id, name)| format!("\n  {id}  {name}")).collect();
+        lines.concat()
+    };
+    let named: Vec<&(String, String)> = all.iter().filter(|(_, name)| name.trim().to_lowercase() == wanted).collect();
+    match named.as_slice() {
+        [one] => return Ok(one.0.clone()),
+        [] => {}
+        several => bail!("{} organisations are named {given}; give one's id:{}", several.len(), listed(several)),
+    }
+    let near: Vec<&(String, String)> = all.iter().filter(|(_, name)| !wanted.is_empty() && name.to_lowercase().contains(&wanted)).collect();
+    match near.as_slice() {
+        [] => bail!("{given} is neither an organisation's id nor the name of one that you may know; `bongsu org list` has all"),
+        near => bail!("{given} is neither an organisation's id nor its whole name; near are:{}", listed(near)),
+    }
+}
+
 /// Asks for a new key and prints it.
 fn secret(connection: &Connection, path: &str, body: &Value, json: bool) -> anyhow::Result<()> {
     let answer = Api::new(connection)?.send_json(Method::POST, path, body)?;
@@ -115,7 +176,7 @@ fn set(body: &mut Value, field: &str, value: Option<Value>) {
 }
 
 /// Every row of a list as the hub wrote it, page by page.
-fn pages(api: &Api, path: &str, field: &str) -> anyhow::Result<Vec<Box<RawValue>>> {
+pub(super) fn pages(api: &Api, path: &str, field: &str) -> anyhow::Result<Vec<Box<RawValue>>> {
     let mut rows = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
@@ -173,7 +234,7 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-fn list(rows: &[Box<RawValue>], columns: &[&str], json: bool) -> anyhow::Result<()> {
+pub(super) fn list(rows: &[Box<RawValue>], columns: &[&str], json: bool) -> anyhow::Result<()> {
     let mut out = output::standard();
     if json {
         for row in rows {
@@ -222,6 +283,17 @@ mod tests {
     fn an_id_cannot_leave_its_place_in_the_path() {
         assert_eq!(organisation("../x?y"), "/api/v1/organisations/..%2Fx%3Fy");
         assert_eq!(key_path("org_1", "key_2"), "/api/v1/organisations/org_1/keys/key_2");
+    }
+
+    #[test]
+    fn a_name_that_one_organisation_alone_has_stands_for_its_id() {
+        let all = [("org_1", "Harbour Waterworks"), ("org_2", "Bank"), ("org_3", "bank"), ("org_4", "Harbour Police")];
+        let all = all.map(|(id, name)| (id.to_owned(), name.to_owned()));
+        assert_eq!(by_name(&all, "harbour waterworks ").unwrap(), "org_1");
+        let error = |given: &str| by_name(&all, given).unwrap_err().to_string();
+        assert!(error("Bank").starts_with("2 organisations") && error("Bank").contains("org_3"), "{}", error("Bank"));
+        assert!(error("Harbour").contains("org_1") && error("Harbour").contains("org_4"), "{}", error("Harbour"));
+        assert!(error("nobody").contains("org list") && error("").contains("org list"));
     }
 
     #[test]

@@ -6,17 +6,21 @@
 
 pub mod archive;
 pub mod chunks;
+pub mod contacts;
 pub mod export;
 pub mod findings;
+pub mod import;
 pub mod input;
 pub mod lookup;
 pub mod members;
 pub mod query;
 pub mod search;
 pub mod sender;
+pub mod sources;
 pub mod status;
 pub mod stream;
 pub mod submit;
+pub mod subscribe;
 pub mod withdraw;
 
 use crate::cli::Connection;
@@ -95,6 +99,12 @@ impl Api {
     /// Asks for a resource.
     pub fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Answer> {
         let request = self.request(Method::GET, path, query, &[]).body(()).context("making the request")?;
+        finish(self.agent.run(request))
+    }
+
+    /// Takes a resource out.
+    pub fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+        let request = self.request(Method::DELETE, path, &[], &[]).body(()).context("making the request")?;
         finish(self.agent.run(request))
     }
 

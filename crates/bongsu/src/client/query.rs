@@ -21,6 +21,7 @@ pub fn parameters(filter: &FilterArguments) -> Vec<(&'static str, String)> {
     add("within", filter.within.clone());
     add("domain", filter.domain.clone());
     add("malware", filter.malware.clone());
+    add("value", filter.value.clone());
     parameters
 }
 

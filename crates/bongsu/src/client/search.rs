@@ -22,8 +22,10 @@ pub fn run(arguments: &SearchArguments) -> anyhow::Result<Exit> {
     let api = Api::new(&arguments.connection)?;
     let mut out = output::standard();
     let mut rows = Vec::new();
+    let mut found = false;
     let mut pages = Pages::new(&api, &arguments.filter, arguments.mine, Some(arguments.limit));
     while let Some(events) = pages.next_page()? {
+        found |= !events.is_empty();
         for event in &events {
             if arguments.json {
                 writeln!(out, "{event}")?;
@@ -34,6 +36,9 @@ pub fn run(arguments: &SearchArguments) -> anyhow::Result<Exit> {
     }
     output::table(&mut out, &["seq", "time", "category", "tlp", "sector", "malware", "values"], &rows)?;
     out.flush()?;
+    if !found && arguments.limit > 0 {
+        output::note("nothing matches");
+    }
     Ok(Exit::Done)
 }
 

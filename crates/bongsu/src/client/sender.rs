@@ -38,6 +38,8 @@ pub struct Counts {
     pub merged: u64,
     /// Not taken.
     pub refused: u64,
+    /// Of the merged, those whose event was withdrawn since.
+    pub merged_withdrawn: u64,
 }
 
 impl Counts {
@@ -46,6 +48,7 @@ impl Counts {
         self.accepted += other.accepted;
         self.merged += other.merged;
         self.refused += other.refused;
+        self.merged_withdrawn += other.merged_withdrawn;
     }
 }
 
@@ -55,8 +58,37 @@ impl std::fmt::Display for Counts {
     }
 }
 
-/// One refused entry, with its line in the file.
+/// One refused entry, or one that looks like a mistake, with its line in the file.
 pub type Refusal = (u64, String);
+
+/// What the hub says of the entries that it read, beside counts and refusals.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// What looks like a mistake, as far as the hub named it.
+    pub warnings: Vec<Refusal>,
+    /// All that looks so.
+    pub warned: u64,
+    /// Defaults that stood in: field, value, entries.
+    pub defaults: Vec<(String, String, u64)>,
+}
+
+impl Told {
+    fn add(&mut self, other: Self) {
+        self.warnings.extend(other.warnings);
+        self.warned += other.warned;
+        for (field, value, entries) in other.defaults {
+            self.add_default(field, value, entries);
+        }
+    }
+
+    /// Counts a default that stood in.
+    pub fn add_default(&mut self, field: String, value: String, entries: u64) {
+        match self.defaults.iter_mut().find(|known| known.0 == field && known.1 == value) {
+            Some(known) => known.2 += entries,
+            None => self.defaults.push((field, value, entries)),
+        }
+    }
+}
 
 /// Why a request was not taken.
 #[derive(Debug)]
@@ -89,7 +121,7 @@ impl<'a> Sender<'a> {
     }
 
     /// Sends a request; gives counts and every refused line that the hub named or that asking again brought out.
-    pub fn send(&self, format: Format, chunk: &Chunk, key: &str) -> Result<(Counts, Vec<Refusal>), Failure> {
+    pub fn send(&self, format: Format, chunk: &Chunk, key: &str) -> Result<(Counts, Vec<Refusal>, Told), Failure> {
         let answer = self.persist(format, &chunk.body, Some(key), self.dry_run)?;
         if answer.status == 413 && super::chunks::is_cut(format, &chunk.body) {
             let pieces = chunk.pieces(format, fitting_lines(&answer, format, chunk));
@@ -98,26 +130,29 @@ impl<'a> Sender<'a> {
             }
         }
         let (counts, mut refusals) = outcome(&answer, chunk)?;
+        let told = told(&answer, chunk);
         self.receipts.borrow_mut().extend(receipt(&answer));
         if counts.refused > refusals.len() as u64 && super::chunks::is_cut(format, &chunk.body) {
             refusals = self.name_all(format, chunk)?;
         }
-        Ok((counts, refusals))
+        Ok((counts, refusals, told))
     }
 
     /// Sends a request that was too large in pieces. The hub may have kept its beginning, as far as the limit reached, under its key: the first
     /// piece reaches as far and goes under the same key, so that nothing is kept twice.
-    fn send_pieces(&self, format: Format, pieces: &[Chunk], key: &str) -> Result<(Counts, Vec<Refusal>), Failure> {
+    fn send_pieces(&self, format: Format, pieces: &[Chunk], key: &str) -> Result<(Counts, Vec<Refusal>, Told), Failure> {
         let mut counts = Counts::default();
         let mut refusals = Vec::new();
+        let mut told = Told::default();
         for (place, piece) in pieces.iter().enumerate() {
             // Named by its place in the file, so that a piece that is cut again shares no key with its neighbours.
             let key = if place == 0 { key.to_owned() } else { format!("{key}.{}", piece.first_line()) };
-            let (part, named) = self.send(format, piece, &key)?;
+            let (part, named, more) = self.send(format, piece, &key)?;
             counts.add(part);
             refusals.extend(named);
+            told.add(more);
         }
-        Ok((counts, refusals))
+        Ok((counts, refusals, told))
     }
 
     /// Names every refused line of a request by checking it again in small pieces; nothing is kept of that.
@@ -209,8 +244,23 @@ fn outcome(answer: &Answer, chunk: &Chunk) -> Result<(Counts, Vec<Refusal>), Fai
         accepted: number("accepted").unwrap_or(0),
         merged: number("merged").unwrap_or(0),
         refused: number("refused").unwrap_or(refusals.len() as u64),
+        merged_withdrawn: number("merged_withdrawn").unwrap_or(0),
     };
     Ok((counts, refusals))
+}
+
+/// What an answer says beside counts and refusals; what of it cannot be read is passed over.
+fn told(answer: &Answer, chunk: &Chunk) -> Told {
+    let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let list = |field: &str| document.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let text = |of: &Value, field: &str| of.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let number = |of: &Value, field: &str| of.get(field).and_then(Value::as_u64);
+    let mut told = Told { warned: number(&document, "warned").unwrap_or(0), ..Told::default() };
+    told.warnings.extend(list("warnings").iter().filter_map(|warning| Some((chunk.line_in_file(number(warning, "line")?), text(warning, "reason")))));
+    for used in list("defaults") {
+        told.add_default(text(used, "field"), text(used, "value"), number(used, "entries").unwrap_or(0));
+    }
+    told
 }
 
 /// The receipt that an answer names.
@@ -254,8 +304,21 @@ mod tests {
     fn nothing_usable_is_an_outcome_and_no_failure() {
         let answer = answer(422, r#"{"title":"x","refused":2,"errors":[{"line":1,"reason":"no"},{"line":2,"reason":"never"}]}"#);
         let (counts, refusals) = outcome(&answer, &chunk()).unwrap();
-        assert_eq!(counts, Counts { accepted: 0, merged: 0, refused: 2 });
+        assert_eq!(counts, Counts { refused: 2, ..Counts::default() });
         assert_eq!(refusals[1], (2, "never".to_owned()));
+    }
+
+    #[test]
+    fn warnings_and_defaults_of_an_answer_are_read() {
+        let body = r#"{"accepted":1,"merged":3,"merged_withdrawn":2,"refused":0,"errors":[],"warnings":[{"line":2,"reason":"\"tpl\" is unknown"}],"warned":5,
+            "defaults":[{"field":"tlp","value":"amber","entries":4}]}"#;
+        let answer = answer(200, body);
+        assert_eq!(outcome(&answer, &chunk()).unwrap().0, Counts { accepted: 1, merged: 3, refused: 0, merged_withdrawn: 2 });
+        let mut all = told(&answer, &chunk());
+        assert_eq!((all.warned, all.warnings.as_slice()), (5, [(2, "\"tpl\" is unknown".to_owned())].as_slice()));
+        all.add(told(&answer, &chunk()));
+        assert_eq!(all.defaults, [("tlp".to_owned(), "amber".to_owned(), 8)]);
+        assert_eq!(told(&self::answer(502, "<html>"), &chunk()), Told::default());
     }
 
     #[test]

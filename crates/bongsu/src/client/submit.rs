@@ -8,7 +8,7 @@
 use super::Api;
 use super::chunks::{Chunk, Chunks, is_cut, whole};
 use super::input::{Source, visit};
-use super::sender::{Counts, Failure, Sender};
+use super::sender::{Counts, Failure, Sender, Told};
 use crate::cli::{InputFormat, SubmitArguments};
 use crate::{Exit, output};
 use anyhow::Context;
@@ -19,7 +19,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-/// Refused lines shown where no file takes them.
+/// Refused lines shown where no file takes them, and warnings shown.
 const SHOWN: u64 = 10;
 /// Receipts named at the most; of more only the first and the last.
 const NAMED_RECEIPTS: usize = 8;
@@ -43,6 +43,8 @@ pub fn run(arguments: &SubmitArguments) -> anyhow::Result<Exit> {
         day: Clock::system().now().utc_day(),
         refused: Refused::new(arguments.refused.as_deref())?,
         done: Vec::new(),
+        told: Told::default(),
+        warnings: Vec::new(),
         failed: false,
         progress: progress.clone(),
     };
@@ -81,6 +83,10 @@ struct Run<'a> {
     day: i64,
     refused: Refused,
     done: Vec<(String, Counts)>,
+    /// Defaults that stood in, of all requests.
+    told: Told,
+    /// Warnings shown.
+    warnings: Vec<String>,
     failed: bool,
     progress: ProgressBar,
 }
@@ -119,7 +125,7 @@ impl Run<'_> {
         if is_blank(&chunk.body) {
             return Ok(());
         }
-        let (taken, refusals) = self.sender.send(format, chunk, &key)?;
+        let (taken, refusals, told) = self.sender.send(format, chunk, &key)?;
         counts.add(taken);
         let named = refusals.len() as u64;
         for (line, reason) in &refusals {
@@ -128,7 +134,26 @@ impl Run<'_> {
         if taken.refused > named {
             self.say(&format!("{name}: {} more refused entries that the hub did not name", taken.refused - named));
         }
+        self.take_told(name, told);
         Ok(())
+    }
+
+    /// Shows the first warnings and keeps the rest for the end.
+    fn take_told(&mut self, name: &str, told: Told) {
+        self.told.warned += told.warned;
+        for (line, reason) in told.warnings {
+            let text = format!("{name}:{line}: warning: {}", output::shorten(&reason, 200));
+            if self.warnings.contains(&text) {
+                // Of a header, which every request repeats.
+                self.told.warned = self.told.warned.saturating_sub(1);
+            } else if (self.warnings.len() as u64) < SHOWN {
+                self.say(&text);
+                self.warnings.push(text);
+            }
+        }
+        for (field, value, entries) in told.defaults {
+            self.told.add_default(field, value, entries);
+        }
     }
 
     fn fail(&mut self, text: &str) {
@@ -151,6 +176,16 @@ impl Run<'_> {
         }
         let mark = if self.arguments.dry_run { " (dry run: nothing was kept)" } else { "" };
         output::line(&format!("{total}{mark}"))?;
+        if total.merged_withdrawn > 0 {
+            output::line(&format!("{} of the merged were withdrawn earlier and stay withdrawn", total.merged_withdrawn))?;
+        }
+        if let Some(text) = defaults(&self.told.defaults, total.accepted + total.merged) {
+            output::line(&text)?;
+        }
+        match self.told.warned.saturating_sub(self.warnings.len() as u64) {
+            0 => {}
+            more => output::note(&format!("and {more} more warnings")),
+        }
         if let Some(text) = receipts(&self.sender.receipts()) {
             output::line(&text)?;
         }
@@ -160,6 +195,30 @@ impl Run<'_> {
             (false, _) => Exit::Refused,
         })
     }
+}
+
+/// The line that names the defaults that stood in, each with the number of entries unless it was all of them; none where there is none.
+fn defaults(used: &[(String, String, u64)], entries: u64) -> Option<String> {
+    let name = |(field, value, count): &(String, String, u64)| match *count {
+        all if all >= entries => format!("{field} {value}"),
+        1 => format!("{field} {value} (1 entry)"),
+        some => format!("{field} {value} ({} entries)", grouped(some)),
+    };
+    let named: Vec<String> = used.iter().map(name).collect();
+    (!named.is_empty()).then(|| format!("defaults: {}", named.join(", ")))
+}
+
+/// A number with a comma between its thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// The line that names the receipts: all of a few, the first and the last of many, none where there is none.
@@ -323,6 +382,18 @@ mod tests {
         assert_eq!(receipts(&names(1)).unwrap(), "receipt rcp_1");
         assert_eq!(receipts(&names(2)).unwrap(), "receipts rcp_1 rcp_2");
         assert_eq!(receipts(&names(9)).unwrap(), "receipts rcp_1 to rcp_9, 9 in all");
+    }
+
+    #[test]
+    fn defaults_are_named_with_their_entries_unless_they_are_all() {
+        let used = |entries: &[u64]| -> Vec<(String, String, u64)> {
+            let fields = [("category", "other"), ("tlp", "amber")];
+            fields.iter().zip(entries).map(|((field, value), entries)| ((*field).to_owned(), (*value).to_owned(), *entries)).collect()
+        };
+        assert_eq!(defaults(&[], 5), None);
+        assert_eq!(defaults(&used(&[1_204, 2_000]), 2_000).unwrap(), "defaults: category other (1,204 entries), tlp amber");
+        assert_eq!(defaults(&used(&[1]), 2).unwrap(), "defaults: category other (1 entry)");
+        assert_eq!([grouped(7), grouped(999), grouped(1_000), grouped(1_234_567)], ["7", "999", "1,000", "1,234,567"]);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! Not here: reading the values (`config`).
 
 use super::Config;
-use anyhow::bail;
+use super::shape::{Mail, Outbound};
+use anyhow::{anyhow, bail};
+use hub::delivery::mail::{MailTls, is_this_machine, sender};
 
 /// The smallest memory for views a hub runs with.
 const LEAST_MEMORY: u64 = 256 << 20;
@@ -58,6 +60,12 @@ impl Config {
                 bail!("trusted_proxies: {range:?}: expected an address or a range such as 10.0.0.0/8");
             }
         }
+        self.mail.as_ref().map_or(Ok(()), check_mail)?;
+        hub::delivery::holidays::parse(self.delivery.holidays.iter().map(String::as_str)).map_err(|reason| anyhow!("delivery.holidays: {reason}"))?;
+        check_outbound(&self.outbound)?;
+        hub::sources::config::check(&self.sources).map_err(|reason| anyhow!(reason))?;
+        self.national.check()?;
+        self.dns.options()?;
         if self.sectors.is_empty() {
             bail!("sectors: expected at least one");
         }
@@ -71,6 +79,51 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn check_outbound(outbound: &Outbound) -> anyhow::Result<()> {
+    for range in &outbound.allow {
+        if hub::directory::parse_range(range).is_none() {
+            bail!("outbound.allow: {range:?}: expected an address or a range such as 10.1.0.0/16");
+        }
+    }
+    if let Some(file) = outbound.ca.as_ref().filter(|file| !file.is_file()) {
+        bail!("outbound.ca = {}: expected a PEM file", file.display());
+    }
+    if outbound.proxy.as_ref().is_some_and(|proxy| !(proxy.starts_with("http://") || proxy.starts_with("https://"))) {
+        // It may hold a password, so it is not told.
+        bail!("outbound.proxy: expected http://host:port");
+    }
+    Ok(())
+}
+
+fn check_mail(mail: &Mail) -> anyhow::Result<()> {
+    if mail.host.is_empty() {
+        bail!("mail.host: expected the name or address of a mail server");
+    }
+    if mail.port == Some(0) {
+        bail!("mail.port = 0: expected a port");
+    }
+    if mail.tls == MailTls::None && !is_this_machine(&mail.host) {
+        bail!("mail.tls = none: only for a server on this machine (127.0.0.1, ::1, localhost), not for mail.host = {:?}", mail.host);
+    }
+    sender(&mail.from).map_err(|reason| anyhow!("mail.from: {reason}"))?;
+    if mail.user.is_some() != mail.password_file.is_some() {
+        bail!("mail.user and mail.password_file: expected both or neither");
+    }
+    for (key, file) in [("mail.ca", &mail.ca), ("mail.password_file", &mail.password_file)] {
+        if let Some(file) = file
+            && !file.is_file()
+        {
+            bail!("{key} = {}: expected a file", file.display());
+        }
+    }
+    if let Some(link) = &mail.link
+        && (!(link.starts_with("https://") || link.starts_with("http://")) || link.chars().any(|character| character.is_whitespace() || character.is_control()))
+    {
+        bail!("mail.link = {link:?}: expected the hub's address such as https://hub.cert.example");
+    }
+    Ok(())
 }
 
 fn is_slug(text: &str) -> bool {
@@ -91,6 +144,46 @@ mod tests {
         config.listen = "[::1]:8470".parse().unwrap();
         config.plain_http = false;
         config.check().unwrap();
+    }
+
+    #[test]
+    fn mail_settings_that_cannot_work_are_refused_with_their_key() {
+        let given = Mail { host: "mail.cert.example".to_owned(), from: "CERT <alert@cert.example>".to_owned(), ..Mail::default() };
+        let checked = |mail: Mail| Config { mail: Some(mail), zone: "UTC".to_owned(), ..Config::default() }.check();
+        checked(given.clone()).unwrap();
+        checked(Mail { host: "localhost".to_owned(), tls: MailTls::None, ..given.clone() }).unwrap();
+        for (wrong, key) in [
+            (Mail { host: String::new(), ..given.clone() }, "mail.host"),
+            (Mail { tls: MailTls::None, ..given.clone() }, "mail.tls"),
+            (Mail { from: String::new(), ..given.clone() }, "mail.from"),
+            (Mail { port: Some(0), ..given.clone() }, "mail.port"),
+            (Mail { user: Some("hub".to_owned()), ..given.clone() }, "mail.password_file"),
+            (Mail { ca: Some("/nowhere/ca.pem".into()), ..given.clone() }, "mail.ca"),
+            (Mail { link: Some("hub.cert.example".to_owned()), ..given.clone() }, "mail.link"),
+        ] {
+            assert!(checked(wrong).unwrap_err().to_string().contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_called_is_a_range_and_sources_are_checked_together() {
+        let mut config = Config { zone: "UTC".to_owned(), ..Config::default() };
+        config.outbound.allow = vec!["127.0.0.1".to_owned(), "10.1.0.0/16".to_owned()];
+        config.sources = toml::from_str::<Config>("[[sources]]\nname = \"a\"\nkind = \"list\"\nurl = \"https://feed.example/a\"\n").unwrap().sources;
+        config.check().unwrap();
+        config.sources.push(config.sources[0].clone());
+        assert!(config.check().unwrap_err().to_string().contains("given twice"));
+        config.outbound.allow.push("inside".to_owned());
+        assert!(config.check().unwrap_err().to_string().contains("outbound.allow"));
+    }
+
+    #[test]
+    fn a_holiday_is_a_date() {
+        let mut config = Config { zone: "UTC".to_owned(), ..Config::default() };
+        config.delivery.holidays = vec!["2026-01-01".to_owned()];
+        config.check().unwrap();
+        config.delivery.holidays.push("Seollal".to_owned());
+        assert!(config.check().unwrap_err().to_string().contains("delivery.holidays"));
     }
 
     #[test]

@@ -4,13 +4,16 @@
 //! Invariant: an unknown key is refused in every section.
 //! Not here: where the values come from (`config`), whether they make sense together (`check`).
 
+use hub::delivery::mail::MailTls;
 use hub::members::DEFAULT_SECTORS;
+use hub::outbound::OutboundOptions;
+use hub::sources::SourceOptions;
 use serde::{Deserialize, Deserializer};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The hub's configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where it listens.
@@ -37,6 +40,18 @@ pub struct Config {
     pub limits: Limits,
     /// Certificate and key.
     pub tls: Option<Tls>,
+    /// How mail is sent; without it none is.
+    pub mail: Option<Mail>,
+    /// Delivery to subscribers.
+    pub delivery: Delivery,
+    /// The nation's address space.
+    pub national: super::national::National,
+    /// Who is asked for texts in DNS.
+    pub dns: super::national::Dns,
+    /// Whom the hub may call.
+    pub outbound: Outbound,
+    /// Feeds that the hub collects; in the file alone.
+    pub sources: Vec<SourceOptions>,
     /// The log.
     pub log: Log,
 }
@@ -59,6 +74,48 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+}
+
+/// Whom the hub may call.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Outbound {
+    /// Internal addresses and ranges that may be called all the same.
+    pub allow: Vec<String>,
+    /// PEM file of authorities that are trusted beside the public ones.
+    pub ca: Option<PathBuf>,
+    /// The proxy that makes the connections.
+    pub proxy: Option<String>,
+}
+
+/// How mail is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mail {
+    /// Name or address of the server.
+    pub host: String,
+    /// Its port; without one the usual one of `tls`.
+    pub port: Option<u16>,
+    /// How the connection is protected.
+    pub tls: MailTls,
+    /// PEM file of authorities that are trusted beside the public ones.
+    pub ca: Option<PathBuf>,
+    /// Name to log in with.
+    pub user: Option<String>,
+    /// File that holds its password, and nothing else.
+    pub password_file: Option<PathBuf>,
+    /// The sender: an address, with a name or without.
+    pub from: String,
+    /// The hub's address as people reach it.
+    pub link: Option<String>,
+}
+
+/// Delivery to subscribers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Delivery {
+    /// Dates that are no business days.
+    pub holidays: Vec<String>,
 }
 
 /// The log, on standard error.
@@ -96,8 +153,33 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
             tls: None,
+            mail: None,
+            delivery: Delivery::default(),
+            national: super::national::National::default(),
+            dns: super::national::Dns::default(),
+            outbound: Outbound::default(),
+            sources: Vec::new(),
             log: Log::default(),
         }
+    }
+}
+
+impl Outbound {
+    /// As the hub takes them; checked with the configuration.
+    pub fn options(&self) -> OutboundOptions {
+        let allow = self.allow.iter().filter_map(|range| hub::directory::parse_range(range)).collect();
+        OutboundOptions { allow, ca: self.ca.clone(), proxy: self.proxy.clone() }
+    }
+}
+
+impl Mail {
+    /// The port: the one given, else 587 for STARTTLS, 465 for TLS from the start, 25 without.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(match self.tls {
+            MailTls::StartTls => 587,
+            MailTls::Implicit => 465,
+            MailTls::None => 25,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Bytes to lines, and a line to text.
 //!
-//! Invariant: every line of a chunk comes once, whatever ends it; no bytes are refused here.
+//! Invariant: every line of a chunk comes once, whatever ends it. NULs are part of UTF-16 and of nothing else: taken away elsewhere they would make
+//! one text of two.
 
 use std::borrow::Cow;
 
@@ -33,15 +34,23 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// The text of a line: NULs and the byte order mark of UTF-16 are taken away, so that the ASCII of such files can be read; what is no
-/// UTF-8 is marked.
-pub(super) fn text_of(line: &[u8]) -> Cow<'_, str> {
-    let line = line.strip_prefix(b"\xff\xfe").or_else(|| line.strip_prefix(b"\xfe\xff")).unwrap_or(line);
-    if memchr::memchr(0, line).is_none() {
-        return String::from_utf8_lossy(line);
+/// The byte order marks of UTF-16.
+const WIDE_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+
+/// Whether a body is UTF-16, as its byte order mark says.
+pub(super) fn is_wide(beginning: &[u8]) -> bool {
+    WIDE_MARKS.iter().any(|mark| beginning.starts_with(mark))
+}
+
+/// The text of a line; what is no UTF-8 is marked. `None` where it holds NULs and is not of UTF-16: of that (`wide`) they are taken away with the
+/// byte order mark, so that the ASCII of such files can be read.
+pub(super) fn text_of(line: &[u8], wide: bool) -> Option<Cow<'_, str>> {
+    if !wide {
+        return memchr::memchr(0, line).is_none().then(|| String::from_utf8_lossy(line));
     }
+    let line = WIDE_MARKS.iter().find_map(|mark| line.strip_prefix(*mark)).unwrap_or(line);
     let kept: Vec<u8> = line.iter().copied().filter(|&byte| byte != 0).collect();
-    Cow::Owned(String::from_utf8_lossy(&kept).into_owned())
+    Some(Cow::Owned(String::from_utf8_lossy(&kept).into_owned()))
 }
 
 #[cfg(test)]
@@ -61,8 +70,15 @@ mod tests {
     #[test]
     fn utf_16_is_read_as_far_as_it_is_ascii() {
         let bytes: Vec<u8> = "\u{feff}evil.com\r\n1.2.3.4\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let lines: Vec<String> = Lines::new(&bytes).map(|line| text_of(line).into_owned()).collect();
+        assert!(is_wide(&bytes) && !is_wide(b"evil.com"));
+        let lines: Vec<String> = Lines::new(&bytes).map(|line| text_of(line, true).unwrap().into_owned()).collect();
         assert_eq!(lines, ["evil.com", "1.2.3.4", ""]);
+    }
+
+    #[test]
+    fn a_line_with_nuls_is_no_text_elsewhere() {
+        assert_eq!(text_of(b"evil.com\0good.com", false), None);
+        assert_eq!(text_of(b"evil.com", false).as_deref(), Some("evil.com"));
     }
 
     proptest! {

@@ -44,6 +44,17 @@ fn an_entry_without_a_time_is_relayed_timeless_and_as_the_defaults_say() {
 }
 
 #[test]
+fn what_stands_in_for_what_a_list_cannot_say_is_counted() {
+    let assumed = read("evil.com\n# x\nbad line\n1.2.3.4\n").notes.assumed;
+    assert_eq!((assumed.other, assumed.relayed, assumed.tlp), (2, 2, 2));
+    let mut parsed = Parsed::default();
+    let stated = Defaults { category: Some(Category::Phishing), origin: Some(Origin::Manual), ..defaults() };
+    parse(&Header::default(), b"evil.com\n", 1, &stated, &mut parsed);
+    let assumed = parsed.notes.assumed;
+    assert_eq!((assumed.other, assumed.relayed, assumed.tlp), (0, 0, 1));
+}
+
+#[test]
 fn one_value_per_line_with_comments_and_any_line_ends() {
     let text =
         "\u{feff}# Title\r\n\r\nevil.com\r1.2.3.4\n; comment\n// comment\n! Comment\n------\nEVIL[.]net # seen twice\r\n\u{a0}hxxp://evil[.]org/a\u{200b}\n";
@@ -77,6 +88,20 @@ fn utf_16_and_broken_utf_8_are_read_as_far_as_they_go() {
     assert_eq!(taken(&parsed), [(1, Kind::Domain, "evil.com".to_owned())]);
     assert_eq!(parsed.refusals.iter().map(|refusal| refusal.line).collect::<Vec<_>>(), [2, 3]);
     assert!(parsed.refusals[0].reason.starts_with("value is not valid UTF-8"), "{}", parsed.refusals[0].reason);
+}
+
+#[test]
+fn nuls_do_not_glue_texts_outside_utf_16() {
+    let parsed = read(b"evil.com\0good.com\n1.2.3.4\n5.6.7\x00.8\n");
+    assert_eq!(taken(&parsed), [(2, Kind::Ipv4, "1.2.3.4".to_owned())]);
+    assert_eq!(parsed.refusals.iter().map(|refusal| refusal.line).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(parsed.refusals[0].reason, "line contains NUL bytes: evil.com good.com");
+    // In UTF-16 lines of a later chunk are read by what the first one said.
+    let wide: Vec<u8> = "\u{feff}evil.com\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let later: Vec<u8> = "1.2.3.4\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let mut parsed = Parsed::default();
+    parse(&read_header(&wide), &later, 2, &defaults(), &mut parsed);
+    assert_eq!(taken(&parsed), [(2, Kind::Ipv4, "1.2.3.4".to_owned())]);
 }
 
 #[test]
@@ -281,7 +306,7 @@ proptest! {
         let text = lines.join("\n");
         let list = [Shape::Plain, Shape::Hosts, Shape::AdBlock, Shape::Rpz, Shape::Zeek { indicator: 0, kind: 1, time: 2 }, Shape::Delimited][shape];
         let mut parsed = Parsed::default();
-        parse(&Header { columns: Vec::new(), delimiter: b',', list }, text.as_bytes(), 1, &defaults(), &mut parsed);
+        parse(&Header { delimiter: b',', list, ..Header::default() }, text.as_bytes(), 1, &defaults(), &mut parsed);
         let _ = read(&text);
     }
 

@@ -206,11 +206,7 @@ fn sender_id(fields: &Fields, around: &Around) -> Option<Text> {
 }
 
 fn mark(event: &mut Event, fields: &Fields, own: &Tags, around: &Around, defaults: &Defaults) {
-    let tags = if own.tlp.is_some() || own.unclear { own } else { &around.tags };
-    event.tlp = tags.tlp.unwrap_or(defaults.tlp);
-    if tags.unclear {
-        event.tlp = event.tlp.max(Tlp::Amber);
-    }
+    event.tlp = marking(own, around, defaults);
     event.pap = own.pap.or(around.tags.pap).unwrap_or(defaults.pap);
     let Some(distribution) = distribution(fields).or_else(|| around.distribution.clone()) else { return };
     let floor = match distribution.level {
@@ -221,6 +217,13 @@ fn mark(event: &mut Event, fields: &Fields, own: &Tags, around: &Around, default
     event.tlp = event.tlp.max(floor);
     let extra = serde_json::json!({ "distribution": distribution.level, "sharing_group_id": distribution.group });
     event.details_mut().extra = Some(Text::from(extra.to_string()));
+}
+
+/// The marking that tags give: the attribute's own, else the event's, else the sender's default.
+pub(super) fn marking(own: &Tags, around: &Around, defaults: &Defaults) -> Tlp {
+    let tags = if own.tlp.is_some() || own.unclear { own } else { &around.tags };
+    let tlp = tags.tlp.unwrap_or(defaults.tlp);
+    if tags.unclear { tlp.max(Tlp::Amber) } else { tlp }
 }
 
 fn distribution(fields: &Fields) -> Option<Distribution> {

@@ -2,14 +2,20 @@
 //!
 //! Flow: bytes → wrappers (`Event`, `response`, lists) → event → attributes in order → `attribute` makes an event of each.
 //! Invariant: only one attribute at a time is held as a tree; every attribute gives an event, only describes, or is refused with its number.
-//! Not here: giving MISP out; proposals (`ShadowAttribute`), sightings inside attributes, reports, relations between objects.
+//! Not here: proposals (`ShadowAttribute`), sightings inside attributes, reports, relations between objects; what is given out is in [`feed`].
 
 mod attribute;
+pub mod describe;
+pub mod feed;
+pub mod judge;
+mod md5;
 mod tags;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests;
 mod types;
+
+pub use md5::md5_hex;
 
 use crate::stix::lenient::{self, Body, Fields, MAX_ENTRIES};
 use crate::{Defaults, Parsed};

@@ -10,8 +10,8 @@ mod checks;
 mod observables;
 
 use super::scalar::{Scalar, Wanted, quoted};
-use crate::Defaults;
 use crate::json::quote_into;
+use crate::{Assumed, Defaults};
 use checks::{address, asn, bounded, json_text, list, lower_case, port, sector, technique, time_not_ahead, word};
 use model::canonical::canonical;
 use model::{Category, Details, Event, Notify, ObservableType, Origin, Pap, Role, Severity, Target, Text, Tlp};
@@ -137,6 +137,52 @@ impl<'a> Draft<'a> {
     /// Keeps a text under `extra`.
     pub(crate) fn keep_text(&mut self, name: Cow<'a, str>, text: &str) {
         self.keep(name, Cow::Owned(json_text(text)));
+    }
+
+    /// Whether a field of the contract is given; true for other names.
+    pub(crate) fn has(&self, field: &str) -> bool {
+        let scalar = match field {
+            "time" => &self.time,
+            "last_time" => &self.last_time,
+            "valid_until" => &self.valid_until,
+            "category" => &self.category,
+            "observables" | "observable" | "value" => return !(self.observables.is_empty() && self.single.is_empty() && self.value.is_blank()),
+            "type" => &self.kind,
+            "role" => &self.role,
+            "detect" => &self.detect,
+            "origin" => &self.origin,
+            "tlp" => &self.tlp,
+            "pap" => &self.pap,
+            "audience" => return !self.audience.is_empty(),
+            "named" => &self.named,
+            "notify_owner" => &self.notify_owner,
+            "id" => &self.id,
+            "confidence" => &self.confidence,
+            "severity" => &self.severity,
+            "sector" => &self.sector,
+            "malware" => &self.malware,
+            "technique" => return !self.technique.is_empty(),
+            "cve" => return !self.cve.is_empty(),
+            "port" => &self.port,
+            "dst_ip" => &self.dst_ip,
+            "dst_port" => &self.dst_port,
+            "protocol" => &self.protocol,
+            "count" => &self.count,
+            "target" => return [&self.target, &self.target_ip, &self.target_asn, &self.target_sector].into_iter().any(|part| !part.is_blank()),
+            "source_asn" => &self.source_asn,
+            "note" => &self.note,
+            "original" => &self.original,
+            "extra" => return self.extra.is_some(),
+            _ => return true,
+        };
+        !scalar.is_blank()
+    }
+
+    /// Counts what stood in for fields that are not given.
+    pub(crate) fn note_assumed(&self, defaults: &Defaults, rules: &Rules, assumed: &mut Assumed) {
+        assumed.tlp += u64::from(self.tlp.is_blank());
+        assumed.other += u64::from(defaults.category.is_none() && self.category.is_blank());
+        assumed.relayed += u64::from(rules.origin == Origin::Relayed && defaults.origin.is_none() && self.origin.is_blank());
     }
 
     /// The event, in canonical form.

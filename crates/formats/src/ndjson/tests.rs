@@ -151,6 +151,35 @@ fn lines_are_numbered_and_blank_ones_passed_over() {
 }
 
 #[test]
+fn a_misspelt_field_is_kept_and_named_where_the_right_one_is_absent() {
+    let line = |fields: &str| format!("{{\"time\":1,\"category\":\"scanner\",\"value\":\"8.8.8.8\",{fields}}}\n");
+    let body = [
+        line(r#""tpl":"red","valid_unitl":1900000000"#),
+        line(r#""tlp":"green","tpl":"red""#),
+        line(r#""name":"x","colour":"blue","target":{"nmae":"y"}"#),
+        line(r#""TLP":"red","tlp":null"#),
+        "{\"time\":1,\"categroy\":\"scanner\",\"value\":\"8.8.8.8\"}\n".to_owned(),
+    ]
+    .concat();
+    let mut parsed = Parsed::default();
+    parse(body.as_bytes(), 7, &defaults(), &mut parsed);
+    assert_eq!(parsed.lines, [7, 8, 9, 10]);
+    let warnings: Vec<(u64, &str)> = parsed.notes.warnings.iter().map(|warning| (warning.line, warning.reason.as_str())).collect();
+    assert_eq!(
+        warnings,
+        [
+            (7, "\"tpl\" is unknown and kept under extra; is tlp meant?"),
+            (7, "\"valid_unitl\" is unknown and kept under extra; is valid_until meant?"),
+            (10, "\"TLP\" is unknown and kept under extra; is tlp meant?"),
+        ]
+    );
+    assert_eq!((parsed.notes.warned, parsed.notes.assumed.tlp, parsed.notes.assumed.other, parsed.notes.assumed.relayed), (3, 3, 0, 0));
+    let extra = parsed.events[0].details.as_ref().unwrap().extra.as_deref();
+    assert_eq!(extra, Some(r#"{"tpl":"red","valid_unitl":1900000000}"#));
+    assert_eq!((parsed.refusals[0].line, parsed.refusals[0].reason.as_str()), (11, "category is missing; \"categroy\" is unknown"));
+}
+
+#[test]
 fn resident_numbers_in_text_are_masked() {
     let event = with(r#""note":"900101-1234567","x":"9001011234567""#).unwrap();
     let details = event.details.unwrap();

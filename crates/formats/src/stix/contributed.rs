@@ -7,12 +7,12 @@
 //!
 //! Source: OASIS STIX 2.1, sections 2.9 (identifiers), 3.2 (common properties), 7.2.3 (granular markings).
 
+mod derived;
 mod parts;
 
-use super::lenient;
 use super::marking::{self, Marking};
-use super::write::observable_id;
-use model::{ObservableType, Timestamp, Tlp};
+use super::{lenient, sco};
+use model::{Text, Timestamp, Tlp};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -41,6 +41,8 @@ pub struct Contribution<'a> {
     pub spec: &'static str,
     /// `modified`, else `created`; `None` for observables, which have neither.
     pub version: Option<Timestamp>,
+    /// Whether its creator takes it back with this version.
+    pub revoked: bool,
     /// What its own marking says, with the sender's default where it says nothing. Parts do not count.
     pub tlp: Tlp,
     /// Parts that are marked on their own.
@@ -114,15 +116,9 @@ struct Facts {
     spec_version: Option<String>,
     created: Option<String>,
     modified: Option<String>,
+    revoked: Option<Value>,
     object_marking_refs: Option<Vec<String>>,
     granular_markings: Option<Vec<Granular>>,
-}
-
-/// What the ids of the simplest observables are made of.
-#[derive(Deserialize)]
-struct Observable {
-    value: Option<String>,
-    number: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -195,14 +191,25 @@ fn contribution<'a>(
         Some("2.0") | None => "2.0",
         Some(_) => return Err(refuse("spec_version is neither 2.0 nor 2.1")),
     };
-    if spec == "2.1" && expected_id(id, kind, raw).is_some_and(|expected| !expected.eq_ignore_ascii_case(id)) {
+    if spec == "2.1" && !derived::fits(id, kind, raw) {
         return Err(refuse("id is worked out of the content, but of another one"));
     }
     let parts = parts_of(&facts, definitions).ok_or_else(|| refuse("more than 1000 granular markings or selectors"))?;
     let own = facts.object_marking_refs.iter().flatten().fold(Marking::default(), |sum, reference| sum.and(marking::resolve(reference, definitions)));
     let named = own.tlp.unwrap_or(default);
     let tlp = if own.unresolved { named.max(Tlp::Amber) } else { named };
-    Ok(Contribution { id: id.to_owned(), kind: kind.to_owned(), spec, version: *dated, tlp, parts, raw })
+    let revoked = facts.revoked == Some(Value::Bool(true));
+    Ok(Contribution { id: id.to_owned(), kind: kind.to_owned(), spec, version: *dated, revoked, tlp, parts, raw })
+}
+
+/// Whether objects of a type are taken in as events, alone or with others.
+pub fn gives_events(kind: &str) -> bool {
+    matches!(kind, "indicator" | "observed-data" | "sighting" | "vulnerability") || sco::is_understood(kind)
+}
+
+/// The sender's id of the event that a version of an object becomes; `None` where it has none.
+pub fn event_id(raw: &[u8]) -> Option<Text> {
+    super::reader::event_id(&lenient::fields(std::str::from_utf8(raw).ok()?).ok()?)
 }
 
 /// The version that an object states; `None` where it states none.
@@ -230,27 +237,6 @@ fn parts_of(facts: &Facts, definitions: &HashMap<String, Marking>) -> Option<Vec
         Some(Part { tlp: tlp?, selectors: granular.selectors.clone() })
     };
     Some(granular.iter().filter_map(part).filter(|part| !part.selectors.is_empty()).collect())
-}
-
-/// The id that follows from an observable's content, where its own says that it does and one field makes it.
-fn expected_id(id: &str, kind: &str, raw: &str) -> Option<String> {
-    let uuid = uuid::Uuid::try_parse(id.strip_prefix(kind)?.strip_prefix("--")?).ok()?;
-    if uuid.get_version_num() != 5 {
-        return None;
-    }
-    let observed = match kind {
-        "ipv4-addr" => ObservableType::Ipv4,
-        "ipv6-addr" => ObservableType::Ipv6,
-        "domain-name" => ObservableType::Domain,
-        "url" => ObservableType::Url,
-        "email-addr" => ObservableType::Email,
-        "mac-addr" => ObservableType::Mac,
-        "autonomous-system" => ObservableType::Asn,
-        _ => return None,
-    };
-    let content: Observable = serde_json::from_str(raw).ok()?;
-    let value = if observed == ObservableType::Asn { content.number?.to_string() } else { content.value? };
-    observable_id(observed, &value)
 }
 
 fn id_of(raw: &str) -> Option<String> {
@@ -365,6 +351,7 @@ mod tests {
             (tool(&json!({ "modified": "1700000000" })), "modified"),
             (tool(&json!({ "granular_markings": [{ "marking_ref": RED, "selectors": vec!["name"; 1_001] }] })), "selectors"),
             (json!({ "type": "ipv4-addr", "id": "ipv4-addr--826fe3cb-56b0-5620-9d30-4c17ed7b24e3", "value": "198.51.100.1" }), "worked out"),
+            (json!({ "type": "mutex", "id": "mutex--826fe3cb-56b0-5620-9d30-4c17ed7b24e3", "name": "other" }), "worked out"),
         ] {
             let told = one(&object).unwrap_err();
             assert!(told.contains(reason), "{object}: {told}");
@@ -372,6 +359,22 @@ mod tests {
         for body in [&b"{"[..], b"[]", b"{}", b"{\"objects\":[]}", b"{\"objects\":7}", b"\xff"] {
             assert!(read(body, Tlp::Green).is_err(), "{}", String::from_utf8_lossy(body));
         }
+    }
+
+    #[test]
+    fn a_revoked_version_is_told_and_every_version_is_another_event() {
+        let body = |more: &Value| serde_json::to_vec(&json!({ "objects": [tool(more)] })).unwrap();
+        for (more, expected) in
+            [(json!({}), false), (json!({ "revoked": true }), true), (json!({ "revoked": "true" }), false), (json!({ "revoked": null }), false)]
+        {
+            let body = body(&more);
+            assert_eq!(read(&body, Tlp::Green).unwrap()[0].as_ref().unwrap().revoked, expected, "{more}");
+        }
+        let id = |object: &Value| event_id(object.to_string().as_bytes());
+        assert_eq!(id(&tool(&json!({}))), Some(Text::from(format!("tool--{UUID}|2026-01-02T00:00:00.000Z"))));
+        assert_ne!(id(&tool(&json!({}))), id(&tool(&json!({ "modified": "2026-01-03T00:00:00.000Z" }))));
+        assert_eq!((id(&json!({ "type": "tool" })), event_id(b"{")), (None, None));
+        assert!(gives_events("indicator") && gives_events("ipv4-addr") && !gives_events("tool") && !gives_events("relationship"));
     }
 
     #[test]

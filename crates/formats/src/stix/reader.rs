@@ -16,6 +16,7 @@ use super::value::{self, Casting, Found, MAX_OBSERVABLES, Means};
 use crate::{Defaults, privacy};
 use model::{Category, Event, Observable, ObservableType, Origin, Text, Timestamp, Tlp};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -411,8 +412,17 @@ fn sender_id(object: &Object<'_>, fields: &Fields) -> Option<Text> {
     if object.id.is_empty() {
         return None;
     }
-    let version = lenient::text_of(fields, "modified").or_else(|| lenient::text_of(fields, "created")).unwrap_or_default();
-    lenient::sender_id(&object.id, &version)
+    lenient::sender_id(&object.id, &version_of(fields))
+}
+
+/// The same, of an object that is known by its fields alone.
+pub(super) fn event_id(fields: &Fields) -> Option<Text> {
+    let id = fields.get("id")?.as_str().filter(|id| !id.is_empty())?;
+    lenient::sender_id(id, &version_of(fields))
+}
+
+fn version_of(fields: &Fields) -> Cow<'_, str> {
+    lenient::text_of(fields, "modified").or_else(|| lenient::text_of(fields, "created")).unwrap_or_default()
 }
 
 fn without_value(what: &str, reasons: &[String]) -> String {

@@ -6,11 +6,13 @@
 //! Not here: who may see an event (`policy`), how it is kept (`store`).
 
 mod decode;
+mod notes;
 mod queue;
 mod receipt;
 mod workers;
 
 pub use decode::Encoding;
+pub(crate) use notes::warnings;
 pub use receipt::{make_receipt, nonce as make_nonce, read_receipt};
 pub use workers::Workers;
 
@@ -20,7 +22,8 @@ use bytes::Bytes;
 use decode::Decoder;
 use formats::split::{Chunk, Limits, SplitError, Splitter};
 use formats::{Defaults, Format, Header, Refusal};
-use model::{Category, KeyRole, Origin, Role, Tlp};
+use model::agreement::Sends;
+use model::{Category, Event, KeyRole, OrgKind, Organisation, Origin, Role, Seq, Tlp};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,6 +50,8 @@ const DETECT_BYTES: usize = 64 * 1024;
 const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes that are unpacked before other requests have their turn.
 const UNPACK_TURN: usize = 256 * 1024;
+/// Bytes of memory that an event which was parsed elsewhere is charged for.
+const EVENT_BYTES: usize = 512;
 /// Bytes of an entry at the most.
 const ENTRY_BYTES: usize = 1024 * 1024;
 
@@ -81,6 +86,8 @@ pub struct Session {
     org: model::OrgNo,
     /// Who sends another's events.
     agent: Option<(model::KeyId, model::OrgId)>,
+    /// What the reporter may send, where something is agreed on that.
+    sends: Option<Arc<Sends>>,
     options: Options,
     defaults: Arc<Defaults>,
     decoder: Decoder,
@@ -104,6 +111,8 @@ pub struct Session {
     refused_since: u32,
     /// Events handed to the store.
     handed: u64,
+    /// First and last place of each batch, in order.
+    places: Vec<(Seq, Seq)>,
     quota_left: Option<u64>,
     outcome: Outcome,
 }
@@ -145,6 +154,7 @@ impl Hub {
             hub: self.clone(),
             org: organisation.number,
             agent: (organisation.id != actor.organisation.id).then(|| (actor.key, actor.organisation.id)),
+            sends: sends_of(&organisation).map(Arc::new),
             decoder: Decoder::new(options.encoding)?,
             options,
             defaults,
@@ -161,6 +171,7 @@ impl Hub {
             ordinal: 0,
             refused_since: 0,
             handed: 0,
+            places: Vec::new(),
             quota_left,
             outcome: Outcome::default(),
         })
@@ -225,6 +236,65 @@ impl Session {
             count(&self.outcome);
         }
         self.outcome
+    }
+
+    /// Why an event lies outside of what is agreed that its reporter sends; `None` where it does not.
+    pub(crate) fn outside(&self, event: &Event) -> Option<String> {
+        self.sends.as_deref().and_then(|sends| policy::outside(sends, event.tlp, event.category))
+    }
+
+    /// Takes events that were parsed elsewhere, as the next of the request.
+    ///
+    /// # Errors
+    /// As [`Session::push`].
+    pub(crate) async fn push_events(&mut self, events: Vec<Event>) -> Result<(), HubError> {
+        let count = events.len() as u64;
+        if count == 0 {
+            return Ok(());
+        }
+        // Whoever takes them from a partner leaves out before what is outside of the agreement, and says so; here nothing passes by.
+        if let Some(reason) = events.iter().find_map(|event| self.outside(event)) {
+            return Err(HubError::Invalid { pointer: "/".to_owned(), reason });
+        }
+        let so_far = self.handed + self.held_events() + count;
+        if so_far > self.hub.options.max_events {
+            return Err(HubError::TooLarge { limit: self.hub.options.max_events, unit: "events a request" });
+        }
+        if self.quota_left.is_some_and(|left| so_far > left) {
+            return Err(HubError::Quota { retry_after: self.hub.quotas.seconds_to_next_day(self.defaults.now) });
+        }
+        let kib = (events.len().saturating_mul(EVENT_BYTES) / 1024 + 1).min(MAX_IN_FLIGHT / 1024) as u32;
+        let share = Arc::new(self.share(kib).await?);
+        let (hub, org) = (self.hub.clone(), self.org);
+        let prepared = tokio::task::spawn_blocking(move || workers::batches_of(events, org, &hub.store().views.keys, hub.make_days().as_mut())).await;
+        for batch in prepared.map_err(|broken| HubError::Internal(Box::new(broken)))? {
+            self.submit_held(false).await?;
+            self.held = Some((batch, Some(share.clone())));
+        }
+        while self.applying.front_mut().is_some_and(|(answer, _)| !answer.is_empty()) {
+            self.next_applied().await?;
+        }
+        Ok(())
+    }
+
+    /// As [`Session::finish`] for a request of [`Session::push_events`]: also tells first and last place of each run of its events, in order.
+    ///
+    /// # Errors
+    /// As [`Session::push`]; what was handed to the store before is kept, and waited for.
+    pub(crate) async fn finish_events(mut self) -> Result<(Outcome, Vec<(Seq, Seq)>), HubError> {
+        let ended = async {
+            self.submit_held(true).await?;
+            while !self.applying.is_empty() {
+                self.next_applied().await?;
+            }
+            Ok::<(), HubError>(())
+        };
+        if let Err(error) = ended.await {
+            drop(self.so_far().await);
+            return Err(error);
+        }
+        count(&self.outcome);
+        Ok((self.outcome, self.places))
     }
 
     async fn end(&mut self) -> Result<(), HubError> {
@@ -324,7 +394,8 @@ impl Session {
         let share = self.share(share_of(format, chunk.bytes.len())).await?;
         let (reply, parsed) = oneshot::channel();
         let has_key = self.idempotency.is_some();
-        let job = ParseJob { format, header, chunk, defaults: self.defaults.clone(), org: self.org, has_key, share, reply };
+        let (defaults, sends) = (self.defaults.clone(), self.sends.clone());
+        let job = ParseJob { format, header, chunk, defaults, sends, org: self.org, has_key, share, reply };
         self.hub.workers.parse(job, self.began, self.bytes);
         self.parsing.push_back(parsed);
         Ok(())
@@ -354,6 +425,7 @@ impl Session {
         let Some(parsed) = self.parsing.pop_front() else { return Ok(()) };
         let mut parsed = parsed.await.map_err(|_| HubError::Overloaded { retry_after: 5 })?;
         self.name_refusals(parsed.refusals, parsed.refused);
+        notes::add(&mut self.outcome, parsed.notes, self.options.tlp.is_none().then_some(self.defaults.tlp));
         let events: u64 = parsed.batches.iter().map(|batch| batch.prepared.events.len() as u64).sum();
         let so_far = self.handed + self.held_events() + events;
         if so_far + self.outcome.refused > self.hub.options.max_events {
@@ -411,6 +483,8 @@ impl Session {
         self.hub.quotas.used(self.org, self.defaults.now, result.applied.accepted);
         self.outcome.accepted += result.applied.accepted;
         self.outcome.merged += result.applied.merged;
+        self.places.push((result.first_seq, result.last_seq));
+        self.outcome.merged_withdrawn += result.applied.merged_withdrawn;
         if self.outcome.first_seq.is_none() {
             self.outcome.first_seq = Some(result.first_seq);
             let receipt = make_receipt(result.first_seq, self.nonce).to_string();
@@ -423,6 +497,12 @@ impl Session {
         self.outcome.last_seq = self.outcome.last_seq.max(Some(result.last_seq));
         Ok(())
     }
+}
+
+/// What an organisation may send, where something is agreed on that. It holds on after the agreement's date: that an agreement lapses opens nothing.
+pub(crate) fn sends_of(organisation: &Organisation) -> Option<Sends> {
+    let agreement = organisation.agreement.as_ref().filter(|_| organisation.kind == OrgKind::Partner)?;
+    (agreement.sends != Sends::default()).then(|| agreement.sends.clone())
 }
 
 fn count(outcome: &Outcome) {

@@ -4,7 +4,8 @@ use super::MAX_ERRORS;
 use super::queue::Queue;
 
 use formats::split::Chunk;
-use formats::{Defaults, Format, Header, Refusal};
+use formats::{Defaults, Format, Header, Notes, Parsed, Refusal};
+use model::agreement::Sends;
 use model::{Event, OrgNo};
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(super) struct ParseJob {
     pub(super) header: Arc<Header>,
     pub(super) chunk: Chunk,
     pub(super) defaults: Arc<Defaults>,
+    /// What the reporter may send, where something is agreed on that.
+    pub(super) sends: Option<Arc<Sends>>,
     pub(super) org: OrgNo,
     /// Whether refused lines are to be remembered by their place: where the request has an idempotency key.
     pub(super) has_key: bool,
@@ -44,6 +47,8 @@ pub(super) struct ParsedChunk {
     pub(super) refusals: Vec<Refusal>,
     /// All of them.
     pub(super) refused: u64,
+    /// What else is to be told.
+    pub(super) notes: Notes,
     /// Refused lines after the last event, or all where there is none; where they are to be remembered.
     pub(super) trailing: u32,
     pub(super) share: OwnedSemaphorePermit,
@@ -101,12 +106,15 @@ impl Workers {
             std::thread::Builder::new().name(format!("parse-{number}")).spawn(move || {
                 store::give_way_by(NICENESS);
                 while let Some(job) = jobs.next() {
-                    let ParseJob { format, header, chunk, defaults, org, has_key, share, reply } = job;
+                    let ParseJob { format, header, chunk, defaults, sends, org, has_key, share, reply } = job;
                     // Nobody waits for it any more.
                     if reply.is_closed() {
                         continue;
                     }
-                    let parsed = formats::parse_chunk(format, &header, &chunk.bytes, chunk.first_line, &defaults);
+                    let mut parsed = formats::parse_chunk(format, &header, &chunk.bytes, chunk.first_line, &defaults);
+                    if let Some(sends) = &sends {
+                        keep_within(sends, &mut parsed);
+                    }
                     let mut refusals = chunk.refusals;
                     drop(chunk.bytes);
                     refusals.extend(parsed.refusals);
@@ -120,7 +128,7 @@ impl Workers {
                     let batches = batches(parsed.events, &parsed.lines, &mut refused_lines, org, &keys, days.as_mut());
                     let trailing = refused_lines.count() as u32;
                     // The request may be gone.
-                    drop(reply.send(ParsedChunk { batches, refusals, refused, trailing, share }));
+                    drop(reply.send(ParsedChunk { batches, refusals, refused, notes: parsed.notes, trailing, share }));
                 }
             })?;
         }
@@ -130,6 +138,17 @@ impl Workers {
     /// Parses a chunk when its turn comes: of a request that began then and has sent so many bytes with it.
     pub(super) fn parse(&self, job: ParseJob, request_began: Instant, bytes: u64) {
         self.jobs.push(self.jobs.turn(request_began, bytes), job);
+    }
+}
+
+/// Refuses the events that lie outside of what is agreed that their reporter sends.
+fn keep_within(sends: &Sends, parsed: &mut Parsed) {
+    let (events, lines) = (std::mem::take(&mut parsed.events), std::mem::take(&mut parsed.lines));
+    for (event, line) in events.into_iter().zip(lines) {
+        match policy::outside(sends, event.tlp, event.category) {
+            None => parsed.take(line, event),
+            Some(reason) => parsed.refuse(line, reason),
+        }
     }
 }
 
@@ -170,6 +189,11 @@ fn batches(mut events: Vec<Event>, lines: &[u64], refused: &mut RefusedLines, or
     out
 }
 
+/// The batches of events that were parsed elsewhere.
+pub(super) fn batches_of(events: Vec<Event>, org: OrgNo, keys: &Keys, days: &mut dyn Days) -> Vec<ParsedBatch> {
+    batches(events, &[], &mut refused_lines(&[]), org, keys, days)
+}
+
 /// Prepares, and where the batch is large enough encodes, one batch.
 fn batch(events: Vec<Event>, holes: Vec<Hole>, org: OrgNo, keys: &Keys, days: &mut dyn Days) -> ParsedBatch {
     let prepared = prepare(events, org, keys, days);
@@ -197,6 +221,18 @@ mod tests {
         assert_eq!(holes_of(&[3, 4, 4], &mut refused), [Hole { row: 0, lines: 2 }]);
         assert_eq!(holes_of(&[6, 7], &mut refused), [Hole { row: 0, lines: 2 }]);
         assert_eq!(refused.count(), 1);
+    }
+
+    #[test]
+    fn what_lies_outside_of_what_is_agreed_is_refused_by_its_line() {
+        let (now, tlp, pap) = (model::Timestamp::from_seconds(1_800_000_000), model::Tlp::Green, model::Pap::Green);
+        let defaults = Defaults { now, tlp, pap, named: false, category: None, origin: None, role: None };
+        let lines = ["phishing", "scanner"].map(|category| format!("{{\"time\":1700000000,\"category\":\"{category}\",\"value\":\"{category}.net\"}}\n"));
+        let mut parsed = formats::parse_document(Format::Ndjson, lines.concat().as_bytes(), &defaults);
+        keep_within(&Sends { max_tlp: None, categories: vec![model::Category::Phishing] }, &mut parsed);
+        assert_eq!((parsed.events.len(), parsed.lines), (1, vec![1]));
+        assert_eq!(parsed.refusals.iter().map(|refusal| refusal.line).collect::<Vec<_>>(), [2]);
+        assert!(parsed.refusals[0].reason.contains("scanner"));
     }
 
     #[test]

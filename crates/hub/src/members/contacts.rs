@@ -1,35 +1,89 @@
 //! Where an organisation is told of abuse: one mail address each, verified by a reply and again every half-year.
 //!
 //! Flow: [`Members::set_contact`] makes a token → it is sent to the address → whoever quotes it, or the coordinator who has the reply,
-//! verifies it by [`Members::verify_contact`].
-//! Invariant: another address is not verified by what was said of the one before.
-//! Not here: sending mail.
+//! verifies it by [`Members::verify_contact`]. Mail that comes back is noted by [`Members::contact_bounced`]; what somebody has to look after is in
+//! [`Members::contact_queue`].
+//! Invariant: another address is not verified by what was said of the one before; what came back waits in the queue until it is verified anew or
+//! another address is set.
+//! Not here: sending mail; contacts of those who are no members (`owners::abuse`).
 
-use super::{Members, coordinator_only, invalid, may_administer};
+use super::{MAX_REASON, Members, coordinator_only, invalid, may_administer, reason_text};
 use crate::{Actor, HubError};
 use model::canonical::canonical;
-use model::{KeyRole, ObservableType, OrgId, Text, Timestamp};
+use model::{KeyRole, ObservableType, OrgId, OrgKind, Organisation, Standing, Text, Timestamp};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::time::Duration;
-use store::records::Contact;
+use store::records::{Change, Contact};
 use subtle::ConstantTimeEq;
 
 /// How long a verification holds.
 const VERIFIED_FOR: Duration = Duration::from_secs(182 * 86_400);
+
+/// What there is to say of a contact, the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContactState {
+    /// Mail to it came back.
+    Bouncing,
+    /// There is none.
+    Missing,
+    /// Nobody replied yet.
+    Unverified,
+    /// The half-year is over.
+    Due,
+    /// A reply verified it.
+    Verified,
+}
+
+impl ContactState {
+    /// Every state.
+    pub const ALL: &'static [Self] = &[Self::Bouncing, Self::Missing, Self::Unverified, Self::Due, Self::Verified];
+
+    /// The wire word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bouncing => "bouncing",
+            Self::Missing => "missing",
+            Self::Unverified => "unverified",
+            Self::Due => "due",
+            Self::Verified => "verified",
+        }
+    }
+
+    /// The state that a wire word names.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.as_str() == word)
+    }
+
+    fn of(contact: &Contact, now: Timestamp) -> Self {
+        match (&contact.address, contact.bounced, contact.verified) {
+            (None, _, _) => Self::Missing,
+            (Some(_), Some(_), _) => Self::Bouncing,
+            (Some(_), None, None) => Self::Unverified,
+            (Some(_), None, Some(verified)) if now >= verified.plus(VERIFIED_FOR) => Self::Due,
+            (Some(_), None, Some(_)) => Self::Verified,
+        }
+    }
+}
 
 /// A contact for those who may know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ContactView {
     /// Whose it is.
     pub organisation: OrgId,
-    /// The mail address; absent once erased.
+    /// The mail address; absent where there is none.
     pub address: Option<Text>,
-    /// `unverified`, `verified`, or `due` where the half-year is over.
-    pub state: &'static str,
+    /// Whether somebody has to look after it.
+    pub state: ContactState,
     /// When it was verified last.
     pub verified: Option<Timestamp>,
     /// Until when that holds.
     pub due: Option<Timestamp>,
+    /// When a mail to it came back last, since it was set or verified.
+    pub bounced: Option<Timestamp>,
+    /// How many came back since then.
+    pub bounces: u32,
     /// What a reply must quote, for the coordinator who asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Text>,
@@ -48,6 +102,13 @@ impl Members {
         contact.map(|contact| view(contact, actor, self.clock.now())).ok_or(HubError::NotFound)
     }
 
+    /// The address of an organisation's contact, while a reply verifies it.
+    pub(crate) async fn verified_address(&self, organisation: OrgId) -> Result<Option<Text>, HubError> {
+        let contact: Option<Contact> = self.records.get(&Contact::id_of(organisation).to_string()).await?;
+        let now = self.clock.now();
+        Ok(contact.filter(|contact| ContactState::of(contact, now) == ContactState::Verified).and_then(|contact| contact.address))
+    }
+
     /// Sets an organisation's contact; it is to be verified anew where the address is another.
     pub async fn set_contact(&self, actor: &Actor, organisation: OrgId, address: &str) -> Result<ContactView, HubError> {
         let organisation = self.known(actor, organisation)?;
@@ -57,9 +118,11 @@ impl Members {
         let id = Contact::id_of(organisation.id);
         let mut writer = self.records.write().await?;
         let before: Option<Contact> = writer.get(&id.to_string()).await?;
-        let verified = before.as_ref().filter(|before| before.address.as_ref() == Some(&address)).and_then(|before| before.verified);
-        let version = before.as_ref().map_or(0, |before| before.version);
-        let contact = Contact { id, organisation: organisation.id, address: Some(address), token: token(), verified, version: version + 1 };
+        let same = before.as_ref().filter(|before| before.address.as_ref() == Some(&address));
+        let (verified, bounced) = (same.and_then(|before| before.verified), same.and_then(|before| before.bounced));
+        let bounces = same.map_or(0, |before| before.bounces);
+        let version = before.as_ref().map_or(0, |before| before.version) + 1;
+        let contact = Contact { id, organisation: organisation.id, address: Some(address), token: token(), verified, bounced, bounces, version };
         match before {
             Some(before) => writer.update(&contact, before.version, &change, &[]).await.map(drop)?,
             None => writer.insert(&contact, &change, &[]).await?,
@@ -83,11 +146,97 @@ impl Members {
         }
         let version = contact.version;
         // The next reply quotes another one.
-        let contact = Contact { verified: Some(change.at), token: token(), version: version + 1, ..contact };
+        let contact = Contact { verified: Some(change.at), bounced: None, bounces: 0, token: token(), version: version + 1, ..contact };
         writer.update(&contact, version, &change, &[]).await?;
         writer.commit().await?;
         Ok(view(contact, actor, change.at))
     }
+}
+
+impl Members {
+    /// Notes that a mail to an organisation's contact came back, as the coordinator saw it.
+    pub async fn note_bounce(&self, actor: &Actor, organisation: OrgId, reason: &str) -> Result<ContactView, HubError> {
+        let organisation = self.known(actor, organisation)?;
+        coordinator_only(actor)?;
+        let reason = reason_text("/reason", reason, true)?;
+        let contact = self.bounce(organisation.id, &self.noted(actor, "bounce", reason)).await?.ok_or(HubError::NotFound)?;
+        Ok(view(contact, actor, self.clock.now()))
+    }
+
+    /// Notes that a mail of the hub's to an organisation's contact came back; `said` is what the other side said, cut where it is long. Gives
+    /// whether there is such a contact.
+    pub async fn contact_bounced(&self, organisation: OrgId, said: &str) -> Result<bool, HubError> {
+        let said: String = said.chars().filter(|character| !character.is_control()).take(MAX_REASON).collect();
+        let change = Change { actor_key: None, actor_org: None, at: self.clock.now(), action: "bounce", reason: &said };
+        Ok(self.bounce(organisation, &change).await?.is_some())
+    }
+
+    async fn bounce(&self, organisation: OrgId, change: &Change<'_>) -> Result<Option<Contact>, HubError> {
+        let mut writer = self.records.write().await?;
+        let contact: Option<Contact> = writer.get(&Contact::id_of(organisation).to_string()).await?;
+        let Some(contact) = contact.filter(|contact| contact.address.is_some()) else { return Ok(None) };
+        let version = contact.version;
+        let contact = Contact { bounced: Some(change.at), bounces: contact.bounces.saturating_add(1), version: version + 1, ..contact };
+        writer.update(&contact, version, change, &[]).await?;
+        writer.commit().await?;
+        Ok(Some(contact))
+    }
+
+    /// The contacts that somebody has to look after, the most urgent first, and how many there are; of the actor's line, or all for the coordinator.
+    /// `states` narrows it; without any it is every state but `verified`.
+    pub async fn contact_queue(&self, actor: &Actor, states: &[ContactState], limit: usize) -> Result<(Vec<ContactView>, u64), HubError> {
+        let sees = |organisation: &Organisation| actor.is_coordinator() || actor.reader.is_authority_of(organisation.constituency);
+        if !matches!(actor.role, KeyRole::Coordinator | KeyRole::Authority) {
+            return Err(HubError::Forbidden("only the coordinator and authorities look after contacts"));
+        }
+        let now = self.clock.now();
+        let mut contacts: HashMap<OrgId, Contact> = self.records.all::<Contact>().await?.into_iter().map(|contact| (contact.organisation, contact)).collect();
+        let snapshot = self.directory.snapshot();
+        let mut queue: Vec<ContactView> = Vec::new();
+        for organisation in snapshot.organisations().filter(|organisation| is_told(organisation) && sees(organisation)) {
+            let view = match contacts.remove(&organisation.id) {
+                Some(contact) => view(contact, actor, now),
+                None => missing(organisation.id),
+            };
+            let wanted = if states.is_empty() { view.state != ContactState::Verified } else { states.contains(&view.state) };
+            if wanted {
+                queue.push(view);
+            }
+        }
+        // Of what is equally urgent first what waits for the longest.
+        queue.sort_by_key(|view| (view.state, view.bounced.or(view.due)));
+        let total = queue.len() as u64;
+        queue.truncate(limit);
+        Ok((queue, total))
+    }
+
+    /// Whom to ask for a reply: organisation, address and token of every contact that nobody verified, or not for half a year, and to which mail
+    /// goes through.
+    pub async fn contacts_to_ask(&self) -> Result<Vec<(OrgId, Text, Text)>, HubError> {
+        let now = self.clock.now();
+        let ask = |contact: Contact| match ContactState::of(&contact, now) {
+            ContactState::Unverified | ContactState::Due => contact.address.map(|address| (contact.organisation, address, contact.token)),
+            ContactState::Bouncing | ContactState::Missing | ContactState::Verified => None,
+        };
+        Ok(self.records.all::<Contact>().await?.into_iter().filter_map(ask).collect())
+    }
+}
+
+/// Whether an organisation is one that has to have a contact.
+fn is_told(organisation: &Organisation) -> bool {
+    organisation.standing != Standing::Revoked && !super::is_hub(organisation) && has_networks(organisation.kind)
+}
+
+const fn has_networks(kind: OrgKind) -> bool {
+    match kind {
+        OrgKind::Company | OrgKind::Agency | OrgKind::Authority | OrgKind::Cert | OrgKind::Vendor => true,
+        OrgKind::Partner | OrgKind::Source => false,
+    }
+}
+
+fn missing(organisation: OrgId) -> ContactView {
+    let state = ContactState::Missing;
+    ContactView { organisation, address: None, state, verified: None, due: None, bounced: None, bounces: 0, token: None, version: 0 }
 }
 
 fn token() -> Text {
@@ -95,17 +244,14 @@ fn token() -> Text {
 }
 
 fn view(contact: Contact, actor: &Actor, now: Timestamp) -> ContactView {
-    let due = contact.verified.map(|verified| verified.plus(VERIFIED_FOR));
     ContactView {
         organisation: contact.organisation,
+        state: ContactState::of(&contact, now),
         address: contact.address,
-        state: match due {
-            None => "unverified",
-            Some(due) if now >= due => "due",
-            Some(_) => "verified",
-        },
         verified: contact.verified,
-        due,
+        due: contact.verified.map(|verified| verified.plus(VERIFIED_FOR)),
+        bounced: contact.bounced,
+        bounces: contact.bounces,
         token: actor.is_coordinator().then_some(contact.token),
         version: contact.version,
     }

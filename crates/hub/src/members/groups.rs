@@ -122,7 +122,7 @@ impl Members {
     pub(super) fn group_id(&self, pointer: &str, text: &str) -> Result<Text, HubError> {
         let id = Text::from(text.trim().to_lowercase());
         let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-        if id.is_empty() || id.len() > MAX_ID || !plain || id.starts_with("org_") || self.sectors().contains(&id) {
+        if id.is_empty() || id.len() > MAX_ID || !plain || id.starts_with("org_") || id == policy::distribution::MEMBERS || self.sectors().contains(&id) {
             return Err(invalid(pointer, "a group's id has letters, digits and -_. and is neither an organisation's id nor a sector"));
         }
         Ok(id)

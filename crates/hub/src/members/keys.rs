@@ -75,7 +75,7 @@ impl Members {
         may_administer(actor, organisation.id)?;
         may_give(actor, new.role, new.red)?;
         if !role_fits(new.role, &organisation) {
-            return Err(invalid("/role", "a coordinator's key belongs to the hub or a cert, an authority's to an authority"));
+            return Err(invalid("/role", "a coordinator's key belongs to the hub or a cert, an authority's to an authority; a source has none"));
         }
         let change = self.noted(actor, "add", "");
         if new.expires.is_some_and(|expires| expires <= change.at) {
@@ -181,6 +181,10 @@ pub(super) fn fresh(id: KeyId, organisation: OrgId, role: KeyRole, now: Timestam
 
 /// Whether an organisation of this kind may hold a key of this role.
 pub(super) fn role_fits(role: KeyRole, organisation: &Organisation) -> bool {
+    // What the hub collects sends and reads nothing by itself.
+    if organisation.kind == OrgKind::Source {
+        return false;
+    }
     match role {
         KeyRole::Coordinator => is_hub(organisation) || organisation.kind == OrgKind::Cert,
         KeyRole::Authority => organisation.kind == OrgKind::Authority,

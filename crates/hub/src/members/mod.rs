@@ -5,6 +5,7 @@
 //! told before rights are. When a method returns, the next request sees the change.
 //! Not here: what a reader sees of events (`policy`), how records are kept (`store::records`), the carrying of control entries.
 
+mod agreements;
 mod claims;
 mod contacts;
 mod delegation;
@@ -12,14 +13,16 @@ mod groups;
 mod keys;
 mod networks;
 mod organisations;
+mod proofs;
 mod shapes;
 pub(crate) mod standing;
 mod suffixes;
 #[cfg(test)]
 mod tests;
 
+pub use agreements::{AgreementView, MAX_AGREEMENTS, collection_title};
 pub use claims::{About, CLAIM_CLOCK, ClaimPart, ClaimView};
-pub use contacts::ContactView;
+pub use contacts::{ContactState, ContactView};
 pub use groups::{GroupPatch, GroupView, NewGroup};
 pub use keys::{KeyView, MAX_OVERLAP, NewKey};
 pub use networks::{Challenge, NetworkView, NewNetwork};
@@ -29,7 +32,7 @@ pub use store::records::ProofMethod;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::{Actor, HubError};
-use model::{KeyRole, OrgId, OrgNo, Organisation, Text};
+use model::{KeyRole, OrgId, OrgKind, OrgNo, Organisation, Text};
 use std::sync::Arc;
 use store::records::{Change, Records, RecordsError, Writer};
 
@@ -94,7 +97,8 @@ fn may_know(actor: &Actor, organisation: &Organisation) -> bool {
     actor.organisation.id == organisation.id
         || match actor.role {
             KeyRole::Coordinator | KeyRole::Auditor => true,
-            KeyRole::Authority => actor.reader.is_authority_of(organisation.constituency),
+            // A feed that the hub collects belongs to no line.
+            KeyRole::Authority => actor.reader.is_authority_of(organisation.constituency) || organisation.kind == OrgKind::Source,
             KeyRole::MemberAdmin | KeyRole::Analyst | KeyRole::Reporter | KeyRole::Reader => false,
         }
 }

@@ -1,13 +1,12 @@
 //! Registrations of networks, domains, AS numbers and places on the web: asked for by the member, approved by its authority or the
 //! coordinator, and proven to be the member's.
 //!
-//! Flow: [`Members::add_network`] → approved or rejected → [`Members::prove_network`] → it counts: events are matched with it from there on.
-//! Invariant: a registration that is not approved or not proven counts for nothing; no organisation but the hub's approves its own, and the
-//! coordinator alone confirms a proof.
+//! Flow: [`Members::add_network`] → approved or rejected, and proven (`proofs`) → it counts: events are matched with it from there on.
+//! Invariant: a registration that is not approved or not proven counts for nothing; no organisation but the hub's approves its own.
 //! Not here: which event concerns whom (`store::views::owners`).
 
 use super::suffixes::is_public;
-use super::{Members, coordinator_only, illegal, invalid, may_administer, reason_text, taken};
+use super::{Members, illegal, invalid, may_administer, reason_text, taken};
 use crate::directory::Snapshot;
 use crate::{Actor, HubError};
 use ipnet::IpNet;
@@ -17,7 +16,7 @@ use model::{KeyRole, ObservableType, OrgId, Organisation, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use store::records::{Network, NetworkKind, NetworkState, Proof, ProofMethod};
+use store::records::{CheckResult, Network, NetworkKind, NetworkState, Proof, ProofMethod};
 use store::views::owners::MAX_STEPS;
 
 /// Registrations of one organisation at the most.
@@ -29,7 +28,7 @@ const WIDEST_IPV6: u8 = 19;
 /// Registrations of others that one names as overlapping at the most.
 const MAX_CONFLICTS: usize = 20;
 /// Name below a domain at which its challenge stands.
-const CHALLENGE_NAME: &str = "_bongsu-challenge";
+const CHALLENGE_NAME: &str = "_bongsu-proof";
 
 /// What a registration is asked for with.
 #[derive(Debug, Clone, Deserialize)]
@@ -53,6 +52,10 @@ pub struct Challenge {
     pub token: Text,
     /// Name of the TXT record, for a domain or a URL below one.
     pub record: Option<String>,
+    /// When the hub looked there last.
+    pub checked: Option<Timestamp>,
+    /// What it found then.
+    pub found: Option<CheckResult>,
 }
 
 /// A registration for those who may know it.
@@ -96,7 +99,7 @@ pub struct NetworkView {
 }
 
 /// An authority registers its own networks with the key it has; approval is another's.
-fn may_register(actor: &Actor, organisation: OrgId) -> Result<(), HubError> {
+pub(super) fn may_register(actor: &Actor, organisation: OrgId) -> Result<(), HubError> {
     if actor.role == KeyRole::Authority && actor.organisation.id == organisation { Ok(()) } else { may_administer(actor, organisation) }
 }
 
@@ -125,6 +128,7 @@ impl Members {
             state: if approves { NetworkState::Approved } else { NetworkState::Pending },
             proof: actor.is_coordinator().then_some(Proof { method: ProofMethod::Operator, at: change.at }),
             challenge: Some(challenge()),
+            check: None,
             conflicts,
             reason: said(reason),
             version: 1,
@@ -172,30 +176,6 @@ impl Members {
         self.change_network(actor, &organisation, network, "withdraw", reason_text("/reason", reason, false)?, step).await
     }
 
-    /// Confirms that a registration was shown to be the organisation's. Until the hub can look by itself the coordinator alone does this.
-    pub async fn prove_network(
-        &self,
-        actor: &Actor,
-        organisation: OrgId,
-        network: NetworkId,
-        method: ProofMethod,
-        reason: &str,
-    ) -> Result<NetworkView, HubError> {
-        let organisation = self.known(actor, organisation)?;
-        coordinator_only(actor)?;
-        let step = |network: &mut Network, at: Timestamp| {
-            if !network.state.is_open() || network.proof.is_some() {
-                return Err(illegal("prove", if network.state.is_open() { "withdraw" } else { "none" }));
-            }
-            if method == ProofMethod::DnsTxt && record_of(network).is_none() {
-                return Err(invalid("/method", "only a domain or a URL below one has a DNS record"));
-            }
-            network.proof = Some(Proof { method, at });
-            Ok(())
-        };
-        self.change_network(actor, &organisation, network, "prove", reason_text("/reason", reason, true)?, step).await
-    }
-
     async fn decide_network(
         &self,
         actor: &Actor,
@@ -212,7 +192,7 @@ impl Members {
         self.change_network(actor, &organisation, network, step, reason_text("/reason", reason, false)?, |network, _| after(network, step, next)).await
     }
 
-    async fn change_network(
+    pub(super) async fn change_network(
         &self,
         actor: &Actor,
         organisation: &Organisation,
@@ -254,11 +234,11 @@ fn said(reason: &str) -> Option<Text> {
 
 /// A fresh challenge.
 fn challenge() -> Text {
-    Text::from(format!("bongsu-challenge={}", uuid::Uuid::new_v4().simple()))
+    Text::from(format!("bongsu-proof={}", uuid::Uuid::new_v4().simple()))
 }
 
 /// Name of the TXT record that can prove a registration.
-fn record_of(network: &Network) -> Option<String> {
+pub(super) fn record_of(network: &Network) -> Option<String> {
     let domain = match network.kind {
         NetworkKind::Domain => network.value.as_str(),
         NetworkKind::Url => model::filter::host_of_url(&network.value),
@@ -268,7 +248,7 @@ fn record_of(network: &Network) -> Option<String> {
 }
 
 /// Whether the actor may make registrations of the organisation count.
-fn may_approve(actor: &Actor, organisation: &Organisation) -> bool {
+pub(super) fn may_approve(actor: &Actor, organisation: &Organisation) -> bool {
     actor.is_coordinator() || (actor.reader.is_authority_of(organisation.constituency) && actor.organisation.id != organisation.id)
 }
 
@@ -350,7 +330,12 @@ fn view(network: &Network, actor: &Actor, organisation: &Organisation, open: &Ha
         proof: if network.proof.is_some() { "proven" } else { "claimed" },
         proof_method: network.proof.map(|proof| proof.method.as_str()),
         proven: network.proof.map(|proof| proof.at),
-        challenge: challenge.map(|token| Challenge { token, record: record_of(network) }),
+        challenge: challenge.map(|token| Challenge {
+            token,
+            record: record_of(network),
+            checked: network.check.map(|check| check.at),
+            found: network.check.map(|check| check.found),
+        }),
         conflict: !conflicts.is_empty(),
         conflicts: if decides { conflicts } else { Vec::new() },
         reason: network.reason.clone(),

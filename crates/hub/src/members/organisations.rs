@@ -1,11 +1,11 @@
 //! Organisations: adding, showing, changing, standing; and the hub's own at the first start.
 
-use super::shapes::{HistoryRow, NewOrganisation, OrganisationPatch, OrganisationView};
+use super::shapes::{HistoryRow, NewOrganisation, OrganisationPatch, OrganisationView, Patch};
 use super::standing::{Decision, MAX_HOLD, OPERATOR_HOLDS};
 use super::{MAX_PAGE, Members, coordinator_only, invalid, is_hub, keys, may_know, reason_text, taken};
 use crate::directory::Snapshot;
 use crate::{Actor, HubError};
-use model::{KeyRole, OrgId, OrgKind, OrgNo, Organisation, Pap, Standing, StandingBy, Text, Timestamp, Tlp};
+use model::{KeyRole, OrgId, OrgKind, OrgNo, Organisation, Pap, Redistribution, Standing, StandingBy, Text, Timestamp, Tlp};
 use serde_json::{Value, json};
 use store::records::{Change, MAX_NAME};
 
@@ -18,6 +18,8 @@ const MAX_LINKS: usize = 100;
 const UNNUMBERED: OrgNo = OrgNo(u32::MAX);
 /// The refusal of whatever would lock the duty desk out.
 const HUB_STAYS: HubError = HubError::Forbidden("the hub's own organisation stays a cert and a member");
+/// The refusal of a source that somebody adds or makes of a member, or the other way round.
+const SOURCE_IS_CONFIGURED: &str = "sources are made from the hub's configuration and stay sources";
 
 impl Members {
     /// Creates the hub's own organisation and a coordinator's key at the first start; gives the key's secret.
@@ -49,6 +51,9 @@ impl Members {
     /// Adds an organisation: accredited, in full standing.
     pub async fn add(&self, actor: &Actor, new: NewOrganisation) -> Result<Organisation, HubError> {
         coordinator_only(actor)?;
+        if new.kind == OrgKind::Source {
+            return Err(invalid("/kind", SOURCE_IS_CONFIGURED));
+        }
         let change = self.noted(actor, "add", "");
         let mut organisation = blank(OrgId(self.clock.uuid()), UNNUMBERED, new.name, change.at);
         organisation.kind = new.kind;
@@ -58,7 +63,41 @@ impl Members {
         self.tidy(&mut organisation)?;
         let mut writer = self.records.write().await?;
         organisation.number = OrgNo(writer.next_number::<Organisation>().await?);
-        writer.insert(&organisation, &change, &[control(&organisation)]).await.map_err(|error| taken(error, "/name", "another organisation has this name"))?;
+        self.insert(writer, organisation, &change).await
+    }
+
+    /// The organisation that a feed of this name reports as, made where there is none yet and with the licence that the configuration gives it. The
+    /// hub itself acts.
+    ///
+    /// # Errors
+    /// [`HubError::Invalid`] where an organisation of another kind has the name.
+    pub async fn ensure_source(&self, name: &str, licence: Redistribution) -> Result<Organisation, HubError> {
+        let change = Change { actor_key: None, actor_org: None, at: self.clock.now(), action: "collect", reason: "configured" };
+        let mut writer = self.records.write().await?;
+        let all = writer.all::<Organisation>().await?;
+        let Some(mut known) = all.into_iter().find(|organisation| organisation.name.to_lowercase() == name.trim().to_lowercase()) else {
+            let mut organisation = blank(OrgId(self.clock.uuid()), UNNUMBERED, name.to_owned(), change.at);
+            (organisation.kind, organisation.licence, organisation.standing_rule) = (OrgKind::Source, Some(licence), false);
+            self.tidy(&mut organisation)?;
+            organisation.number = OrgNo(writer.next_number::<Organisation>().await?);
+            return self.insert(writer, organisation, &change).await;
+        };
+        if known.kind != OrgKind::Source {
+            return Err(invalid("name", format!("{name} is the name of an organisation of kind {}", known.kind)));
+        }
+        if known.licence == Some(licence) {
+            return Ok(known);
+        }
+        known.licence = Some(licence);
+        let version = known.version;
+        self.save(writer, known, version, &change).await
+    }
+
+    async fn insert(&self, mut writer: store::records::Writer, organisation: Organisation, change: &Change<'_>) -> Result<Organisation, HubError> {
+        writer
+            .insert(&organisation, change, &controls(None, &organisation))
+            .await
+            .map_err(|error| taken(error, "/name", "another organisation has this name"))?;
         self.commit(writer).await?;
         Ok(organisation)
     }
@@ -101,7 +140,15 @@ impl Members {
         if let Some(standing) = patch.standing {
             decide(&mut organisation, standing, StandingBy::Operator, &change, Some(change.at.plus(OPERATOR_HOLDS)));
         }
+        let (before, agrees) = (organisation.kind, matches!(patch.agreement, Patch::Set(_)));
         patch.apply(&mut organisation);
+        if (organisation.kind == OrgKind::Source) != (before == OrgKind::Source) {
+            return Err(invalid("/kind", SOURCE_IS_CONFIGURED));
+        }
+        if let Some(agreement) = organisation.agreement.take_if(|_| agrees) {
+            organisation.agreement = Some(self.tidy_agreement("/agreement", agreement)?);
+            self.check_room(id)?;
+        }
         self.tidy(&mut organisation)?;
         self.check_kind(&organisation)?;
         let saved = self.save(writer, organisation, version, &change).await?;
@@ -181,7 +228,7 @@ impl Members {
             .collect()
     }
 
-    async fn save(
+    pub(super) async fn save(
         &self,
         mut writer: store::records::Writer,
         mut organisation: Organisation,
@@ -190,8 +237,9 @@ impl Members {
     ) -> Result<Organisation, HubError> {
         organisation.version = version + 1;
         organisation.updated = change.at;
+        let before: Option<Organisation> = writer.get(&organisation.id.to_string()).await?;
         writer
-            .update(&organisation, version, change, &[control(&organisation)])
+            .update(&organisation, version, change, &controls(before.as_ref(), &organisation))
             .await
             .map_err(|error| taken(error, "/name", "another organisation has this name"))?;
         self.commit(writer).await?;
@@ -206,13 +254,14 @@ impl Members {
             return Err(invalid("/name", format!("a name has 1 to {MAX_NAME} characters and no control characters")));
         }
         organisation.name = name.to_owned();
-        if organisation.kind == OrgKind::Partner {
+        if matches!(organisation.kind, OrgKind::Partner | OrgKind::Source) {
             organisation.constituency = None;
             organisation.sector = None;
-        } else if organisation.agreement.is_some() {
+        }
+        if organisation.kind != OrgKind::Partner && organisation.agreement.is_some() {
             return Err(invalid("/agreement", "only a partner has an agreement"));
         }
-        let without_line = matches!(organisation.kind, OrgKind::Partner | OrgKind::Vendor) || is_hub(organisation);
+        let without_line = matches!(organisation.kind, OrgKind::Partner | OrgKind::Source | OrgKind::Vendor) || is_hub(organisation);
         if organisation.constituency.is_none() && !without_line {
             return Err(invalid("/constituency", "needed for a company, agency, authority or cert"));
         }
@@ -279,6 +328,7 @@ fn blank(id: OrgId, number: OrgNo, name: String, now: Timestamp) -> Organisation
         standing_rule: true,
         acts_for: Vec::new(),
         agreement: None,
+        licence: None,
         default_tlp: Tlp::Amber,
         default_pap: Pap::Green,
         named: false,
@@ -306,6 +356,42 @@ fn view(actor: &Actor, organisation: &Organisation, snapshot: &Snapshot) -> Orga
     let mut organisation = organisation.clone();
     organisation.acts_for.retain(|id| snapshot.by_id(*id).is_some_and(|other| told(other)));
     OrganisationView { organisation, acted_for_by }
+}
+
+/// Everything that the ledger is told of a change: that there was one, and what of it the collections depend on.
+fn controls(before: Option<&Organisation>, after: &Organisation) -> Vec<Value> {
+    let reporter = |organisation: &Organisation| (organisation.kind == OrgKind::Partner, organisation.licence);
+    let terms = |organisation: &Organisation| organisation.agreement.clone().map(|agreement| (agreement, policy::audience_ids(organisation)));
+    let mut controls = vec![control(after)];
+    if reporter(after) != before.map_or((false, None), reporter) {
+        controls.push(reporter_control(after));
+    }
+    if terms(after) != before.and_then(terms) {
+        controls.push(agreement_control(after));
+    }
+    controls
+}
+
+/// What the ledger is told of an organisation as a reporter.
+fn reporter_control(organisation: &Organisation) -> Value {
+    json!({
+        "control": "reporter",
+        "organisation": organisation.number,
+        "version": organisation.version,
+        "partner": organisation.kind == OrgKind::Partner,
+        "licence": organisation.licence,
+    })
+}
+
+/// What the ledger is told of the agreement with an organisation.
+fn agreement_control(organisation: &Organisation) -> Value {
+    json!({
+        "control": "agreement",
+        "organisation": organisation.number,
+        "version": organisation.version,
+        "agreement": organisation.agreement,
+        "audience": policy::audience_ids(organisation),
+    })
 }
 
 /// What the ledger is told of an organisation.

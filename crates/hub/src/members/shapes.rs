@@ -1,7 +1,6 @@
 //! Shapes of organisations at the doors: what one is added with, what may change of it, how it and its history are shown.
 
-use model::organisation::Agreement;
-use model::{Constituency, OrgId, OrgKind, Organisation, Pap, Standing, Text, Timestamp, Tlp};
+use model::{Agreement, Constituency, OrgId, OrgKind, Organisation, Pap, Redistribution, Standing, Text, Timestamp, Tlp};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -75,6 +74,8 @@ pub struct OrganisationPatch {
     pub acts_for: Option<Vec<OrgId>>,
     /// A partner's agreement.
     pub agreement: Patch<Agreement>,
+    /// How widely what it reports may be passed on.
+    pub licence: Patch<Redistribution>,
     /// Default marking of its events.
     pub default_tlp: Option<Tlp>,
     /// Default permissible actions of its events.
@@ -104,6 +105,7 @@ impl OrganisationPatch {
         self.sector.apply(&mut organisation.sector);
         self.country.apply(&mut organisation.country);
         self.agreement.apply(&mut organisation.agreement);
+        self.licence.apply(&mut organisation.licence);
         self.quota_per_day.apply(&mut organisation.quota_per_day);
         if let Some(groups) = self.groups {
             organisation.groups = groups;

@@ -118,7 +118,7 @@ pub enum Decision {
 pub fn is_bound(organisation: &Organisation) -> bool {
     let kind = match organisation.kind {
         OrgKind::Company | OrgKind::Agency => true,
-        OrgKind::Authority | OrgKind::Cert | OrgKind::Vendor | OrgKind::Partner => false,
+        OrgKind::Authority | OrgKind::Cert | OrgKind::Vendor | OrgKind::Partner | OrgKind::Source => false,
     };
     kind && organisation.standing_rule && organisation.number != OrgNo::HUB
 }

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use super::*;
-use model::organisation::Agreement;
-use model::{Constituency, KeyId, ObservableType, OrgKind, Standing, Timestamp, Tlp};
+use model::agreement::{Agreement, Sends};
+use model::{Category, Constituency, KeyId, ObservableType, OrgKind, Redistribution, Standing, Timestamp, Tlp};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -193,10 +193,104 @@ async fn fields_are_checked_and_a_partner_has_no_line() {
     let partner = NewOrganisation { name: "Partner".to_owned(), kind: OrgKind::Partner, sector: Some(Text::from("poetry")), ..base };
     let partner = nation.members.add(&coordinator, partner).await.unwrap();
     assert_eq!((partner.constituency, partner.sector, partner.number), (None, None, OrgNo(2)));
-    let agreement = Agreement { max_tlp: Tlp::Amber, expires: None };
+    let agreement = Agreement::up_to(Tlp::Amber);
     let patch = OrganisationPatch { agreement: Patch::Set(agreement.clone()), ..OrganisationPatch::default() };
     let changed = nation.members.change(&coordinator, partner.id, 1, patch, "signed").await.unwrap();
     assert_eq!((changed.organisation.agreement, changed.organisation.version), (Some(agreement), 2));
+}
+
+/// What the outbox holds of this kind.
+async fn told(nation: &Nation, kind: &str) -> Vec<serde_json::Value> {
+    let rows = nation.records.outbox_pending(100).await.unwrap();
+    let all: Vec<serde_json::Value> = rows.iter().map(|row| serde_json::from_str(&row.payload).unwrap()).collect();
+    all.into_iter().filter(|entry| entry["control"] == kind).collect()
+}
+
+#[tokio::test]
+async fn an_agreement_is_set_and_ended_by_the_coordinator_with_version_and_history_and_told_to_the_ledger() {
+    let nation = Nation::new().await;
+    let partner = nation.organisation("Partner", OrgKind::Partner, None).await;
+    let company = nation.organisation("Company", OrgKind::Company, Some(Constituency::Private)).await;
+    let coordinator = nation.coordinator();
+    let (own, stranger) = (nation.actor(partner, KeyRole::MemberAdmin).await, nation.actor(company, KeyRole::MemberAdmin).await);
+    let members = &nation.members;
+    assert_eq!(told(&nation, "reporter").await.len(), 1, "only of the partner is there something to tell");
+
+    let none = members.agreement(&own, partner).unwrap();
+    assert_eq!((none.agreement, none.holds, none.version), (None, false, 1));
+    assert_eq!(verdict(&members.agreement(&coordinator, company)), "not found");
+    assert_eq!(verdict(&members.agreement(&stranger, partner)), "not found");
+
+    let sends = Sends { max_tlp: Some(Tlp::Green), categories: vec![Category::Scanner, Category::Phishing, Category::Phishing] };
+    let wanted = Agreement { sectors: vec![Text::from(" Energy ")], sends, ..Agreement::up_to(Tlp::AmberStrict) };
+    assert_eq!(verdict(&members.set_agreement(&own, partner, 9, wanted.clone(), "").await), "conflict");
+    assert_eq!(verdict(&members.set_agreement(&own, partner, 1, wanted.clone(), "").await), "forbidden");
+    assert_eq!(verdict(&members.set_agreement(&stranger, partner, 1, wanted.clone(), "").await), "not found");
+    assert_eq!(verdict(&members.set_agreement(&coordinator, company, 1, wanted.clone(), "").await), "not found");
+    let at = |seconds: i64| Some(Timestamp::from_seconds(START + seconds));
+    for refused in [
+        Agreement::up_to(Tlp::Red),
+        Agreement { expires: at(-1), ..wanted.clone() },
+        Agreement { expires: at(99), ..Agreement::up_to(Tlp::Clear) },
+        Agreement { sectors: vec![Text::from("poetry")], ..wanted.clone() },
+    ] {
+        assert_eq!(verdict(&members.set_agreement(&coordinator, partner, 1, refused, "").await), "invalid");
+    }
+    assert_eq!(verdict(&members.end_agreement(&coordinator, partner, Some(1), "").await), "not found");
+    let set = members.set_agreement(&coordinator, partner, 1, Agreement { expires: at(1_000), ..wanted }, "signed in Tokyo").await.unwrap();
+    let agreed = set.agreement.unwrap();
+    assert_eq!((set.holds, set.version, agreed.strict, agreed.sectors), (true, 2, true, vec![Text::from("energy")]));
+    assert_eq!(agreed.sends.categories.len(), 2);
+    nation.pass(1_000);
+    assert!(!members.agreement(&own, partner).unwrap().holds);
+
+    assert_eq!(verdict(&members.end_agreement(&own, partner, None, "").await), "forbidden");
+    assert_eq!(verdict(&members.end_agreement(&coordinator, partner, None, "").await), "invalid");
+    let ended = members.end_agreement(&coordinator, partner, Some(2), "not renewed").await.unwrap();
+    assert_eq!((ended.agreement, ended.version), (None, 3));
+    let history = members.history(&own, partner).await.unwrap();
+    let actions: Vec<_> = history.iter().map(|row| (row.action.as_str(), row.reason.as_str(), row.version)).collect();
+    assert_eq!(actions, [("end agreement", "not renewed", 3), ("agree", "signed in Tokyo", 2), ("add", "", 1)]);
+    let terms = told(&nation, "agreement").await;
+    assert_eq!(terms.iter().map(|entry| entry["version"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 3]);
+    assert!(terms[0]["agreement"]["strict"] == true && terms[1]["agreement"].is_null());
+    assert_eq!(terms[0]["audience"][0], partner.to_string());
+    assert_eq!(nation.records.verify_history().await.unwrap(), None);
+}
+
+#[test]
+fn an_agreement_written_by_an_earlier_release_is_read_as_it_was_meant() {
+    for (text, expected) in [
+        (r#"{"max_tlp":"amber","expires":null}"#, Agreement::up_to(Tlp::Amber)),
+        (r#"{"max_tlp":"amber+strict"}"#, Agreement { strict: true, ..Agreement::up_to(Tlp::AmberStrict) }),
+        (r#"{"max_tlp":"amber+strict","strict":false}"#, Agreement { strict: false, ..Agreement::up_to(Tlp::AmberStrict) }),
+    ] {
+        assert_eq!(serde_json::from_str::<Agreement>(text).unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_source_is_made_by_the_hub_has_no_keys_and_is_known_to_coordinator_and_authorities() {
+    let nation = Nation::new().await;
+    let coordinator = nation.coordinator();
+    let new = NewOrganisation { name: "Feed".to_owned(), kind: OrgKind::Source, constituency: None, sector: None, country: None };
+    assert_eq!(verdict(&nation.members.add(&coordinator, new).await), "invalid");
+    let source = nation.members.ensure_source("Feed of lists", Redistribution::Members).await.unwrap();
+    assert_eq!((source.kind, source.licence, source.constituency), (OrgKind::Source, Some(Redistribution::Members), None));
+    assert_eq!(nation.members.ensure_source(" feed OF lists", Redistribution::Members).await.unwrap().version, 1);
+    assert_eq!(nation.members.ensure_source("Feed of lists", Redistribution::None).await.unwrap().version, 2);
+    assert_eq!(verdict(&nation.members.ensure_source("Coordination centre", Redistribution::None).await), "invalid");
+    let licences: Vec<_> = told(&nation, "reporter").await.into_iter().map(|entry| entry["licence"].clone()).collect();
+    assert_eq!(licences, ["members", "none"]);
+    assert_eq!(verdict(&nation.members.add_key(&coordinator, source.id, plain(KeyRole::Analyst)).await), "invalid");
+    let patch = OrganisationPatch { kind: Some(OrgKind::Vendor), ..OrganisationPatch::default() };
+    assert_eq!(verdict(&nation.members.change(&coordinator, source.id, 2, patch, "").await), "invalid");
+
+    let line = nation.organisation("Line", OrgKind::Authority, Some(Constituency::Public)).await;
+    let company = nation.organisation("Company", OrgKind::Company, Some(Constituency::Private)).await;
+    let (authority, member) = (nation.actor(line, KeyRole::Authority).await, nation.actor(company, KeyRole::MemberAdmin).await);
+    assert!(nation.members.show(&authority, source.id).is_ok());
+    assert_eq!(verdict(&nation.members.show(&member, source.id)), "not found");
 }
 
 #[tokio::test]
@@ -461,7 +555,7 @@ async fn a_registration_counts_once_it_is_approved_and_proven_and_another_holder
     let new = |kind, value: &str, reason: &str| NewNetwork { kind, value: value.to_owned(), protected: false, reason: reason.to_owned() };
 
     let asked = nation.members.add_network(&one, first, new(NetworkKind::Domain, "Bank.Example", "")).await.unwrap();
-    assert_eq!((asked.proof, asked.challenge.as_ref().unwrap().record.as_deref()), ("claimed", Some("_bongsu-challenge.bank.example")));
+    assert_eq!((asked.proof, asked.challenge.as_ref().unwrap().record.as_deref()), ("claimed", Some("_bongsu-proof.bank.example")));
     nation.members.approve_network(&approver, first, asked.id, "").await.unwrap();
     assert_eq!(verdict(&nation.members.prove_network(&approver, first, asked.id, ProofMethod::DnsTxt, "seen").await), "forbidden");
     assert_eq!(verdict(&nation.members.prove_network(&one, first, asked.id, ProofMethod::DnsTxt, "mine").await), "forbidden");
@@ -503,17 +597,53 @@ async fn a_contact_is_verified_by_its_token_and_again_after_half_a_year() {
     let (coordinator, administrator) = (nation.coordinator(), nation.actor(own, KeyRole::MemberAdmin).await);
     assert_eq!(verdict(&nation.members.contact(&administrator, own).await), "not found");
     let set = nation.members.set_contact(&administrator, own, "Abuse@Bank.Example").await.unwrap();
-    assert_eq!((set.address.as_deref(), set.state, set.token), (Some("Abuse@bank.example"), "unverified", None));
+    assert_eq!((set.address.as_deref(), set.state, set.token), (Some("Abuse@bank.example"), ContactState::Unverified, None));
     assert_eq!(verdict(&nation.members.verify_contact(&administrator, own, None).await), "forbidden");
     assert_eq!(verdict(&nation.members.verify_contact(&administrator, own, Some("guess")).await), "invalid");
     let token = nation.members.contact(&coordinator, own).await.unwrap().token.unwrap();
-    assert_eq!(nation.members.verify_contact(&administrator, own, Some(&token)).await.unwrap().state, "verified");
+    assert_eq!(nation.members.verify_contact(&administrator, own, Some(&token)).await.unwrap().state, ContactState::Verified);
     assert_eq!(verdict(&nation.members.verify_contact(&administrator, own, Some(&token)).await), "invalid", "each token is good for one reply");
     nation.pass(183 * 86_400);
-    assert_eq!(nation.members.contact(&administrator, own).await.unwrap().state, "due");
-    assert_eq!(nation.members.verify_contact(&coordinator, own, None).await.unwrap().state, "verified");
-    assert_eq!(nation.members.set_contact(&administrator, own, "other@bank.example").await.unwrap().state, "unverified");
+    assert_eq!(nation.members.contact(&administrator, own).await.unwrap().state, ContactState::Due);
+    assert_eq!(nation.members.contacts_to_ask().await.unwrap().len(), 1);
+    assert_eq!(nation.members.verify_contact(&coordinator, own, None).await.unwrap().state, ContactState::Verified);
+    assert_eq!(nation.members.set_contact(&administrator, own, "other@bank.example").await.unwrap().state, ContactState::Unverified);
     assert_eq!(nation.records.verify_history().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn mail_that_comes_back_waits_in_the_queue_until_the_contact_is_verified_anew_or_another() {
+    let nation = Nation::new().await;
+    let own = nation.organisation("Own", OrgKind::Company, Some(Constituency::Private)).await;
+    let silent = nation.organisation("Silent", OrgKind::Agency, Some(Constituency::Public)).await;
+    nation.organisation("Partner", OrgKind::Partner, None).await;
+    let line = nation.organisation("Line", OrgKind::Authority, Some(Constituency::Private)).await;
+    let (coordinator, administrator) = (nation.coordinator(), nation.actor(own, KeyRole::MemberAdmin).await);
+    let authority = nation.actor(line, KeyRole::Authority).await;
+    nation.members.set_contact(&administrator, own, "abuse@bank.example").await.unwrap();
+    nation.members.verify_contact(&coordinator, own, None).await.unwrap();
+    let queue = async |actor: &Actor| {
+        let (queue, total) = nation.members.contact_queue(actor, &[], 10).await.unwrap();
+        assert_eq!(queue.len() as u64, total);
+        queue.into_iter().map(|view| (view.organisation, view.state)).collect::<Vec<_>>()
+    };
+    assert_eq!(queue(&authority).await, [(line, ContactState::Missing)], "its own line, and a verified one needs nobody");
+    assert_eq!(verdict(&nation.members.note_bounce(&administrator, own, "back").await), "forbidden");
+    assert_eq!(verdict(&nation.members.note_bounce(&coordinator, silent, "back").await), "not found");
+    assert!(!nation.members.contact_bounced(silent, "550").await.unwrap());
+    nation.members.note_bounce(&coordinator, own, "mailbox full").await.unwrap();
+    assert!(nation.members.contact_bounced(own, "550 5.1.1\r\nno such user").await.unwrap());
+    let shown = nation.members.contact(&administrator, own).await.unwrap();
+    assert_eq!((shown.state, shown.bounces, shown.verified.is_some()), (ContactState::Bouncing, 2, true));
+    assert_eq!(queue(&coordinator).await, [(own, ContactState::Bouncing), (silent, ContactState::Missing), (line, ContactState::Missing)]);
+    assert_eq!(verdict(&nation.members.contact_queue(&administrator, &[], 10).await), "forbidden");
+    let (found, total) = nation.members.contact_queue(&coordinator, &[ContactState::Missing], 1).await.unwrap();
+    assert_eq!((found.len(), total), (1, 2));
+    assert!(nation.members.contacts_to_ask().await.unwrap().is_empty(), "who bounces is not asked");
+    assert_eq!(nation.members.set_contact(&administrator, own, "abuse@bank.example").await.unwrap().state, ContactState::Bouncing, "the same one again");
+    assert_eq!(nation.members.verify_contact(&coordinator, own, None).await.unwrap().state, ContactState::Verified);
+    nation.members.note_bounce(&coordinator, own, "again").await.unwrap();
+    assert_eq!(nation.members.set_contact(&administrator, own, "soc@bank.example").await.unwrap().state, ContactState::Unverified);
 }
 
 #[tokio::test]

@@ -3,14 +3,22 @@
 //! Flow: the view's rows (`store::views::owners`) → `policy` says which part of each the reader sees → decisions of people are merged in →
 //! [`FindingView`]. Steps are records; a release goes through the outbox into the ledger, for the view depends on it.
 //! Invariant: an owner sees its own value with what describes it and nothing else, whatever the marking; a sender learns nothing of an owner.
-//! Not here: which event concerns whom (`store`), telling owners by mail.
+//! Not here: which event concerns whom (`store`), telling owners by mail (`delivery`, by [`Hub::findings_told_since`]).
 
+pub mod abuse;
+mod dns;
 mod guidance;
+mod national;
 mod steps;
 mod summary;
 mod tell;
+mod told;
 
+pub(crate) use dns::Resolver;
+pub use dns::{DnsError, DnsOptions};
 pub use guidance::{Guidance, guidance};
+pub use national::{MAX_PROVIDERS, NationalOptions, NationalPlace, NationalProvider, NationalView};
+pub(crate) use national::{NationalTables, tell_nation};
 pub use steps::NewStep;
 pub use summary::{FindingSummary, TimeToFix};
 pub(crate) use tell::tell_registrations;
@@ -21,7 +29,7 @@ use hashbrown::HashMap;
 use model::ids::FindingId;
 use model::{Category, FindingState, ObservableType, OrgId, OrgNo, Seq, Text, Timestamp};
 use parking_lot::RwLock;
-use policy::{FindingContent, FindingPart, finding, sees_told, sees_waiting};
+use policy::{FindingContent, FindingPart, Reader, finding, sees_told, sees_waiting};
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -95,6 +103,10 @@ pub struct FindingView {
     pub id: FindingId,
     /// Why the caller sees it: `owner`, `authority` or `sender`.
     pub part: &'static str,
+    /// Whether nobody registered the value, so that its provider or authority stands in for an owner; absent where it is not so, and for a sender and
+    /// its authority.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fallback: bool,
     /// Whose it is; absent for a sender and its authority.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<OrgId>,
@@ -199,9 +211,17 @@ impl Hub {
         self.views_of(std::slice::from_ref(&shown)).pop().ok_or(HubError::NotFound)
     }
 
+    /// Of the findings with these numbers those that the actor is told of as their owner, as they are now.
+    pub(crate) fn findings_told(&self, actor: &Actor, ids: &[u128]) -> Vec<FindingView> {
+        let now = self.clock().now();
+        let found = ids.iter().filter_map(|id| self.store().owners.get(*id)).filter_map(|finding| self.shown(&actor.reader, &finding, now));
+        let told: Vec<Shown> = found.filter(|shown| shown.told.is_some() && shown.owner_side == Some(FindingPart::Owner)).collect();
+        self.views_of(&told)
+    }
+
     fn shown_finding(&self, actor: &Actor, id: FindingId) -> Result<Shown, HubError> {
         let finding = self.store().owners.get(id.0.as_u128()).ok_or(HubError::NotFound)?;
-        self.shown(actor, &finding, self.clock().now()).ok_or(HubError::NotFound)
+        self.shown(&actor.reader, &finding, self.clock().now()).ok_or(HubError::NotFound)
     }
 
     /// Up to `most` findings before a place, newest first.
@@ -262,7 +282,7 @@ impl Hub {
             return ControlFlow::Continue(());
         }
         // A finding has one place in a reader's list: others at which it is come upon are passed over.
-        if let Some(shown) = self.shown(actor, finding, now)
+        if let Some(shown) = self.shown(&actor.reader, finding, now)
             && waiting_at.is_none_or(|seq| shown.told.is_none() && shown.place.0 == seq)
             && (filter.states.is_empty() || filter.states.contains(&shown.state))
             && filter.since.is_none_or(|since| shown.seen().is_some_and(|seen| seen.last_time >= since))
@@ -272,16 +292,16 @@ impl Hub {
         if found.len() - start >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// The parts of a finding that the actor sees; `None` where it may not know of it.
-    fn shown(&self, actor: &Actor, finding: &Finding, now: Timestamp) -> Option<Shown> {
+    /// The parts of a finding that the reader sees; `None` where it may not know of it.
+    fn shown(&self, reader: &Reader, finding: &Finding, now: Timestamp) -> Option<Shown> {
         let directory = self.directory().snapshot();
         let line = |number: OrgNo| directory.organisation(number).and_then(|organisation| organisation.constituency);
-        let owner_side = sees_told(&actor.reader, finding.owner, line(finding.owner));
+        let owner_side = sees_told(reader, finding.owner, line(finding.owner));
         let as_told = finding.told.and(owner_side);
         let mut part = as_told;
         let mut waiting = Vec::new();
         for one in &finding.waiting {
-            if let Some(why) = sees_waiting(&actor.reader, one.reporter, line(one.reporter), one.red) {
+            if let Some(why) = sees_waiting(reader, one.reporter, line(one.reporter), one.red) {
                 waiting.push(*one);
                 part = part.max(Some(why));
             }
@@ -317,6 +337,7 @@ impl Hub {
                     FindingPart::Authority => "authority",
                     FindingPart::Sender => "sender",
                 },
+                fallback: owner_side && shown.finding.fallback,
                 owner: directory.organisation(shown.finding.owner).filter(|_| owner_side).map(|organisation| organisation.id),
                 state: shown.state,
                 version: shown.version(),

@@ -51,7 +51,7 @@ impl Hub {
                 continue;
             }
             self.store().owners.of_owner(organisation.number, None, |finding| {
-                if let Some(shown) = self.shown(actor, finding, now).filter(|shown| shown.told.is_some()) {
+                if let Some(shown) = self.shown(&actor.reader, finding, now).filter(|shown| shown.told.is_some()) {
                     let (category, state) = (finding.category.as_str(), shown.state.as_str());
                     summary.findings += 1;
                     *summary.states.entry(state).or_default() += 1;
@@ -67,7 +67,7 @@ impl Hub {
                 }
                 self.store().owners.waiting(organisation.number, red, None, |seq, finding| {
                     // Once for each, whoever else's events wait in it.
-                    let shown = self.shown(actor, finding, now).filter(|shown| super::newest_waiting(&shown.waiting) == Some(seq));
+                    let shown = self.shown(&actor.reader, finding, now).filter(|shown| super::newest_waiting(&shown.waiting) == Some(seq));
                     if let Some(waiting) = shown.and_then(|shown| super::waiting_view(&shown.waiting, now)) {
                         summary.waiting += 1;
                         summary.overdue += u64::from(waiting.overdue);

@@ -75,6 +75,10 @@ pub(super) fn between(products: &Products, hub: &Hub, want: &Want, since: Basis,
             }
         }
         let table = products.table.read();
+        if since.at < table.horizon() {
+            // What held then and stopped holding since may be forgotten.
+            return Ok(None);
+        }
         if table.position(want.collection) == current.position {
             return Ok(Some(difference(&table, want, (since, &before), current, &claims)));
         }

@@ -5,7 +5,8 @@
 //! Invariant: what a product holds is decided by `policy::may_leave` on what the log says and nothing else; a product is a function of its
 //! `prepared::Basis`, so that the difference between two versions is exact. No product is made before the log was read to the end that
 //! the ledger had at the start: half a blocklist would unblock the other half.
-//! Not here: formats (`formats::products`), the log (`store::views::indicators`), HTTP (`web::feeds`). Sources' licences come with sources.
+//! Not here: formats (`formats::products`), the log (`store::views::indicators`), which keeps what a licence does not let go further out of the
+//! collections that products are made of; HTTP (`web::feeds`).
 
 mod delta;
 mod prepared;
@@ -18,16 +19,16 @@ mod tests;
 mod want;
 
 pub use delta::Delta;
-pub use prepared::{LIFE, MAX_PREPARED, MAX_PREPARED_BYTES, Prepared};
+pub use prepared::{LIFE, MAX_OPEN, MAX_OPEN_BYTES, MAX_PREPARED, MAX_PREPARED_BYTES, MAX_STRANGERS, MAX_STRANGERS_BYTES, Prepared};
 pub use recalls::Recall;
 pub(crate) use spared::parents;
 pub use want::{ProductFilter, Want};
 
 use crate::{Actor, Hub, HubError};
 use formats::products::Product;
-use model::{Seq, Timestamp, Tlp};
+use model::{ObservableType, Seq, Timestamp, Tlp};
 use parking_lot::{Mutex, RwLock};
-use prepared::{Basis, Choice, Kept, Shelf, make, step};
+use prepared::{Basis, Choice, Kept, Place, Shelf, make, place_of, step};
 use recalls::Fetches;
 use spared::{Protected, is_spared};
 use std::path::Path;
@@ -110,7 +111,7 @@ impl Products {
     /// What a product is made of now.
     fn basis(&self, want: &Want, now: Timestamp) -> Basis {
         let facts = self.facts.read();
-        let position = facts.positions.get(usize::from(want.collection.number())).copied().flatten();
+        let position = want.collection.place().and_then(|place| facts.positions.get(place)).copied().flatten();
         // Claims matter only where the least confidence is asked for.
         let claims = if want.filter.min_confidence > 0 { facts.claims_stamp } else { 0 };
         Basis { position, at: step(now), stamp: facts.protected.stamp ^ claims }
@@ -119,6 +120,13 @@ impl Products {
     /// Folds what the log has more. Gives whether anything was.
     fn fold(&self, hub: &Hub, indicators: &Indicators) -> std::io::Result<bool> {
         let _folding = self.folding.lock();
+        if !self.table.write().forget(hub.clock().now()) {
+            // Half a table would make half a product.
+            tracing::warn!("the clock was set back by more than a month; products are made of the log anew");
+            self.ready.store(false, Ordering::Release);
+            *self.table.write() = Table::default();
+            self.table.write().forget(hub.clock().now());
+        }
         let reached = indicators.position();
         let protected = Arc::clone(&self.facts.read().protected);
         let mut moved = false;
@@ -136,7 +144,7 @@ impl Products {
             }
         }
         if moved {
-            self.publish(hub.clock().now());
+            self.publish();
         }
         if reached >= self.begin {
             self.ready.store(true, Ordering::Release);
@@ -145,9 +153,8 @@ impl Products {
     }
 
     /// Says how far the table is. After it, what was made before is behind.
-    fn publish(&self, now: Timestamp) {
-        let mut table = self.table.write();
-        table.forget(now);
+    fn publish(&self) {
+        let table = self.table.read();
         let positions = Collection::ALL.map(|collection| table.position(collection));
         drop(table);
         self.facts.write().positions = positions;
@@ -188,7 +195,7 @@ impl Products {
         for want in self.due(hub.clock().now()) {
             // Making takes its time; what was revoked meanwhile must not wait for all the others.
             self.fold(hub, &hub.store().indicators)?;
-            self.make(hub, &want)?;
+            self.make(hub, &want, false)?;
         }
         self.fetches.save_now_and_then();
         Ok(())
@@ -201,7 +208,7 @@ impl Products {
         let mut due: Vec<(Instant, Want)> = shelf
             .iter()
             .filter(|(_, kept)| kept.used.elapsed() < WARM && kept.made.elapsed() > kept.took * MAKING_SHARE)
-            .filter(|(want, kept)| kept.keyed || want.filter == ProductFilter::default())
+            .filter(|(want, kept)| place_of(want, kept) != Place::Strangers)
             .filter(|(want, kept)| kept.basis != self.basis(want, now))
             .map(|(want, kept)| (kept.made, want.clone()))
             .collect();
@@ -222,16 +229,16 @@ impl Products {
         (kept.took >= LARGE && behind.elapsed() < LARGE_BEHIND).then(|| Arc::clone(&kept.prepared))
     }
 
-    /// Makes a product, or takes what another one has made while this one waited for its turn.
-    fn make(&self, hub: &Hub, want: &Want) -> std::io::Result<Arc<Prepared>> {
+    /// Makes a product, or takes what another one has made while this one waited for its turn. `keyed`: a caller with a key asks for it.
+    fn make(&self, hub: &Hub, want: &Want, keyed: bool) -> std::io::Result<Arc<Prepared>> {
         let _making = self.making.lock();
         let now = hub.clock().now();
         let (before, used, keyed) = {
             let mut shelf = self.shelf.lock();
             match shelf.get_mut(want) {
                 Some(kept) if kept.basis == self.basis(want, now) => return Ok(Arc::clone(&kept.prepared)),
-                Some(kept) => (Some(Arc::clone(&kept.prepared)), kept.used, kept.keyed),
-                None => (None, Instant::now(), false),
+                Some(kept) => (Some(Arc::clone(&kept.prepared)), kept.used, kept.keyed || keyed),
+                None => (None, Instant::now(), keyed),
             }
         };
         let began = Instant::now();
@@ -251,6 +258,17 @@ impl Products {
         (Choice::of(&table, want, basis.at, &claims), basis)
     }
 
+    /// Whether no product may hold a value, as of the last round.
+    pub(crate) fn spares(&self, hub: &Hub, kind: ObservableType, value: &str) -> bool {
+        let protected = Arc::clone(&self.facts.read().protected);
+        is_spared(kind, value, &protected, &hub.warning_lists)
+    }
+
+    /// Tells one set of protected systems from another.
+    pub(crate) fn spared_stamp(&self) -> u32 {
+        self.facts.read().protected.stamp
+    }
+
     /// Counts a making against what strangers may have made.
     fn allow_stranger(&self) -> Result<(), HubError> {
         let mut public = self.public.lock();
@@ -261,7 +279,7 @@ impl Products {
         if public.1 > PUBLIC_MAKES { Err(HubError::Overloaded { retry_after: 60 }) } else { Ok(()) }
     }
 
-    fn is_ready(&self) -> Result<(), HubError> {
+    pub(crate) fn is_ready(&self) -> Result<(), HubError> {
         if self.ready.load(Ordering::Acquire) { Ok(()) } else { Err(HubError::Overloaded { retry_after: RETRY_AFTER }) }
     }
 }
@@ -333,7 +351,7 @@ impl Hub {
         if !keyed {
             self.products.allow_stranger()?;
         }
-        self.products.make(self, want).map_err(|error| HubError::Internal(Box::new(error)))
+        self.products.make(self, want, keyed).map_err(|error| HubError::Internal(Box::new(error)))
     }
 
     /// What came and what left since a version; `None` where that version is too old, of other rules or none, and the whole is to be fetched.

@@ -1,11 +1,12 @@
 //! Prepared products: bytes that were made once and are given to everyone who asks for the same.
 //!
 //! Flow: [`make`] chooses and writes the entries; [`Shelf`] keeps what was made, the least used goes first.
-//! Invariant: two products of the same content have the same last part in their entity tags, whenever they were made.
+//! Invariant: two products of the same content have the same last part in their entity tags, whenever they were made. What callers with a key asked for,
+//! what strangers alone asked for, and what these asked for through filters, of which there is no end, lie apart: each makes room among its own.
 //! Not here: when something is made again ([`super`]).
 
 use super::table::{Chosen, Claims, Dictionary, Table};
-use super::want::Want;
+use super::want::{ProductFilter, Want};
 use crate::Hub;
 use bytes::Bytes;
 use flate2::Compression;
@@ -17,10 +18,18 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Prepared products kept at the most.
+/// Prepared products that callers with a key asked for, at the most.
 pub const MAX_PREPARED: usize = 256;
 /// Bytes of them at the most, plain and compressed together; the last one made is kept all the same.
 pub const MAX_PREPARED_BYTES: usize = 256 * 1024 * 1024;
+/// The same of those without a filter that strangers alone asked for: more than there are.
+pub const MAX_OPEN: usize = 64;
+/// Bytes of those at the most.
+pub const MAX_OPEN_BYTES: usize = 128 * 1024 * 1024;
+/// The same of those with a filter that strangers alone asked for.
+pub const MAX_STRANGERS: usize = 64;
+/// Bytes of those at the most.
+pub const MAX_STRANGERS_BYTES: usize = 64 * 1024 * 1024;
 /// For how long a copy of a product may be used.
 pub const LIFE: Duration = Duration::from_secs(86_400);
 /// Age of an unchanged product at which it is made again all the same, so that the expiry in it is never past.
@@ -215,16 +224,126 @@ impl Shelf {
         self.kept.iter()
     }
 
-    /// Puts one there; the least used ones make room for it.
+    /// Puts one there; the least used ones of its kind make room for it.
     pub(super) fn put(&mut self, want: Want, kept: Kept) {
         self.kept.insert(want.clone(), kept);
-        let mut bytes: usize = self.kept.values().map(|kept| kept.prepared.bytes()).sum();
-        while self.kept.len() > MAX_PREPARED || bytes > MAX_PREPARED_BYTES {
-            let others = self.kept.iter().filter(|(other, _)| **other != want);
-            let Some(least) = others.min_by_key(|(_, kept)| kept.used).map(|(other, _)| other.clone()) else { return };
+        // All of them: one that a stranger began with may have become a member's.
+        for (place, limits) in [
+            (Place::Members, (MAX_PREPARED, MAX_PREPARED_BYTES)),
+            (Place::Open, (MAX_OPEN, MAX_OPEN_BYTES)),
+            (Place::Strangers, (MAX_STRANGERS, MAX_STRANGERS_BYTES)),
+        ] {
+            self.make_room(&want, place, limits);
+        }
+    }
+
+    fn make_room(&mut self, newest: &Want, place: Place, (most, most_bytes): (usize, usize)) {
+        let own = |(want, kept): &(&Want, &Kept)| place_of(want, kept) == place;
+        let (mut count, mut bytes) = self.kept.iter().filter(own).fold((0, 0), |(count, bytes), (_, kept)| (count + 1, bytes + kept.prepared.bytes()));
+        while count > most || bytes > most_bytes {
+            let others = self.kept.iter().filter(own).filter(|(want, _)| *want != newest);
+            let Some(least) = others.min_by_key(|(_, kept)| kept.used).map(|(want, _)| want.clone()) else { return };
             if let Some(gone) = self.kept.remove(&least) {
+                count -= 1;
                 bytes -= gone.prepared.bytes();
             }
         }
+    }
+}
+
+/// Where on the shelf something lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A caller with a key asked for it.
+    Members,
+    /// Strangers alone asked for it, without a filter.
+    Open,
+    /// Strangers alone asked for it, through a filter.
+    Strangers,
+}
+
+pub(super) fn place_of(want: &Want, kept: &Kept) -> Place {
+    if kept.keyed {
+        Place::Members
+    } else if want.filter == ProductFilter::default() {
+        Place::Open
+    } else {
+        Place::Strangers
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+    use store::views::indicators::Collection;
+
+    fn want(max_age_days: Option<u16>, collection: Collection) -> Want {
+        Want::new(Product::Hosts, collection, ProductFilter { max_age_days, ..ProductFilter::default() })
+    }
+
+    fn kept(bytes: usize, keyed: bool) -> Kept {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let prepared = Prepared {
+            product: Product::Hosts,
+            tlp: Tlp::Clear,
+            plain: Bytes::from(vec![b'x'; bytes]),
+            gzip: Bytes::new(),
+            entries: 1,
+            version: String::new(),
+            modified: now,
+            expires: now.plus(LIFE),
+            content: String::new(),
+        };
+        let basis = Basis { position: None, at: now, stamp: 0 };
+        Kept { prepared: Arc::new(prepared), basis, took: Duration::ZERO, made: Instant::now(), used: Instant::now(), keyed, behind: None }
+    }
+
+    #[test]
+    fn filters_of_strangers_push_no_members_product_from_the_shelf() {
+        let mut shelf = Shelf::default();
+        let (members, open) = (want(Some(3_000), Collection::Amber), want(None, Collection::Clear));
+        shelf.put(members.clone(), kept(1_000, true));
+        shelf.put(open.clone(), kept(1_000, false));
+        for days in 1..=1_000 {
+            shelf.put(want(Some(days), Collection::Clear), kept(1_000, false));
+        }
+        assert!(shelf.get_mut(&members).is_some() && shelf.get_mut(&open).is_some());
+        assert_eq!(shelf.iter().count(), MAX_STRANGERS + 2);
+        assert!(shelf.get_mut(&want(Some(1_000), Collection::Clear)).is_some() && shelf.get_mut(&want(Some(1), Collection::Clear)).is_none());
+
+        // Nor do large ones.
+        for days in 1..=4 {
+            shelf.put(want(Some(days), Collection::Clear), kept(MAX_STRANGERS_BYTES / 2 + 1, false));
+            assert_eq!(shelf.iter().filter(|(want, kept)| place_of(want, kept) == Place::Strangers && kept.prepared.bytes() > 1_000).count(), 1);
+        }
+        assert!(shelf.get_mut(&members).is_some() && shelf.get_mut(&open).is_some());
+
+        // What a member asks for stays like any other of its own.
+        shelf.get_mut(&want(Some(4), Collection::Clear)).unwrap().keyed = true;
+        shelf.put(want(Some(5), Collection::Clear), kept(MAX_STRANGERS_BYTES, false));
+        assert!(shelf.get_mut(&want(Some(4), Collection::Clear)).is_some());
+    }
+
+    #[test]
+    fn large_lists_that_strangers_ask_for_push_no_members_product_from_the_shelf() {
+        let mut shelf = Shelf::default();
+        let members = want(Some(3_000), Collection::Amber);
+        shelf.put(members.clone(), kept(1_000, true));
+        for product in [Product::Csv, Product::List(None), Product::NftSets] {
+            shelf.put(Want::new(product, Collection::Clear, ProductFilter::default()), kept(MAX_OPEN_BYTES / 2 + 1, false));
+        }
+        assert_eq!(shelf.iter().filter(|(want, kept)| place_of(want, kept) == Place::Open).count(), 1);
+        assert!(shelf.get_mut(&members).is_some());
+    }
+
+    #[test]
+    fn members_products_make_room_for_the_newest() {
+        let mut shelf = Shelf::default();
+        for days in 1..=300 {
+            shelf.put(want(Some(days), Collection::Amber), kept(1_000, true));
+        }
+        assert_eq!(shelf.iter().count(), MAX_PREPARED);
+        assert!(shelf.get_mut(&want(Some(300), Collection::Amber)).is_some() && shelf.get_mut(&want(Some(1), Collection::Amber)).is_none());
     }
 }

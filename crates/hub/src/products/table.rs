@@ -1,6 +1,7 @@
 //! The newest state of every indicator, folded from the log, for all three collections at once.
 //!
-//! Invariant: a function of the log and of what is spared; about 135 bytes a value that fits 24 bytes.
+//! Invariant: a function of the log, of what is spared and of the horizon: what stopped holding before that is let go, so that years of values need no
+//! more memory than those of the last month and those that hold. About 135 bytes a value that fits 24 bytes.
 //! Not here: what of it may leave (`policy::leave`), when it is folded ([`super`]).
 
 use super::want::{Want, consumption_of};
@@ -22,6 +23,10 @@ const MAX_SETS: usize = 65_536;
 const MAX_RECALLS: usize = 50_000;
 /// How long a recall is kept.
 const RECALL_AGE: Duration = Duration::from_secs(30 * 86_400);
+/// How long a value is remembered after its validity is over, for the difference from an older version of a product.
+pub(super) const REMEMBERED: Duration = Duration::from_secs(30 * 86_400);
+/// The horizon moves in steps, for all values are looked at then.
+const HORIZON_STEP: i64 = 3_600;
 /// Confidence changes on the hour, so that products change no more often for it.
 const CONFIDENCE_STEP: i64 = 3_600;
 
@@ -76,6 +81,11 @@ impl State {
         (self.valid_until != FOREVER).then(|| Timestamp::from_seconds(i64::from(self.valid_until)))
     }
 
+    /// Whether its validity was over before a moment.
+    fn is_over(&self, before: Timestamp) -> bool {
+        self.valid_until().is_some_and(|until| until < before)
+    }
+
     /// Its confidence at a moment.
     fn confidence(&self, kind: ObservableType, at: Timestamp, claims: u32) -> u8 {
         let given = (self.confidence != NONE_GIVEN).then_some(self.confidence);
@@ -106,7 +116,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn state(&self, collection: Collection) -> Option<&State> {
-        self.states.get(usize::from(collection.number())).and_then(Option::as_ref)
+        self.states.get(collection.place()?).and_then(Option::as_ref)
     }
 }
 
@@ -195,6 +205,8 @@ pub(super) struct Table {
     recalled: VecDeque<Recalled>,
     /// Date of the last entry of each log that was folded.
     positions: [Option<Timestamp>; 3],
+    /// What stopped holding before this moment is not known any more.
+    horizon: Timestamp,
     /// Whether a value was left out for want of room.
     full: bool,
 }
@@ -207,7 +219,12 @@ const fn hash(key: u128) -> u64 {
 impl Table {
     /// Date of the last entry of a log that was folded.
     pub(super) fn position(&self, collection: Collection) -> Option<Timestamp> {
-        self.positions.get(usize::from(collection.number())).copied().flatten()
+        collection.place().and_then(|place| self.positions.get(place)).copied().flatten()
+    }
+
+    /// The moment before which nothing can be said of what products held.
+    pub(super) fn horizon(&self) -> Timestamp {
+        self.horizon
     }
 
     /// Every value.
@@ -233,7 +250,8 @@ impl Table {
 
     /// Takes the next version of a log in.
     pub(super) fn fold(&mut self, version: &Indicator, spared: bool) {
-        let slot = usize::from(version.collection.number());
+        // No product is made of what one partner alone has.
+        let Some(slot) = version.collection.place() else { return };
         if let Some(position) = self.positions.get_mut(slot) {
             *position = Some(version.added);
         }
@@ -244,15 +262,18 @@ impl Table {
             }
             return;
         }
-        let state = self.compact(version);
-        match found.and_then(|place| self.entries.get_mut(place as usize)) {
-            Some(entry) => {
+        let state = Some(self.compact(version)).filter(|state| !state.is_over(self.horizon));
+        match (found, state) {
+            (Some(place), state) => {
+                let Some(entry) = self.entries.get_mut(place as usize) else { return };
                 entry.spared = spared;
                 if let Some(old) = entry.states.get_mut(slot) {
-                    *old = Some(state);
+                    *old = state;
                 }
+                self.remove_where_empty(place);
             }
-            None => self.add(version, slot, state, spared),
+            (None, Some(state)) => self.add(version, slot, state, spared),
+            (None, None) => {}
         }
     }
 
@@ -263,11 +284,42 @@ impl Table {
         }
     }
 
-    /// Forgets recalls that are too old.
-    pub(super) fn forget(&mut self, now: Timestamp) {
+    /// Forgets recalls that are too old, and what stopped holding long ago. False where the clock is behind what was forgotten: the table has to be made
+    /// anew then.
+    pub(super) fn forget(&mut self, now: Timestamp) -> bool {
         let oldest = now.minus(RECALL_AGE);
         while self.recalled.front().is_some_and(|recalled| recalled.at < oldest) {
             self.recalled.pop_front();
+        }
+        let remembered = now.minus(REMEMBERED).seconds();
+        let horizon = Timestamp::from_seconds(remembered - remembered.rem_euclid(HORIZON_STEP));
+        if horizon > self.horizon {
+            self.horizon = horizon;
+            self.let_go();
+        }
+        now >= self.horizon
+    }
+
+    /// Lets go of what stopped holding before the horizon.
+    fn let_go(&mut self) {
+        let horizon = self.horizon;
+        // From the end: what comes to the place of one that goes was looked at before.
+        for place in (0..self.entries.len() as u32).rev() {
+            let Some(entry) = self.entries.get_mut(place as usize) else { continue };
+            for state in &mut entry.states {
+                *state = state.filter(|state| !state.is_over(horizon));
+            }
+            self.remove_where_empty(place);
+        }
+        if self.entries.len() < MAX_ENTRIES {
+            self.full = false;
+        }
+        // A wave of short-lived values must not keep its room for good.
+        if self.entries.capacity() / 4 > self.entries.len() {
+            let room = self.entries.len() * 2;
+            self.entries.shrink_to(room);
+            let entries = &self.entries;
+            self.index.shrink_to(room, |&place| entries.get(place as usize).map_or(0, |entry| hash(entry.key)));
         }
     }
 
@@ -353,7 +405,7 @@ impl Table {
 
     fn take_out(&mut self, place: u32, version: &Indicator) {
         let Some(entry) = self.entries.get_mut(place as usize) else { return };
-        let before = entry.states.get_mut(usize::from(version.collection.number())).and_then(Option::take);
+        let before = version.collection.place().and_then(|slot| entry.states.get_mut(slot)).and_then(Option::take);
         if let Some(state) = before {
             if self.recalled.len() >= MAX_RECALLS {
                 self.recalled.pop_front();
@@ -369,7 +421,12 @@ impl Table {
                 at: version.added,
             });
         }
-        if entry.states.iter().all(Option::is_none) {
+        self.remove_where_empty(place);
+    }
+
+    /// Removes a value of which no collection says anything.
+    fn remove_where_empty(&mut self, place: u32) {
+        if self.entries.get(place as usize).is_some_and(|entry| entry.states.iter().all(Option::is_none)) {
             self.remove(place);
         }
     }

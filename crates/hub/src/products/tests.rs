@@ -5,7 +5,7 @@
 use super::delta::{Before, Old, difference};
 use super::prepared::{Basis, Choice, step};
 use super::recalls::{Fetches, list};
-use super::table::{Claims, Table};
+use super::table::{Claims, REMEMBERED, Table};
 use super::want::{ProductFilter, Want};
 use formats::products::{Product, body};
 use model::{Category, Constituency, KeyRole, ObservableType, OrgId, OrgKind, OrgNo, Pap, Standing, Text, Timestamp, Tlp};
@@ -136,6 +136,61 @@ fn filters_and_the_reasons_of_policy_keep_values_out() {
 }
 
 #[test]
+fn what_stopped_holding_long_ago_is_let_go_and_a_new_version_brings_it_back() {
+    let mut table = Table::default();
+    assert!(table.forget(NOW));
+    for (collection, value, days) in [
+        (Collection::Clear, "short.kr", 1),
+        (Collection::Amber, "short.kr", 1),
+        (Collection::Clear, "half.kr", 1),
+        (Collection::Amber, "half.kr", 300),
+        (Collection::Clear, "185.60.1.1", 40),
+        // It had stopped holding before it came.
+        (Collection::Clear, "185.60.1.2", -60),
+    ] {
+        let valid_until = if days < 0 { NOW.minus(DAY * 60) } else { NOW.plus(DAY * u32::try_from(days).unwrap()) };
+        table.fold(&Indicator { valid_until: Some(valid_until), ..version(collection, value, 1) }, false);
+    }
+    let lasting = Indicator { valid_until: None, ..version(Collection::Clear, "lasting.kr", 2) };
+    table.fold(&lasting, false);
+    assert_eq!(table.entries().len(), 4, "what is over for longer than anyone may ask is not taken in");
+    let later = NOW.plus(REMEMBERED + DAY * 2);
+    let wanted = want(LIST);
+    let before = lines(&table, &wanted, later);
+    assert!(table.forget(later));
+    assert_eq!(lines(&table, &wanted, later), before, "no product of now changes by it");
+    assert_eq!(table.entries().len(), 3);
+    assert!(table.get(key("short.kr")).is_none());
+    let half = table.get(key("half.kr")).unwrap();
+    assert!(half.state(Collection::Clear).is_none() && half.state(Collection::Amber).is_some());
+    assert!(table.get(key("185.60.1.1")).is_some() && table.get(key("lasting.kr")).is_some());
+    assert_eq!(table.recalled().count(), 0, "nothing was taken back");
+
+    let again = Indicator { valid_until: Some(later.plus(DAY * 10)), last_seen: later, ..version(Collection::Clear, "short.kr", 3) };
+    table.fold(&again, false);
+    assert!(lines(&table, &wanted, later).contains("short.kr"));
+    assert!(!table.forget(NOW.minus(DAY)), "a clock that was set back asks for a new table");
+}
+
+#[test]
+fn years_of_short_lived_values_take_no_more_room_than_a_month_of_them() {
+    let mut table = Table::default();
+    let mut most = 0;
+    for day in 0..1_000_u32 {
+        let now = NOW.plus(DAY * day);
+        assert!(table.forget(now));
+        for number in 0..20 {
+            let value = format!("n{number}-{day}.kr");
+            table.fold(&Indicator { last_seen: now, valid_until: Some(now.plus(DAY * 5)), ..version(Collection::Clear, &value, i64::from(day)) }, false);
+        }
+        most = most.max(table.entries().len());
+        assert_eq!(lines(&table, &want(LIST), now).len(), 20 * usize::try_from(day.min(4) + 1).unwrap());
+    }
+    assert!(most <= 20 * 38, "{most}");
+    assert!(table.get(key("n0-999.kr")).is_some() && table.get(key("n0-900.kr")).is_none());
+}
+
+#[test]
 fn claims_of_several_organisations_lower_confidence_and_one_alone_does_not() {
     let mut table = Table::default();
     table.fold(&version(Collection::Clear, "evil.kr", 1), false);
@@ -195,7 +250,10 @@ proptest! {
             let added = i64::try_from(place).unwrap() + 1;
             let collection = |green: bool| if green { Collection::Green } else { Collection::Clear };
             match next {
-                Step::Days(days) => now = now.plus(DAY * u32::from(*days)),
+                Step::Days(days) => {
+                    now = now.plus(DAY * u32::from(*days));
+                    prop_assert!(table.forget(now));
+                }
                 Step::Version { value, green, confidence, pap } => log.push(Indicator {
                     confidence: Some(*confidence),
                     pap: Pap::from_number(*pap).unwrap(),
@@ -210,6 +268,10 @@ proptest! {
             }
         }
         let (since, list) = older;
+        if since.at < table.horizon() {
+            // Such a version is refused: the whole is to be fetched.
+            return Ok(());
+        }
         let current = Basis { position: table.position(Collection::Clear), at: step(now), stamp: 0 };
         let own = |version: &&Indicator| version.collection == Collection::Clear;
         let changed: BTreeSet<u128> = log.iter().filter(own).filter(|version| Some(version.added) > since.position).map(|version| version.key).collect();

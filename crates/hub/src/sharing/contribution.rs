@@ -123,7 +123,7 @@ impl Hub {
 
     fn knows(&self, view: &View<'_>, class: &Class) -> bool {
         let audience = self.store().views.strings.audience(class.audience);
-        view.class(class, &audience) >= Sight::WithoutReporterAndVictims
+        view.class(class, &audience, &self.store().views.strings) >= Sight::WithoutReporterAndVictims
     }
 }
 

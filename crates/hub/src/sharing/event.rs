@@ -179,7 +179,7 @@ impl Hub {
     /// Whether rows of this class are another member's own observation that the reader may know of.
     pub(crate) fn confirms(&self, view: &View<'_>, class: &Class, org: OrgNo) -> bool {
         let audience = self.store().views.strings.audience(class.audience);
-        class.reporter != org && !class.relayed && !class.withdrawn && view.class(class, &audience).sees_event()
+        class.reporter != org && !class.relayed && !class.withdrawn && view.class(class, &audience, &self.store().views.strings).sees_event()
     }
 }
 

@@ -149,6 +149,9 @@ impl Hub {
                 | Control::Expire { .. }
                 | Control::Record { .. }
                 | Control::Network { .. }
+                | Control::Reporter { .. }
+                | Control::Agreement { .. }
+                | Control::National { .. }
                 | Control::Release { .. } => {}
             }
         }

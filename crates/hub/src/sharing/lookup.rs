@@ -60,10 +60,10 @@ impl<'r> Memory<'r> {
     /// What the reader sees of a row of this class.
     fn sight(&mut self, hub: &Hub, class: &Class) -> Sight {
         if class.audience == 0 {
-            return self.view.class(class, &[]);
+            return self.view.class(class, &[], &hub.store().views.strings);
         }
         let audience = self.audiences.entry(class.audience).or_insert_with(|| hub.store().views.strings.audience(class.audience));
-        self.view.class(class, audience)
+        self.view.class(class, audience, &hub.store().views.strings)
     }
 }
 

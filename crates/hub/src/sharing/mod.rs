@@ -9,12 +9,14 @@ mod event;
 mod history;
 mod lookup;
 mod search;
+pub(crate) mod sheets;
 mod sighting;
 mod standing;
-mod stream;
+pub(crate) mod stream;
 pub(crate) mod view;
 mod withdraw;
 
 pub use sighting::{NewSighting, SightingKind};
 pub use stream::{StreamItem, Subscription};
 pub use withdraw::Withdrawal;
+pub(crate) use withdraw::ranges as runs_of;

@@ -1,4 +1,4 @@
-//! Search: blocks from the newest on, skipping by zone map, then by column (`store::ledger`), then by event.
+//! Search: blocks from the newest on, skipping by zone map, then by key filter where a value is asked for, then by column (`store::ledger`), then by event.
 //!
 //! Invariant: order is by sequence, newest first; a cursor names a place and the filter it belongs to, so pages neither overlap nor miss
 //! under writes. The filter is asked of the event as the reader sees it.
@@ -11,7 +11,7 @@ use model::{Filter, OrgNo, Seq};
 use policy::{Sight, redact};
 use std::time::{Duration, Instant};
 use store::ledger::{Body, Frame, Kind, Place, columns};
-use store::views::reporter_of;
+use store::views::{KeyFilter, reporter_of};
 
 /// Events of a page at the most.
 pub const MAX_PAGE: usize = 1_000;
@@ -22,6 +22,8 @@ const MAX_TIME: Duration = Duration::from_secs(5);
 struct Search<'a> {
     view: View<'a>,
     filter: &'a Filter,
+    /// Keys of the values that the filter asks for.
+    keys: Vec<u128>,
     own: Option<OrgNo>,
 }
 
@@ -41,7 +43,7 @@ impl Hub {
             None => self.store().views.position(),
         };
         let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
-        let search = Search { view, filter, own: mine.then_some(actor.organisation.number) };
+        let search = Search { view, filter, keys: self.keys_of(filter), own: mine.then_some(actor.organisation.number) };
         let started = Instant::now();
         let mut page = Page::default();
         let mut last = Seq(0);
@@ -93,7 +95,10 @@ impl Hub {
         if search.own.is_some_and(|own| !submissions.iter().any(|submission| submission.org == own)) {
             return Some(out);
         }
-        let (_, columns) = columns::split_filter(frame.body())?;
+        let (keys, columns) = columns::split_filter(frame.body())?;
+        if !may_hold_one(&search.keys, keys) {
+            return Some(out);
+        }
         let body = Body::open(header.rows, columns)?;
         let rows = body.rows_that_may_match(frame.vault(), &header.zone, filter)?;
         let mut reader = None;
@@ -119,10 +124,15 @@ impl Hub {
         Some(out)
     }
 
+    fn keys_of(&self, filter: &Filter) -> Vec<u128> {
+        filter.values.iter().map(|(kind, value)| self.store().views.keys.observable(*kind, value)).collect()
+    }
+
     /// Places of every event of one's own, or that an authority sees whole, which the filter wants; at most `limit`.
     pub(crate) fn places_to_withdraw(&self, actor: &Actor, filter: &Filter, limit: usize) -> Result<Vec<Seq>, HubError> {
         let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
         let own = actor.organisation.number;
+        let wanted = self.keys_of(filter);
         let mut places = Vec::new();
         let kept = self.store().ledger.index_of(self.store().views.expired_before());
         for place in self.store().ledger.places(kept..self.store().ledger.frames()) {
@@ -131,7 +141,7 @@ impl Hub {
             }
             let frame = self.store().ledger.read(&place).map_err(|error| HubError::Internal(Box::new(error)))?;
             let submissions = frame.submissions();
-            let Some((_, columns)) = columns::split_filter(frame.body()) else { continue };
+            let Some((_, columns)) = columns::split_filter(frame.body()).filter(|(keys, _)| may_hold_one(&wanted, keys)) else { continue };
             let Some(body) = Body::open(frame.header.rows, columns) else { continue };
             let Some(rows) = body.rows_that_may_match(frame.vault(), &frame.header.zone, filter).filter(|rows| !rows.is_empty()) else { continue };
             let Some(reader) = body.events(frame.vault()) else { continue };
@@ -157,6 +167,11 @@ impl Hub {
 
 fn may_hold(place: &Place, filter: &Filter) -> bool {
     place.header.kind == Kind::Events && place.header.zone.may_match(filter)
+}
+
+/// Whether a block may hold a value of one of these keys, going by its key filter; no keys: whether or not.
+fn may_hold_one(keys: &[u128], key_filter: &[u8]) -> bool {
+    keys.is_empty() || KeyFilter::from_bytes(key_filter).is_none_or(|filter| keys.iter().any(|&key| filter.may_contain(key)))
 }
 
 /// A short hash of the filter, so that a cursor is not used with another.

@@ -112,7 +112,7 @@ impl Hub {
             let Some(class) = views.class(row.class) else { continue };
             let ids = views.strings.audience(class.audience);
             // Withdrawn events count for nothing unless there are no others.
-            if class.withdrawn != withdrawn || !view.class(&class, &ids).sees_event() {
+            if class.withdrawn != withdrawn || !view.class(&class, &ids, &views.strings).sees_event() {
                 continue;
             }
             role = match (role, class.role) {
@@ -143,7 +143,7 @@ impl Hub {
         for row in views.observables.get(views.keys.observable(kind, &value)).map_err(|error| HubError::Internal(Box::new(error)))? {
             let Some(class) = views.class(row.class) else { continue };
             let audience = views.strings.audience(class.audience);
-            if view.class(&class, &audience).sees_event() {
+            if view.class(&class, &audience, &views.strings).sees_event() {
                 about.red &= class.tlp == Tlp::Red;
                 if !about.senders.contains(&class.reporter) {
                     about.senders.push(class.reporter);

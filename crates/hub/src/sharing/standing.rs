@@ -178,106 +178,35 @@ fn beginning_of(day: i64, days: &mut dyn Days) -> Timestamp {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
     use crate::days::ZoneDays;
-    use crate::intake::Options;
-    use crate::members::{NewKey, NewOrganisation};
     use crate::sharing::Withdrawal;
-    use crate::{Actor, HubOptions};
+    use crate::test_support::Realm;
     use jiff::tz::TimeZone;
     use model::time::days_from_civil;
-    use model::{Constituency, OrgKind, Standing, StandingBy};
-    use std::net::IpAddr;
-    use std::sync::atomic::{AtomicI64, Ordering};
-
-    struct Realm {
-        _folder: tempfile::TempDir,
-        hub: Arc<Hub>,
-        seconds: Arc<AtomicI64>,
-        coordinator: Actor,
-    }
+    use model::{OrgKind, Standing, StandingBy};
 
     /// Noon in Korea of a civil day.
     fn noon(year: i64, month: i64, day: i64) -> i64 {
         days_from_civil(year, month, day) * 86_400 + 3 * 3_600
     }
 
-    fn home() -> IpAddr {
-        "192.0.2.10".parse().unwrap()
-    }
-
-    impl Realm {
-        async fn open() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let seconds = Arc::new(AtomicI64::new(noon(2026, 1, 20)));
-            let clock = {
-                let seconds = Arc::clone(&seconds);
-                Clock::from_fn(move || Timestamp::from_seconds(seconds.load(Ordering::Relaxed)))
-            };
-            let options = HubOptions {
-                data: folder.path().join("data"),
-                realm: "main".to_owned(),
-                zone: "Asia/Seoul".to_owned(),
-                memory: 64 << 20,
-                parse_threads: 1,
-                max_body: 1 << 20,
-                max_events: 1_000,
-                retention: None,
-                warning_lists: None,
-                sectors: Vec::new(),
-                clock,
-            };
-            let hub = Hub::open(options).await.unwrap();
-            let secret = std::fs::read_to_string(folder.path().join("data/coordinator.key")).unwrap();
-            let coordinator = hub.authenticate(secret.trim(), home()).unwrap();
-            // Lets the round of the start go by.
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            Self { _folder: folder, hub, seconds, coordinator }
-        }
-
-        fn now(&self, year: i64, month: i64, day: i64) {
-            self.seconds.store(noon(year, month, day), Ordering::Relaxed);
-        }
-
-        async fn member(&self, name: &str, kind: OrgKind) -> (OrgId, Actor) {
-            let new = NewOrganisation { name: name.to_owned(), kind, constituency: Some(Constituency::Private), sector: None, country: None };
-            let id = self.hub.members().add(&self.coordinator, new).await.unwrap().id;
-            let key: NewKey = serde_json::from_str(r#"{"role": "analyst"}"#).unwrap();
-            let (_, secret) = self.hub.members().add_key(&self.coordinator, id, key).await.unwrap();
-            (id, self.hub.authenticate(&secret, home()).unwrap())
-        }
-
-        async fn send(&self, actor: &Actor, fields: &str) -> Seq {
-            let line = format!("{{\"time\":{},{fields}}}\n", self.seconds.load(Ordering::Relaxed));
-            let mut session = self.hub.intake(actor, Options::default()).unwrap();
-            session.push(bytes::Bytes::from(line)).await.unwrap();
-            let outcome = session.finish().await.unwrap();
-            assert_eq!(outcome.accepted, 1);
-            outcome.first_seq.unwrap()
-        }
-
-        fn standing(&self, id: OrgId) -> Standing {
-            self.hub.directory().by_id(id).unwrap().standing
-        }
-    }
-
     #[tokio::test(flavor = "multi_thread")]
     async fn members_are_warned_limited_and_restored_by_what_they_share() {
-        let realm = Realm::open().await;
+        let realm = Realm::open(noon(2026, 1, 20), None).await;
         let (sharing, sharing_actor) = realm.member("Sharing", OrgKind::Company).await;
         let (idle, idle_actor) = realm.member("Idle", OrgKind::Agency).await;
         let (relaying, relaying_actor) = realm.member("Relaying", OrgKind::Company).await;
         let (vendor, _) = realm.member("Vendor", OrgKind::Vendor).await;
         let members = [sharing, idle, relaying, vendor];
         let standings = |realm: &Realm| members.map(|id| realm.standing(id));
-        realm.now(2026, 4, 10);
+        realm.now(noon(2026, 4, 10));
         realm.send(&sharing_actor, r#""category":"scanner","value":"185.60.1.1""#).await;
         for filler in [r#""category":"scanner","value":"185.60.1.2","origin":"relayed""#, r#""category":"test","value":"185.60.1.3""#] {
             realm.send(&relaying_actor, filler).await;
         }
         assert_eq!(realm.hub.judge_standings().await.unwrap(), 0, "grace");
 
-        realm.now(2026, 5, 1);
+        realm.now(noon(2026, 5, 1));
         assert_eq!(realm.hub.judge_standings().await.unwrap(), 2);
         assert_eq!(realm.hub.judge_standings().await.unwrap(), 0, "the second round changes nothing");
         assert_eq!(standings(&realm), [Standing::Full, Standing::Warned, Standing::Warned, Standing::Full]);
@@ -290,33 +219,33 @@ mod tests {
         assert_eq!((history[0].action.as_str(), &history[0].key, &history[0].organisation), ("standing", &None, &None), "the hub itself acted");
 
         // One of them shares, is full again, and stays so the day after.
-        realm.now(2026, 5, 20);
+        realm.now(noon(2026, 5, 20));
         realm.send(&relaying_actor, r#""category":"scanner","value":"185.60.1.4""#).await;
         let taken_back = realm.send(&idle_actor, r#""category":"scanner","value":"185.60.1.5""#).await;
         realm.hub.withdraw(&idle_actor, Withdrawal::Seq(taken_back), "wrong", false).await.unwrap();
         assert_eq!(realm.hub.judge_standings().await.unwrap(), 1);
-        realm.now(2026, 5, 21);
+        realm.now(noon(2026, 5, 21));
         assert_eq!(realm.hub.judge_standings().await.unwrap(), 0);
         assert_eq!(standings(&realm), [Standing::Full, Standing::Warned, Standing::Full, Standing::Full]);
 
-        realm.now(2026, 6, 14);
+        realm.now(noon(2026, 6, 14));
         realm.send(&sharing_actor, r#""category":"scanner","value":"185.60.1.6""#).await;
         assert_eq!(realm.hub.judge_standings().await.unwrap(), 0);
-        realm.now(2026, 6, 15);
+        realm.now(noon(2026, 6, 15));
         assert_eq!(realm.hub.judge_standings().await.unwrap(), 1);
         assert_eq!(realm.standing(idle), Standing::ReceiveLimited);
 
         // An operator hears an appeal; the rule waits until the date.
         let until = Timestamp::from_seconds(noon(2026, 8, 1));
         realm.hub.members().set_standing(&realm.coordinator, idle, Standing::Full, "moved its sensors", Some(until)).await.unwrap();
-        realm.now(2026, 7, 31);
+        realm.now(noon(2026, 7, 31));
         realm.send(&sharing_actor, r#""category":"scanner","value":"185.60.1.7""#).await;
         realm.send(&relaying_actor, r#""category":"scanner","value":"185.60.1.8""#).await;
         assert_eq!(realm.hub.judge_standings().await.unwrap(), 0);
-        realm.now(2026, 8, 1);
+        realm.now(noon(2026, 8, 1));
         assert_eq!(realm.hub.judge_standings().await.unwrap(), 1);
         assert_eq!(realm.standing(idle), Standing::Warned, "a warning comes before a limit");
-        realm.hub.close().await;
+        realm.close().await;
     }
 
     #[test]

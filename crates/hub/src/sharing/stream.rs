@@ -1,19 +1,24 @@
 //! The live stream: a follower has a place of its own in the ledger and is never ahead of the views.
 //!
+//! Flow: a frame is applied → [`pace`] tells every follower how far the views are → each takes what its filter wants from the sheets of the newest
+//! frames (`super::sheets`), or from the ledger where it is further behind.
 //! Invariant: lossless and in order. Who falls behind reads blocks from disk at its own pace and holds nobody up; who stays behind too
-//! long is told so and dropped. Nobody holds more than a piece of a frame, and nothing that was rendered for a key outlives it.
+//! long is told so and dropped. Nobody holds more than a piece of a frame; what was rendered for a reader's facts is given to who has them now.
 
 use super::lookup::reads;
+use super::sheets::{Candidate, Glass, in_common};
 use super::view::View;
 use crate::{Actor, Hub, HubError};
 use bytes::Bytes;
 use model::{Event, Filter, OrgNo, Seq, Timestamp};
-use policy::redact;
+use policy::{Reader, redact};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+use store::LiveFrame;
 use store::ledger::{Body, Kind, columns};
 use store::views::reporter_of;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Silence after which a heartbeat is sent, and after which the key is looked at again.
@@ -27,6 +32,12 @@ const LIVE_PIECE: usize = 256 * 1024;
 const STORED_PIECE: usize = 1024 * 1024;
 /// Open streams of an organisation at the most.
 const MAX_STREAMS: usize = 128;
+/// How long followers wait to be told of more after they were told, for each of them: waking a thousand for every small frame costs more than the frame.
+const GATHER_EACH: Duration = Duration::from_micros(20);
+/// The same, at the most.
+const MAX_GATHER: Duration = Duration::from_millis(50);
+/// A shorter wait is none.
+const MIN_GATHER: Duration = Duration::from_millis(1);
 
 /// What a follower gets.
 #[derive(Debug, Clone)]
@@ -58,11 +69,16 @@ pub struct Subscription {
     /// On whose account the stream is open.
     org: OrgNo,
     actor: Actor,
+    /// The facts that it shares with others.
+    common: Reader,
     filter: Filter,
+    glass: Glass,
     next: Seq,
     ready: VecDeque<(Seq, Bytes)>,
-    follower: store::Follower,
-    stopping: tokio::sync::watch::Receiver<bool>,
+    /// How far the views are.
+    position: watch::Receiver<Seq>,
+    _follower: store::Follower,
+    stopping: watch::Receiver<bool>,
     checked: Timestamp,
     /// When a heartbeat is due, unless something comes before.
     heartbeat: Instant,
@@ -88,11 +104,14 @@ impl Hub {
         let follower = self.store().live.follow();
         Ok(Subscription {
             hub: self.clone(),
+            common: in_common(&actor.reader),
             actor: actor.clone(),
+            glass: Glass::of(&filter),
             filter,
             next: from.unwrap_or_else(|| self.store().views.position()),
             ready: VecDeque::new(),
-            follower,
+            position: self.paced.subscribe(),
+            _follower: follower,
             org: actor.organisation.number,
             stopping: self.streams_stopping(),
             checked: self.clock().now(),
@@ -141,17 +160,21 @@ impl Subscription {
                 self.heartbeat = Instant::now() + HEARTBEAT;
                 return StreamItem::Heartbeat { seen: self.seen() };
             }
-            let position = *self.follower.position.borrow_and_update();
+            let position = *self.position.borrow_and_update();
             if self.next < position {
                 if let Err(reason) = self.read_frame(position).await {
                     self.ended = true;
                     return StreamItem::Dropped { reason };
                 }
+                if self.ready.is_empty() && self.next < position {
+                    // Others who follow have their turn.
+                    tokio::task::yield_now().await;
+                }
                 continue;
             }
             self.was_current = true;
             tokio::select! {
-                changed = self.follower.position.changed() => if changed.is_err() { return StreamItem::Closed },
+                changed = self.position.changed() => if changed.is_err() { return StreamItem::Closed },
                 _ = self.stopping.changed() => return StreamItem::Closed,
                 () = tokio::time::sleep_until(self.heartbeat) => {}
             }
@@ -166,7 +189,10 @@ impl Subscription {
         }
         self.checked = now;
         match self.hub.directory().again(&self.actor, now) {
-            Ok(actor) => self.actor = actor,
+            Ok(actor) => {
+                self.common = in_common(&actor.reader);
+                self.actor = actor;
+            }
             Err(_) => return Some("the key is no longer valid"),
         }
         // What was rendered for the key as it was is rendered again for the key as it is.
@@ -182,26 +208,7 @@ impl Subscription {
     /// Renders a piece of what the follower sees of the frame at its place, and moves on.
     async fn read_frame(&mut self, position: Seq) -> Result<(), &'static str> {
         if let Some(frame) = self.hub.store().live.frame(self.next) {
-            let view = View { reader: &self.actor.reader, directory: self.hub.directory().snapshot() };
-            let mut bytes = 0;
-            for part in &frame.parts {
-                let passed = self.next.0.saturating_sub(frame.header.first_seq.0 + u64::from(part.submission.start)) as usize;
-                for (row, event) in part.prepared.events.iter().enumerate().skip(passed) {
-                    let place = part.submission.start + row as u32;
-                    let seq = Seq(frame.header.first_seq.0 + u64::from(place));
-                    if self.hub.store().views.counts(seq)
-                        && let Some(json) = render(&view, &self.filter, seq, frame.header.received_at(place), part.submission.org, event)
-                    {
-                        bytes += json.len();
-                        self.ready.push_back((seq, json));
-                        if bytes >= LIVE_PIECE {
-                            self.next = seq.next();
-                            return Ok(());
-                        }
-                    }
-                }
-            }
-            self.next = frame.header.end();
+            self.read_live(&frame);
             return Ok(());
         }
         let (hub, actor, filter, next) = (self.hub.clone(), self.actor.clone(), self.filter.clone(), self.next);
@@ -215,6 +222,66 @@ impl Subscription {
             Err(_) => return Err("internal error"),
         }
         Ok(())
+    }
+
+    /// The same from a frame in memory: what is alike for many was worked out for all of them.
+    fn read_live(&mut self, frame: &Arc<LiveFrame>) {
+        if !frame.header.zone.may_match(&self.filter) {
+            self.next = frame.header.end();
+            return;
+        }
+        let first = frame.header.first_seq.0;
+        let from = self.next.0.saturating_sub(first) as u32;
+        let directory = self.hub.directory().snapshot();
+        let sheet = self.hub.sheets.sheet(frame, from, &self.common, &directory);
+        let view = View { reader: &self.actor.reader, directory };
+        let mut bytes = 0;
+        for (place, candidate) in sheet.candidates(from, self.actor.organisation.number, self.glass) {
+            let seq = Seq(first + u64::from(place));
+            let received = frame.header.received_at(place);
+            let Some((reporter, event)) = frame.event(place) else { continue };
+            let wanted = match &candidate {
+                Candidate::Apart => true,
+                Candidate::Shared(shared) => self.filter.matches(shared.event()),
+            };
+            if !wanted || !self.hub.store().views.counts(seq) {
+                continue;
+            }
+            let json = match candidate {
+                Candidate::Apart => render(&view, &self.filter, seq, received, reporter, event),
+                Candidate::Shared(shared) => Some(shared.json(|event, sight| view.write(seq, received, reporter, event, sight))),
+            };
+            if let Some(json) = json {
+                bytes += json.len();
+                self.ready.push_back((seq, json));
+                if bytes >= LIVE_PIECE {
+                    self.next = seq.next();
+                    return;
+                }
+            }
+        }
+        self.next = Seq(first + u64::from(sheet.end()));
+    }
+}
+
+/// Tells followers how far the views are: at once where nothing came for a while, else the more seldom the more there are. Lets go of the sheets of
+/// frames that are not kept any more.
+pub(crate) async fn pace(hub: Weak<Hub>) {
+    let Some(mut position) = hub.upgrade().map(|hub| hub.store().live.watch()) else { return };
+    loop {
+        let wait = {
+            let Some(hub) = hub.upgrade() else { return };
+            let reached = *position.borrow_and_update();
+            hub.paced.send_replace(reached);
+            hub.sheets.tidy();
+            GATHER_EACH.saturating_mul(u32::try_from(hub.store().live.followers()).unwrap_or(u32::MAX)).min(MAX_GATHER)
+        };
+        if wait >= MIN_GATHER {
+            tokio::time::sleep(wait).await;
+        }
+        if position.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -265,4 +332,75 @@ fn render(view: &View<'_>, filter: &Filter, seq: Seq, received: Timestamp, repor
     }
     let mut event = event.clone();
     (redact(&mut event, sight) && filter.matches(&event)).then(|| Bytes::from(view.write(seq, received, reporter, &event, sight)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::test_support::Realm;
+    use model::{Category, ObservableType, OrgKind, Text};
+
+    const BEGIN: i64 = 1_800_000_000;
+    const WITHIN: Duration = Duration::from_secs(20);
+
+    async fn take(follower: &mut Subscription, events: usize) -> Vec<Vec<u8>> {
+        let mut taken = Vec::new();
+        while taken.len() < events {
+            match tokio::time::timeout(WITHIN, follower.next()).await.expect("the stream goes on") {
+                StreamItem::Event { json, .. } => taken.push(json.to_vec()),
+                StreamItem::Heartbeat { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        taken
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn readers_with_the_same_facts_and_with_others_get_each_what_a_search_gives_them() {
+        let realm = Realm::open(BEGIN, None).await;
+        let (_, sender) = realm.member("Sender", OrgKind::Company).await;
+        let (id, one) = realm.member("One", OrgKind::Company).await;
+        let (_, two) = realm.member("Two", OrgKind::Company).await;
+        let filters = [
+            Filter::default(),
+            Filter { categories: vec![Category::Phishing], ..Filter::default() },
+            Filter { types: vec![ObservableType::Domain], ..Filter::default() },
+            Filter { domain: Some(Text::from("b.kr")), categories: vec![Category::Phishing, Category::Scanner], ..Filter::default() },
+            Filter { within: Some("185.60.0.0/16".parse().unwrap()), ..Filter::default() },
+        ];
+        let readers = [&sender, &one, &two, &realm.coordinator];
+        let mut followers = Vec::new();
+        for actor in readers {
+            for filter in &filters {
+                followers.push((actor, filter, realm.hub.subscribe(actor, filter.clone(), None).unwrap()));
+            }
+        }
+        for number in 0..60 {
+            let (tlp, category) = (["clear", "green", "amber", "red"][number % 4], ["phishing", "scanner", "test"][number % 3]);
+            let value = if number.is_multiple_of(2) { format!("185.60.1.{number}") } else { format!("a{number}.b.kr") };
+            let audience = if number.is_multiple_of(5) { format!(",\"audience\":[\"{id}\"]") } else { String::new() };
+            let from = if number.is_multiple_of(7) { &one } else { &sender };
+            realm.send(from, &format!("\"category\":\"{category}\",\"value\":\"{value}\",\"tlp\":\"{tlp}\",\"note\":\"a note\"{audience}")).await;
+        }
+        for (actor, filter, follower) in &mut followers {
+            let mut expected = realm.hub.search(actor, filter, false, 1_000, None).unwrap().events;
+            expected.reverse();
+            assert!(!expected.is_empty());
+            assert_eq!(take(follower, expected.len()).await, expected, "{:?} {filter:?}", actor.organisation.name);
+            let more = tokio::time::timeout(Duration::from_millis(20), follower.next()).await;
+            assert!(!matches!(more, Ok(StreamItem::Event { .. })), "{more:?}");
+        }
+        assert!(realm.hub.sheets.rows() > 0);
+
+        // What was kept for followers goes with the frames.
+        drop(followers);
+        realm.send(&sender, "\"category\":\"scanner\",\"value\":\"185.60.1.99\"").await;
+        let began = Instant::now();
+        while realm.hub.sheets.rows() > 0 {
+            assert!(began.elapsed() < WITHIN, "sheets of forgotten frames are kept");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        realm.close().await;
+    }
 }

@@ -2,10 +2,10 @@
 
 use crate::directory::Snapshot;
 use formats::json::{EventHead, Reporter, write_event};
-use model::{Category, Constituency, Event, OrgNo, Role, Seq, Text, Timestamp, Tlp};
+use model::{Category, Event, OrgKind, OrgNo, Role, Seq, Text, Timestamp, Tlp};
 use policy::{Item, Reader, Sight, groups_permit_naming, redact, sight};
 use std::sync::Arc;
-use store::views::strings::Class;
+use store::views::strings::{Class, Strings};
 
 /// A reader and the directory at the time of the answer.
 #[derive(Debug, Clone)]
@@ -17,25 +17,38 @@ pub(crate) struct View<'r> {
 }
 
 impl View<'_> {
-    fn constituency(&self, reporter: OrgNo) -> Option<Constituency> {
-        self.directory.organisation(reporter).and_then(|organisation| organisation.constituency)
-    }
-
-    /// What the reader sees of an item with these facts.
-    pub(crate) fn sight(&self, reporter: OrgNo, tlp: Tlp, audience: &[Text], category: Category, named: bool) -> Sight {
+    /// What the reader sees of an item with these facts. `what` is its category and the sector that it names.
+    pub(crate) fn sight(&self, reporter: OrgNo, tlp: Tlp, audience: &[Text], what: (Category, Option<&str>), named: bool) -> Sight {
         let group_leave = groups_permit_naming(audience, |id| self.directory.group(id).is_some_and(|group| group.named));
-        let item = Item { reporter, reporter_constituency: self.constituency(reporter), tlp, audience, test: category == Category::Test, named, group_leave };
+        let organisation = self.directory.organisation(reporter);
+        let (category, sector) = what;
+        let item = Item {
+            reporter,
+            reporter_constituency: organisation.and_then(|organisation| organisation.constituency),
+            source: organisation.is_some_and(|organisation| organisation.kind == OrgKind::Source),
+            licence: organisation.and_then(|organisation| organisation.licence),
+            tlp,
+            audience,
+            category,
+            sector,
+            named,
+            group_leave,
+        };
         sight(self.reader, &item)
     }
 
     /// What the reader sees of an event.
     pub(crate) fn event(&self, reporter: OrgNo, event: &Event) -> Sight {
-        self.sight(reporter, event.tlp, event.audience(), event.category, event.named)
+        self.sight(reporter, event.tlp, event.audience(), (event.category, event.sector.as_deref()), event.named)
     }
 
-    /// What the reader sees of an aggregate row of this class; [`Sight::Hidden`] also where the value's role hides it.
-    pub(crate) fn class(&self, class: &Class, audience: &[Text]) -> Sight {
-        let sight = self.sight(class.reporter, class.tlp, audience, class.category, class.named);
+    /// What the reader sees of an aggregate row of this class; [`Sight::Hidden`] also where the value's role hides it. `strings` has the texts that
+    /// the class names by number.
+    pub(crate) fn class(&self, class: &Class, audience: &[Text], strings: &Strings) -> Sight {
+        // The sector of a class costs a look, and makes a difference to few.
+        let by_sector = self.reader.agreement.as_ref().is_some_and(|agreement| !agreement.sectors.is_empty());
+        let sector = if by_sector { strings.get(class.sector).cloned() } else { None };
+        let sight = self.sight(class.reporter, class.tlp, audience, (class.category, sector.as_deref()), class.named);
         let shown = match (class.role, class.honeypot) {
             (Role::Attacker, _) => true,
             (Role::Bystander, false) => sight.sees_event(),

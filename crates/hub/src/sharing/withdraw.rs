@@ -84,7 +84,9 @@ impl Hub {
         // What the correction leaves out stays as it was: nothing is relaxed by omission.
         let defaults =
             Defaults { now: self.clock().now(), tlp: old.event.tlp, pap: old.event.pap, named: old.event.named, category: None, origin: None, role: None };
-        let mut event = formats::ndjson::parse_event(event_json, &defaults).map_err(|reason| HubError::Invalid { pointer: "/".to_owned(), reason })?;
+        let mut notes = formats::Notes::default();
+        let parsed = formats::ndjson::parse_event_noting(event_json, 1, &defaults, &mut notes);
+        let mut event = parsed.map_err(|reason| HubError::Invalid { pointer: "/".to_owned(), reason })?;
         // The corrected event has the old one's id as a rule; it must not be merged into what it replaces.
         event.id = None;
         if event.audience().is_empty() && !old.event.audience().is_empty() && !mentions_audience(event_json) {
@@ -92,6 +94,10 @@ impl Hub {
         }
         if reporter != actor.organisation.number {
             keep_limits(&mut event, &old.event);
+        }
+        let sends = self.directory().organisation(reporter).and_then(|organisation| crate::intake::sends_of(&organisation));
+        if let Some(reason) = sends.and_then(|sends| policy::outside(&sends, event.tlp, event.category)) {
+            return Err(HubError::Invalid { pointer: "/".to_owned(), reason });
         }
         let views = &self.store().views;
         let mut days = self.make_days();
@@ -108,6 +114,8 @@ impl Hub {
             last_seq: Some(result.last_seq),
             accepted: result.applied.accepted,
             merged: result.applied.merged,
+            warned: notes.warned,
+            warnings: crate::intake::warnings(notes).collect(),
             ..Outcome::default()
         })
     }
@@ -164,7 +172,7 @@ fn checked_reason(reason: &str) -> Result<String, HubError> {
 }
 
 /// Runs of neighbouring places.
-fn ranges(seqs: &[Seq]) -> Vec<(Seq, Seq)> {
+pub(crate) fn ranges(seqs: &[Seq]) -> Vec<(Seq, Seq)> {
     let mut ranges: Vec<(Seq, Seq)> = Vec::new();
     for &seq in seqs {
         match ranges.last_mut() {

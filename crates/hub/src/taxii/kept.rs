@@ -9,9 +9,12 @@ use crate::{Actor, Hub, HubError};
 use formats::stix::contributed::{Part, redact};
 use model::{Category, KeyRole, Text, Timestamp};
 use policy::Sight;
+use std::sync::Arc;
 use store::objects::{MAX_PAGE_BYTES, Object};
 use uuid::Uuid;
 
+/// Why the events of a deleted object are withdrawn.
+const DELETED: &str = "the STIX object that brought it was deleted";
 /// Objects read at once where few of them are shown.
 const READ_AT_ONCE: usize = 1_000;
 /// Objects looked at for one page; then what was found is given, with where to go on.
@@ -63,7 +66,7 @@ impl Hub {
         let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
         // Whether it shows its name is each member's own setting, as of now.
         let named = view.directory.organisation(object.org).is_some_and(|organisation| organisation.named);
-        let sight_at = |tlp| view.sight(object.org, tlp, audience, Category::Other, named);
+        let sight_at = |tlp| view.sight(object.org, tlp, audience, (Category::Other, None), named);
         let sight = sight_at(object.tlp);
         if !sight.sees_event() {
             return None;
@@ -78,12 +81,19 @@ impl Hub {
         Some(Item { added: object.added, id: object.id, version: object.version, spec: object.spec, json })
     }
 
-    /// Takes an object out of a collection: all its versions, or those named.
+    /// Takes an object out of a collection: all its versions, or those named. The events that they brought are withdrawn.
     ///
     /// # Errors
     /// [`HubError::Forbidden`] without the right to read and to write, and to all but its contributor and the coordinator; [`HubError::NotFound`] where
     /// there is no such object, or none that the caller may know of.
-    pub async fn taxii_delete(&self, actor: &Actor, collection: &Collection, id: &str, versions: &Versions, specs: &[String]) -> Result<(), HubError> {
+    pub async fn taxii_delete(
+        self: &Arc<Self>,
+        actor: &Actor,
+        collection: &Collection,
+        id: &str,
+        versions: &Versions,
+        specs: &[String],
+    ) -> Result<(), HubError> {
         collection.readable()?;
         collection.writable()?;
         if collection.is_made_of_events() {
@@ -94,6 +104,7 @@ impl Hub {
             return Err(HubError::NotFound);
         }
         let only = (!actor.is_coordinator()).then_some(actor.organisation.number);
+        self.withdraw_brought(actor, collection, &[id.to_owned()], (versions, specs), only, DELETED).await?;
         let deleted = self.objects().delete(collection.number(), id, versions, specs, only).await?;
         match (deleted.found, deleted.deleted) {
             (0, _) => Err(HubError::NotFound),

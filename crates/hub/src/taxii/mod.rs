@@ -6,21 +6,29 @@
 //! a reader sees is asked of `policy` through `sharing::view`.
 //! Not here: HTTP (`web::taxii`), how objects are kept (`store::objects`) and indicators are made (`store::views::indicators`).
 
+mod beside;
+mod brought;
 mod events;
+mod families;
 mod filter;
+mod gather;
 mod kept;
 mod posting;
 mod rights;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use families::{Families, warm};
 pub use filter::Filter;
 pub(crate) use posting::MAX_GATHERED;
 pub use store::objects::Versions;
 
 use crate::{Actor, Hub, HubError};
 use formats::stix::write::shaped;
-use model::{Text, Timestamp};
+use model::{Agreement, KeyRole, OrgKind, OrgNo, Organisation, Text, Timestamp};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use store::objects::CollectionNo;
 use store::views::indicators;
 use uuid::Uuid;
@@ -40,7 +48,7 @@ pub struct Collection {
     /// Its name, which is its alias too.
     pub title: String,
     /// What it holds.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// Whether the caller may read it.
     pub can_read: bool,
     /// Whether the caller may add to it.
@@ -51,8 +59,10 @@ pub struct Collection {
 /// Where a collection's objects come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// Made from events.
+    /// Made from events, for many.
     Events(indicators::Collection),
+    /// Made from events, for the partner of an agreement.
+    Agreement(OrgNo, Arc<Agreement>),
     /// Contributed by members for all of them.
     Intelligence,
     /// Contributed by the members of a sector for each other.
@@ -64,7 +74,7 @@ pub(crate) enum Source {
 impl Collection {
     /// Whether it is made from events, so that [`Hub::taxii_events`] has its pages, not [`Hub::taxii_kept`].
     pub fn is_made_of_events(&self) -> bool {
-        matches!(self.source, Source::Events(_))
+        matches!(self.source, Source::Events(_) | Source::Agreement(..))
     }
 
     fn number(&self) -> CollectionNo {
@@ -120,7 +130,33 @@ impl Hub {
 
     /// The collections that the caller may read or add to, always in the same order.
     pub fn taxii_collections(&self, actor: &Actor) -> Vec<Collection> {
-        rights::collections(self.realm(), self.members().sectors(), actor)
+        rights::collections(self.realm(), &self.sectors_for(actor), &self.agreements_of(actor), actor)
+    }
+
+    /// The sectors of which there is a collection for the caller, if there is any: for an authority those in which its own line has members.
+    fn sectors_for(&self, actor: &Actor) -> Vec<Text> {
+        let sectors = self.members().sectors().iter();
+        if actor.is_coordinator() || actor.role != KeyRole::Authority {
+            return sectors.cloned().collect();
+        }
+        let directory = self.directory().snapshot();
+        let in_line = directory.organisations().filter(|organisation| actor.reader.is_authority_of(organisation.constituency));
+        let of_line: BTreeSet<&Text> = in_line.filter_map(|organisation| organisation.sector.as_ref()).collect();
+        sectors.filter(|sector| of_line.contains(sector) || actor.organisation.sector.as_ref() == Some(*sector)).cloned().collect()
+    }
+
+    /// The partners whose agreements hold and concern the caller, with the agreements.
+    fn agreements_of(&self, actor: &Actor) -> Vec<(Arc<Organisation>, Arc<Agreement>)> {
+        let now = self.clock().now();
+        let held = |partner: &Arc<Organisation>| {
+            let agreement = partner.agreement.as_ref().filter(|agreement| partner.kind == OrgKind::Partner && agreement.holds(now))?;
+            Some((partner.clone(), Arc::new(agreement.clone())))
+        };
+        if actor.is_coordinator() {
+            self.directory().snapshot().organisations().filter_map(held).collect()
+        } else {
+            held(&actor.organisation).into_iter().collect()
+        }
     }
 
     /// One of them, by its id or its alias.
@@ -136,6 +172,11 @@ impl Hub {
     /// What cursors are enciphered under.
     pub fn taxii_cursor_secret(&self) -> u128 {
         self.store().views.keys.label("taxii cursor")
+    }
+
+    /// What marks of erased objects are made under.
+    pub(crate) fn taxii_erasure_secret(&self) -> u128 {
+        self.store().views.keys.label("taxii erased")
     }
 
     /// The UUID of the identity that stands for the hub.

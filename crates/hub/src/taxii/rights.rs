@@ -1,23 +1,27 @@
 //! Which collections there are for a caller.
 //!
-//! Invariant: whether a collection made from events may be read is what `policy` says of an item with its marking that nobody in particular
-//! reported.
-//! Not here: what of an object a reader sees (`super::kept`). An agreement with a partner will be one more row of [`collections`].
+//! Invariant: whether a collection made from events for many may be read is whether the caller receives everything of its marking, as `policy` says;
+//! one made for a partner is its own and the coordinator's, while the agreement holds.
+//! Not here: what of an object a reader sees (`super::kept`).
 
 use super::{Collection, Source};
 use crate::Actor;
-use model::{KeyRole, OrgKind, OrgNo, Standing, Text, Tlp};
-use policy::{Item, sight};
+use crate::members::collection_title;
+use model::{Agreement, KeyRole, OrgKind, Organisation, Standing, Text};
+use policy::receives_all;
+use std::borrow::Cow;
+use std::sync::Arc;
 use store::views::indicators;
 use uuid::Uuid;
 
-/// The caller's collections.
-pub(super) fn collections(realm: &str, sectors: &[Text], actor: &Actor) -> Vec<Collection> {
+/// The caller's collections. `partners` are those whose agreements hold, with the agreements.
+pub(super) fn collections(realm: &str, sectors: &[Text], partners: &[(Arc<Organisation>, Arc<Agreement>)], actor: &Actor) -> Vec<Collection> {
     let names = Names(Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("bongsu:taxii:{realm}").as_bytes()));
     let mut all: Vec<Collection> = indicators::Collection::ALL.into_iter().map(|events| names.events(events, actor)).collect();
     all.push(names.intelligence(actor));
     all.extend(sectors.iter().map(|sector| names.sector(sector, actor)));
     all.push(names.private(actor));
+    all.extend(partners.iter().map(|(partner, agreement)| names.agreement(partner, agreement, actor)));
     all.retain(|collection| collection.can_read || collection.can_write);
     all
 }
@@ -27,7 +31,16 @@ struct Names(Uuid);
 
 impl Names {
     fn collection(&self, title: &str, description: &'static str, source: Source, (can_read, can_write): (bool, bool)) -> Collection {
-        Collection { id: Uuid::new_v5(&self.0, title.as_bytes()), title: title.to_owned(), description, can_read, can_write, source }
+        let (id, description) = (Uuid::new_v5(&self.0, title.as_bytes()), Cow::Borrowed(description));
+        Collection { id, title: title.to_owned(), description, can_read, can_write, source }
+    }
+
+    fn agreement(&self, partner: &Organisation, agreement: &Arc<Agreement>, actor: &Actor) -> Collection {
+        let own = actor.organisation.id == partner.id;
+        let rights = ((own || actor.is_coordinator()) && reads(actor), own && submits(actor));
+        let description = Cow::Owned(format!("Indicators that the agreement with {} covers and no partner reported", partner.name));
+        let collection = self.collection(&collection_title(partner.id), "", Source::Agreement(partner.number, agreement.clone()), rights);
+        Collection { description, ..collection }
     }
 
     fn events(&self, events: indicators::Collection, actor: &Actor) -> Collection {
@@ -35,8 +48,9 @@ impl Names {
             indicators::Collection::Clear => "Indicators made from events that anyone may have",
             indicators::Collection::Green => "Indicators made from events that the community may have",
             indicators::Collection::Amber => "Indicators made from events that members may have",
+            indicators::Collection::Agreement(_) => "Indicators that an agreement covers",
         };
-        self.collection(events.title(), description, Source::Events(events), (receives(actor, events.tlp()), false))
+        self.collection(&events.title(), description, Source::Events(events), (receives_all(&actor.reader, events.tlp()), false))
     }
 
     fn intelligence(&self, actor: &Actor) -> Collection {
@@ -58,14 +72,6 @@ impl Names {
         let collection = self.collection("private", "Your organisation's own", Source::Private, (reads(actor), submits(actor)));
         Collection { id, ..collection }
     }
-}
-
-/// Whether the caller would see what someone reported under this marking.
-fn receives(actor: &Actor, tlp: Tlp) -> bool {
-    /// No organisation comes to have this number.
-    const NOBODY: OrgNo = OrgNo(u32::MAX);
-    let item = Item { reporter: NOBODY, reporter_constituency: None, tlp, audience: &[], test: false, named: false, group_leave: false };
-    sight(&actor.reader, &item).sees_event()
 }
 
 fn in_standing(actor: &Actor) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: [`fields`] names every field of an event; a new one breaks it until the laws cover it.
 
-use model::organisation::Agreement;
+use model::agreement::{Agreement, Redistribution, Sends};
 use model::{
     Category, Constituency, Details, Event, KeyRole, Notify, Observable, ObservableType, OrgId, OrgKind, OrgNo, Organisation, Origin, Pap, Role, Severity,
     Standing, StandingBy, Target, Text, Timestamp, Tlp,
@@ -39,6 +39,8 @@ pub struct Report {
     pub event: Event,
     pub reporter: OrgNo,
     pub constituency: Option<Constituency>,
+    pub source: bool,
+    pub licence: Option<Redistribution>,
 }
 
 impl Report {
@@ -51,9 +53,12 @@ impl Report {
         let item = Item {
             reporter: self.reporter,
             reporter_constituency: self.constituency,
+            source: self.source,
+            licence: self.licence,
             tlp: self.event.tlp,
             audience: self.event.audience(),
-            test: self.event.category == Category::Test,
+            category: self.event.category,
+            sector: self.event.sector.as_deref(),
             named: self.event.named,
             group_leave: groups_permit_naming(self.event.audience(), |id| groups.contains(id)),
         };
@@ -185,9 +190,14 @@ pub fn audience_id() -> impl Strategy<Value = Text> {
     ]
 }
 
-fn agreement() -> impl Strategy<Value = Agreement> {
+/// An agreement. Of categories and sectors few, so that one is often a part of another.
+pub fn agreement() -> impl Strategy<Value = Agreement> {
     let expires = option::of(select(vec![NOW.minus(SECOND), NOW, NOW.plus(SECOND)]));
-    (select(Tlp::ALL), expires).prop_map(|(max_tlp, expires)| Agreement { max_tlp, expires })
+    let categories = vec(select(vec![Category::Phishing, Category::C2Server, Category::Scanner]), 0..3);
+    let sectors = vec(select(SECTORS).prop_map(Text::from), 0..2);
+    (select(Tlp::ALL), any::<bool>(), categories, sectors, any::<bool>(), expires).prop_map(|(max_tlp, strict, categories, sectors, names, expires)| {
+        Agreement { max_tlp, strict, categories, sectors, names, expires, sends: Sends::default() }
+    })
 }
 
 pub fn organisation() -> impl Strategy<Value = Organisation> {
@@ -217,6 +227,7 @@ pub fn organisation() -> impl Strategy<Value = Organisation> {
             standing_rule: true,
             acts_for: Vec::new(),
             agreement,
+            licence: None,
             default_tlp: Tlp::Amber,
             default_pap: Pap::Green,
             named: false,
@@ -284,8 +295,9 @@ fn details() -> impl Strategy<Value = Details> {
 }
 
 pub fn event() -> impl Strategy<Value = Event> {
-    // Tests are one in thirty-nine otherwise.
-    let category = prop_oneof![9 => select(Category::ALL), 1 => Just(Category::Test)];
+    // Tests are one in thirty-nine otherwise, and so is what an agreement names.
+    let named = select(vec![Category::Phishing, Category::C2Server, Category::Scanner]);
+    let category = prop_oneof![6 => select(Category::ALL), 3 => named, 1 => Just(Category::Test)];
     let words = (category, select(Origin::ALL), select(Tlp::ALL), select(Pap::ALL), select(Notify::ALL), option::of(select(Severity::ALL)));
     let numbers = (moment(), option::of(0_u8..=100), option::of(any::<u16>()), 1_u32..1_000, any::<bool>(), any::<bool>());
     let texts = (option::of(select(SECTORS).prop_map(Text::from)), text("Qakbot"), text(OWN_ID));
@@ -319,5 +331,8 @@ pub fn event() -> impl Strategy<Value = Event> {
 }
 
 pub fn report() -> impl Strategy<Value = Report> {
-    (event(), organisation_number(), option::of(select(Constituency::ALL))).prop_map(|(event, reporter, constituency)| Report { event, reporter, constituency })
+    // Most have no licence, as members do.
+    let licence = prop_oneof![3 => Just(None), 2 => select(Redistribution::ALL).prop_map(Some)];
+    (event(), organisation_number(), option::of(select(Constituency::ALL)), proptest::bool::weighted(0.2), licence)
+        .prop_map(|(event, reporter, constituency, source, licence)| Report { event, reporter, constituency, source, licence })
 }

@@ -96,8 +96,9 @@ impl Applying {
         let views = self.applier.views.clone();
         let mut done = reply.map(|reply| (place.header.first_seq, reply));
         match control {
-            Control::Withdraw { ranges, .. } => self.withdraw(ranges, &mut done),
-            Control::Amend { old, .. } => self.withdraw(&[(*old, *old)], &mut done),
+            Control::Withdraw { ranges, .. } => self.withdraw(ranges, true, &mut done),
+            // What stands in its place counts: who sends the old one again need not be told.
+            Control::Amend { old, .. } => self.withdraw(&[(*old, *old)], false, &mut done),
             Control::Dispute { key, upheld } => {
                 if let Ok(key) = u128::from_str_radix(key, 16) {
                     let mut disputed = views.disputed.write();
@@ -116,8 +117,13 @@ impl Applying {
                 }
             }
             Control::Expire { before } => self.expire(*before, &mut done),
-            // The owners' view follows these by itself.
-            Control::Record { .. } | Control::Network { .. } | Control::Release { .. } => {}
+            // The owners' view and the log of indicators follow these by themselves.
+            Control::Record { .. }
+            | Control::Network { .. }
+            | Control::Reporter { .. }
+            | Control::Agreement { .. }
+            | Control::National { .. }
+            | Control::Release { .. } => {}
         }
         self.moved_to(place);
         if let Some((seq, reply)) = done {
@@ -129,7 +135,8 @@ impl Applying {
     }
 
     /// Takes events out of every view. Their values are left out of answers until their rows are made anew.
-    fn withdraw(&mut self, ranges: &[(Seq, Seq)], done: &mut Option<(Seq, oneshot::Sender<Result<Seq, StoreError>>)>) {
+    /// With `marked`, who sends them again is told.
+    fn withdraw(&mut self, ranges: &[(Seq, Seq)], marked: bool, done: &mut Option<(Seq, oneshot::Sender<Result<Seq, StoreError>>)>) {
         let views = self.applier.views.clone();
         let mut keys = HashSet::new();
         let mut days = (self.options.days)();
@@ -145,7 +152,10 @@ impl Applying {
             }
             let frame = self.read(&place);
             for part in replay(&frame, &views.keys, days.as_mut()).unwrap_or_default() {
-                self.withdraw_part(&place, &part, &here, &mut keys);
+                let withdrawn = self.withdraw_part(&place, &part, &here, &mut keys);
+                if marked {
+                    self.applier.remember_withdrawn(&place.header, &part, &withdrawn, self.newest);
+                }
             }
         }
         if !keys.is_empty() {
@@ -196,7 +206,9 @@ impl Applying {
         }
     }
 
-    fn withdraw_part(&self, place: &Place, part: &Part, ranges: &[(Seq, Seq)], keys: &mut HashSet<u128>) {
+    /// Withdraws what of a part is in the ranges and counts; gives its rows.
+    fn withdraw_part(&self, place: &Place, part: &Part, ranges: &[(Seq, Seq)], keys: &mut HashSet<u128>) -> Vec<u32> {
+        let mut rows = Vec::new();
         let views = &self.applier.views;
         let prepared = &part.prepared;
         let mut references = prepared.references.iter().peekable();
@@ -214,7 +226,9 @@ impl Applying {
             }
             views.withdrawn.write().insert(seq.0);
             self.uncount(prepared, row, event);
+            rows.push(row as u32);
         }
+        rows
     }
 
     /// Takes an event that counted out of the counters.

@@ -1,8 +1,19 @@
 //! Control entries: deliberate acts that a view's content depends on, in the same sequence as the events.
 
 use crate::records::NetworkKind;
-use model::{OrgNo, Seq, Text, Timestamp};
+use model::{Agreement, Constituency, OrgNo, Redistribution, Seq, Text, Timestamp};
 use serde::{Deserialize, Serialize};
+
+/// What the nation's address space is from some place on, and who is told of what nobody registered in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nation {
+    /// Name of the table of addresses: the hash of its bytes, which lie beside the ledger (`owners/national-HASH.bin`).
+    pub table: Text,
+    /// Which organisation is the access provider of an AS number, by number.
+    pub providers: Vec<(u32, OrgNo)>,
+    /// The competent authority of each line; the hub itself where none is named.
+    pub authorities: Vec<(Constituency, OrgNo)>,
+}
 
 /// One deliberate act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +87,42 @@ pub enum Control {
         protected: bool,
         /// Whether it counts from here on: approved and proven.
         counts: bool,
+        /// When it was changed.
+        at: Timestamp,
+    },
+    /// What of an organisation decides which collections its events enter.
+    Reporter {
+        /// The organisation.
+        organisation: OrgNo,
+        /// Version of its record.
+        version: u64,
+        /// Whether it is a partner, whose events are handed to no other partner.
+        partner: bool,
+        /// How widely its events may be passed on; absent: as their marking says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        licence: Option<Redistribution>,
+        /// When it was changed.
+        at: Timestamp,
+    },
+    /// What is agreed with a partner from here on.
+    Agreement {
+        /// The partner.
+        organisation: OrgNo,
+        /// Version of its record.
+        version: u64,
+        /// The agreement; absent: it has ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agreement: Option<Agreement>,
+        /// Ids under which an audience can name the partner.
+        #[serde(default)]
+        audience: Vec<Text>,
+        /// When it was changed.
+        at: Timestamp,
+    },
+    /// The nation's address space, or who stands for it, is another from here on.
+    National {
+        /// `None`: none is known any more.
+        nation: Option<Nation>,
         /// When it was changed.
         at: Timestamp,
     },

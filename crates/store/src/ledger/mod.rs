@@ -18,7 +18,7 @@ mod writer;
 pub mod zone;
 
 pub use columns::{Body, Encoded, EventReader, Victim, encode};
-pub use control::Control;
+pub use control::{Control, Nation};
 pub use frame::{Frame, Header, Kind};
 pub use submission::{Hole, Submission};
 pub use writer::{Content, Pending, Writer};

@@ -140,6 +140,9 @@ fn control_without(control: Control, victim: &Victim) -> Option<Control> {
         | Control::Expire { .. }
         | Control::Record { .. }
         | Control::Network { .. }
+        | Control::Reporter { .. }
+        | Control::Agreement { .. }
+        | Control::National { .. }
         | Control::Release { .. } => None,
     }
 }

@@ -41,6 +41,7 @@ impl Zone {
             && filter.until.is_none_or(|until| self.time_min < until)
             && (filter.categories.is_empty() || filter.categories.iter().any(|category| self.categories >> category.number() & 1 == 1))
             && (filter.types.is_empty() || filter.types.iter().any(|kind| self.types >> kind.number() & 1 == 1))
+            && (filter.values.is_empty() || filter.values.iter().any(|(kind, _)| self.types >> kind.number() & 1 == 1))
     }
 
     /// The 29 bytes kept in a frame's header.

@@ -1,23 +1,27 @@
 //! Contributed STIX objects, kept whole, in an SQL file of their own beside the records.
 //!
 //! Flow: `hub::taxii` adds a request's objects with one transaction and one sync ([`Objects::add`]) and reads pages in the order in which they
-//! were added ([`Objects::page`]).
+//! were added ([`Objects::page`]); which events an object brought is noted beside it ([`Objects::note_events`]) and asked for before it is taken
+//! back ([`Objects::events_of`]); an erasure goes through all of them ([`Objects::erase`]).
 //! Invariant: dates of addition go up by at least a microsecond over all collections and are given inside the writing transaction, so that what
 //! a reader sees of a collection is never followed by something older. A page costs the same wherever it is.
 //! Not here: what an object says (`formats::stix`), who may see it (`hub::taxii`, `policy`).
 
+mod brought;
+mod erasing;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use brought::{Bringing, Brought};
 pub use schema::SCHEMA_VERSION;
-pub use writer::{MAX_VERSIONS, NewObject, Outcome, Posting};
+pub use writer::{Added, Holding, MAX_HELD, MAX_VERSIONS, NewObject, Outcome, Posting};
 
 use crate::records::RecordsError;
 use crate::sqlite::Database;
 use model::{OrgNo, Timestamp, Tlp};
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
 use uuid::Uuid;
@@ -144,7 +148,9 @@ impl Objects {
     /// # Errors
     /// [`RecordsError::UnknownSchema`] for a file of a newer program; else what the file system or engine says.
     pub async fn open(path: &Path) -> Result<Self, RecordsError> {
-        Ok(Self { file: Database::open(path, &schema::SCHEMA).await?, last: AtomicI64::new(0) })
+        let file = Database::open(path, &schema::SCHEMA).await?;
+        schema::complete(&file.writes).await?;
+        Ok(Self { file, last: AtomicI64::new(0) })
     }
 
     /// Objects of a collection, in the order in which they were added; at most `limit`, and at most [`MAX_PAGE`], and of at most [`MAX_PAGE_BYTES`].
@@ -172,17 +178,17 @@ impl Objects {
         only: Option<OrgNo>,
     ) -> Result<Deleted, RecordsError> {
         let mut tx = self.file.writes.begin_with("BEGIN IMMEDIATE").await?;
-        let mut sql = QueryBuilder::<Sqlite>::new("SELECT added, org FROM object WHERE collection = ");
+        let mut sql = QueryBuilder::<Sqlite>::new("SELECT added, org, LENGTH(content) FROM object WHERE collection = ");
         sql.push_bind(collection.0).push(" AND id = ").push_bind(id.to_owned());
         one_of(&mut sql, "spec_version", specs);
         of_versions(&mut sql, versions);
-        let found: Vec<(i64, i64)> = sql.build_query_as().fetch_all(&mut *tx).await?;
+        let found: Vec<(i64, i64, i64)> = sql.build_query_as().fetch_all(&mut *tx).await?;
         let mut deleted = 0;
-        for (added, org) in &found {
+        for (added, org, bytes) in &found {
             if only.is_some_and(|only| i64::from(only.0) != *org) {
                 continue;
             }
-            sqlx::query("DELETE FROM object WHERE added = $1").bind(*added).execute(&mut *tx).await?;
+            take_out(&mut tx, *added, *org, *bytes).await?;
             deleted += 1;
         }
         if deleted > 0 {
@@ -211,6 +217,13 @@ impl Objects {
     pub async fn close(&self) {
         self.file.close().await;
     }
+}
+
+/// Takes one row out, with what is noted of it.
+async fn take_out(connection: &mut SqliteConnection, added: i64, org: i64, bytes: i64) -> Result<(), RecordsError> {
+    sqlx::query("DELETE FROM object WHERE added = $1").bind(added).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM again WHERE added = $1").bind(added).execute(&mut *connection).await?;
+    schema::count(connection, org, -1, -bytes).await
 }
 
 /// Narrows a query to what a page is asked for, in its order.

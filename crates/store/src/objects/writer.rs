@@ -1,10 +1,11 @@
 //! One request's objects into a collection: one transaction, one sync, and no statement per object.
 //!
-//! Flow: which versions of these ids are there → decide in memory what is new → rows, a hundred to a statement → flags of what they replace →
-//! the request's status → commit.
+//! Flow: which versions of these ids are there → decide in memory what is new → is there room for it → rows, a hundred to a statement → flags of
+//! what they replace → the request's status → commit.
 //! Invariant: what is read here cannot change before the commit, for there is one writer at a time.
 
-use super::{CollectionNo, Objects};
+use super::brought::Bringing;
+use super::{CollectionNo, Objects, erasing, schema};
 use crate::records::RecordsError;
 use hashbrown::{HashMap, HashSet};
 use model::{OrgNo, Timestamp, Tlp};
@@ -16,9 +17,30 @@ use std::time::Duration;
 /// Rows of one statement.
 const ROWS: usize = 100;
 /// Ids of one statement.
-const IDS: usize = 500;
+pub(super) const IDS: usize = 500;
 /// Versions of one object in a collection.
 pub const MAX_VERSIONS: usize = 10_000;
+
+/// What one organisation holds in all collections together at the most: five million versions, 16 GiB of JSON.
+pub const MAX_HELD: Holding = Holding { objects: 5_000_000, bytes: 16 << 30 };
+
+/// So many versions of objects, and bytes of their JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Holding {
+    /// Versions of objects.
+    pub objects: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Added {
+    /// It is there, as each object's [`Outcome`] says.
+    Done(Bringing),
+    /// There is no room for it, and nothing of it is there; the organisation holds this.
+    Full(Holding),
+}
 
 /// An object to be added.
 #[derive(Debug, Clone)]
@@ -50,6 +72,8 @@ pub enum Outcome {
     Foreign(Timestamp),
     /// The object has [`MAX_VERSIONS`] versions.
     TooMany(Timestamp),
+    /// This version was here and was taken out by an erasure.
+    Erased(Timestamp),
 }
 
 /// A request's objects, and who sends them.
@@ -67,6 +91,12 @@ pub struct Posting {
     pub now: Timestamp,
     /// How long statuses are kept.
     pub keep_statuses: Duration,
+    /// Whether its objects may bring events.
+    pub brings: bool,
+    /// What the contributor may hold.
+    pub most: Holding,
+    /// What marks of erased versions are made under.
+    pub secret: u128,
     /// What is to be added.
     pub objects: Vec<NewObject>,
 }
@@ -74,15 +104,15 @@ pub struct Posting {
 /// Versions of one object that are there, or come with this request.
 #[derive(Debug, Default)]
 struct Known {
-    /// By version: contributor, and the beginning of the content's hash.
-    versions: BTreeMap<i64, (i64, i64)>,
+    /// By version: contributor, the beginning of the content's hash, and the date of addition.
+    versions: BTreeMap<i64, (i64, i64, i64)>,
     /// The newest and the oldest in the file; `None` where there is none.
     stored: Option<(i64, i64)>,
 }
 
 impl Known {
     fn newest(&self) -> Option<(i64, i64, i64)> {
-        self.versions.last_key_value().map(|(&version, &(org, digest))| (version, org, digest))
+        self.versions.last_key_value().map(|(&version, &(org, digest, _))| (version, org, digest))
     }
 
     fn oldest(&self) -> Option<i64> {
@@ -99,21 +129,33 @@ struct Accepted<'a> {
 }
 
 impl Objects {
-    /// Adds a request's objects and the status that `status` makes of what became of each, in their order. Durable when it returns.
+    /// Adds a request's objects and the status that `status` makes of what became of each, in their order. Durable when it returns. Where the
+    /// contributor holds too much for it nothing is added.
     ///
     /// # Errors
     /// [`RecordsError`]; nothing was added then.
-    pub async fn add(&self, posting: &Posting, status: impl FnOnce(&[Outcome]) -> String + Send) -> Result<(), RecordsError> {
+    pub async fn add(&self, posting: &Posting, status: impl FnOnce(&[Outcome]) -> String + Send) -> Result<Added, RecordsError> {
         let mut tx = self.file.writes.begin_with("BEGIN IMMEDIATE").await?;
         let stored: Option<i64> = sqlx::query_scalar("SELECT MAX(added) FROM object").fetch_one(&mut *tx).await?;
         let after = stored.unwrap_or(0).max(self.last.load(Ordering::Relaxed));
         let mut next = posting.now.micros().max(after + 1);
+        let erased = erasing::erased_before(&mut tx, posting).await?;
         let mut known = known(&mut tx, posting).await?;
-        let (outcomes, accepted) = decide(posting, &mut known, &mut next);
+        let Decided { outcomes, accepted, again } = decide(posting, &erased, &mut known, &mut next);
+        let more = Holding { objects: accepted.len() as u64, bytes: accepted.iter().map(|accepted| accepted.object.json.len() as u64).sum() };
+        if more.objects > 0 {
+            let held = held(&mut tx, posting.org).await?;
+            if held.objects + more.objects > posting.most.objects || held.bytes + more.bytes > posting.most.bytes {
+                tx.rollback().await?;
+                return Ok(Added::Full(held));
+            }
+            schema::count(&mut tx, i64::from(posting.org.0), signed(more.objects), signed(more.bytes)).await?;
+        }
         for rows in accepted.chunks(ROWS) {
             insert(&mut tx, posting, rows, &known).await?;
         }
         lower_flags(&mut tx, posting, &accepted, &known).await?;
+        let bringing = if posting.brings { begin(&mut tx, posting, &accepted, again).await? } else { Bringing::default() };
         sqlx::query("DELETE FROM status WHERE created < $1").bind(posting.now.minus(posting.keep_statuses).micros()).execute(&mut *tx).await?;
         sqlx::query("INSERT INTO status (id, org, created, content) VALUES ($1, $2, $3, $4)")
             .bind(posting.status.as_str())
@@ -125,26 +167,52 @@ impl Objects {
         // While this transaction is open nobody else asks for a date.
         self.last.store(next - 1, Ordering::Relaxed);
         tx.commit().await?;
-        Ok(())
+        Ok(Added::Done(bringing))
     }
+}
+
+/// Notes that these objects may bring events.
+async fn begin(connection: &mut SqliteConnection, posting: &Posting, accepted: &[Accepted<'_>], known: Vec<i64>) -> Result<Bringing, RecordsError> {
+    let first = accepted.first().map(|accepted| accepted.added);
+    if let (Some(first), Some(last)) = (first, accepted.last()) {
+        // A date is given twice only where the clock went back and what had it is gone.
+        sqlx::query("INSERT OR REPLACE INTO posting (first_added, last_added, came) VALUES ($1, $2, $3)")
+            .bind(first)
+            .bind(last.added)
+            .bind(posting.now.micros())
+            .execute(connection)
+            .await?;
+    }
+    Ok(Bringing { first, added: accepted.len(), known })
+}
+
+/// What an organisation holds.
+async fn held(connection: &mut SqliteConnection, org: OrgNo) -> Result<Holding, RecordsError> {
+    let row: Option<(i64, i64)> = sqlx::query_as("SELECT objects, bytes FROM holding WHERE org = $1").bind(i64::from(org.0)).fetch_optional(connection).await?;
+    let (objects, bytes) = row.unwrap_or_default();
+    Ok(Holding { objects: u64::try_from(objects).unwrap_or(0), bytes: u64::try_from(bytes).unwrap_or(0) })
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// The versions that are there of the objects of a request.
 async fn known(connection: &mut SqliteConnection, posting: &Posting) -> Result<HashMap<String, Known>, RecordsError> {
     let mut known: HashMap<String, Known> = HashMap::with_capacity(posting.objects.len());
     for objects in posting.objects.chunks(IDS) {
-        let mut sql = QueryBuilder::<Sqlite>::new("SELECT id, version, org, digest FROM object WHERE collection = ");
+        let mut sql = QueryBuilder::<Sqlite>::new("SELECT id, version, org, digest, added FROM object WHERE collection = ");
         sql.push_bind(posting.collection.0).push(" AND id IN (");
         let mut list = sql.separated(", ");
         for object in objects {
             list.push_bind(object.id.as_str());
         }
         sql.push(")");
-        let rows: Vec<(String, i64, i64, i64)> = sql.build_query_as().fetch_all(&mut *connection).await?;
-        for (id, version, org, digest) in rows {
+        let rows: Vec<(String, i64, i64, i64, i64)> = sql.build_query_as().fetch_all(&mut *connection).await?;
+        for (id, version, org, digest, added) in rows {
             let entry = known.entry(id).or_default();
             // An id may be in two chunks of ids.
-            if entry.versions.insert(version, (org, digest)).is_some() {
+            if entry.versions.insert(version, (org, digest, added)).is_some() {
                 continue;
             }
             entry.stored = Some(entry.stored.map_or((version, version), |(newest, oldest)| (newest.max(version), oldest.min(version))));
@@ -153,12 +221,25 @@ async fn known(connection: &mut SqliteConnection, posting: &Posting) -> Result<H
     Ok(known)
 }
 
-/// Decides in order what is added, and notes it as known for what comes after.
-fn decide<'a>(posting: &'a Posting, known: &mut HashMap<String, Known>, next: &mut i64) -> (Vec<Outcome>, Vec<Accepted<'a>>) {
+/// What is to become of a request.
+struct Decided<'a> {
+    outcomes: Vec<Outcome>,
+    accepted: Vec<Accepted<'a>>,
+    /// Dates of addition of the contributor's own that had been there.
+    again: Vec<i64>,
+}
+
+/// Decides in order what is added, and notes it as known for what comes after. `erased` are places of the request.
+fn decide<'a>(posting: &'a Posting, erased: &HashSet<usize>, known: &mut HashMap<String, Known>, next: &mut i64) -> Decided<'a> {
     let me = i64::from(posting.org.0);
     let mut accepted = Vec::with_capacity(posting.objects.len());
     let mut outcomes = Vec::with_capacity(posting.objects.len());
-    for object in &posting.objects {
+    let mut again = Vec::new();
+    for (place, object) in posting.objects.iter().enumerate() {
+        if erased.contains(&place) {
+            outcomes.push(Outcome::Erased(object.version.unwrap_or(posting.now)));
+            continue;
+        }
         let digest = digest(&object.json);
         let entry = known.entry(object.id.clone()).or_default();
         let newest = entry.newest();
@@ -175,14 +256,18 @@ fn decide<'a>(posting: &'a Posting, known: &mut HashMap<String, Known>, next: &m
             Outcome::Added(version) if entry.versions.len() >= MAX_VERSIONS => Outcome::TooMany(version),
             outcome => outcome,
         };
-        if let Outcome::Added(version) = outcome {
-            entry.versions.insert(version.micros(), (me, digest));
-            accepted.push(Accepted { object, added: *next, version: version.micros(), digest });
-            *next += 1;
+        match outcome {
+            Outcome::Added(version) => {
+                entry.versions.insert(version.micros(), (me, digest, *next));
+                accepted.push(Accepted { object, added: *next, version: version.micros(), digest });
+                *next += 1;
+            }
+            Outcome::Known(version) => again.extend(entry.versions.get(&version.micros()).filter(|(org, ..)| *org == me).map(|(_, _, added)| *added)),
+            Outcome::Foreign(_) | Outcome::TooMany(_) | Outcome::Erased(_) => {}
         }
         outcomes.push(outcome);
     }
-    (outcomes, accepted)
+    Decided { outcomes, accepted, again }
 }
 
 async fn insert(connection: &mut SqliteConnection, posting: &Posting, rows: &[Accepted<'_>], known: &HashMap<String, Known>) -> Result<(), RecordsError> {

@@ -23,6 +23,12 @@ pub struct Contact {
     pub token: Text,
     /// When a reply verified it last.
     pub verified: Option<Timestamp>,
+    /// When a mail to it came back last; `None`: none since it was set or verified.
+    #[serde(default)]
+    pub bounced: Option<Timestamp>,
+    /// How many mails came back since then.
+    #[serde(default)]
+    pub bounces: u32,
     /// Version, starting at 1.
     #[serde(skip)]
     pub version: u64,
@@ -56,7 +62,11 @@ impl Record for Contact {
     }
 
     fn state(&self) -> &'static str {
-        if self.verified.is_some() { "verified" } else { "unverified" }
+        match (self.bounced, self.verified) {
+            (Some(_), _) => "bouncing",
+            (None, Some(_)) => "verified",
+            (None, None) => "unverified",
+        }
     }
 
     fn erasable(&self) -> Option<Erasable> {
@@ -73,7 +83,8 @@ impl Records {
         for contact in contacts.into_iter().filter(|contact| contact.address.as_deref().is_some_and(|address| victim.is_value(ObservableType::Email, address)))
         {
             let version = contact.version;
-            writer.update(&Contact { address: None, verified: None, version: version + 1, ..contact }, version, change, &[]).await?;
+            let erased = Contact { address: None, verified: None, bounced: None, bounces: 0, version: version + 1, ..contact };
+            writer.update(&erased, version, change, &[]).await?;
             changed += 1;
         }
         writer.commit().await?;

@@ -19,8 +19,8 @@ const MAX_HISTORY: i64 = 1_000;
 
 /// What stands where words were erased.
 const ERASED: &str = "[erased]";
-/// Fields of a content in which people write freely.
-const FREE_TEXT: [&str; 3] = ["basis", "reason", "standing_reason"];
+/// Fields of a content in which people write freely; the last three are those of subscriptions.
+const FREE_TEXT: [&str; 6] = ["basis", "reason", "standing_reason", "label", "conditions", "url"];
 
 /// One change of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 //! Invariant: the SQL is what SQLite and PostgreSQL share; what only SQLite knows is in `sqlite.rs`, in this file and in `schema.rs`.
 //! Not here: who may change what (`hub::members`), the ledger that the outbox is carried into.
 
+mod abuse;
 mod claims;
 mod contacts;
 mod erasable;
@@ -20,10 +21,12 @@ mod networks;
 mod organisations;
 mod outbox;
 mod schema;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use abuse::AbuseContact;
 pub use claims::{Claim, ClaimState};
 pub use contacts::Contact;
 pub use erasable::Erasable;
@@ -33,10 +36,11 @@ pub use findings::FindingRecord;
 pub use groups::Group;
 pub use history::{BreakReason, HistoryBreak, HistoryRow};
 pub use keys::Key;
-pub use networks::{Network, NetworkKind, NetworkState, Proof, ProofMethod};
+pub use networks::{CheckResult, Network, NetworkKind, NetworkState, Proof, ProofCheck, ProofMethod};
 pub use organisations::MAX_NAME;
 pub use outbox::{OUTBOX_PER_CHANGE, OutboxRow};
 pub use schema::SCHEMA_VERSION;
+pub use subscriptions::{About, Channel, Subscription, SubscriptionState};
 pub use writer::{Change, Writer};
 
 use crate::sqlite::Database;
@@ -44,10 +48,6 @@ use model::{KeyId, Organisation, Timestamp};
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
-
-/// How often emptying the write-ahead log is tried while a reader holds it, 50 ms apart.
-const CHECKPOINT_TRIES: u32 = 40;
 
 /// The columns every read of a record takes, in the order of [`RecordRow`].
 macro_rules! columns {
@@ -211,14 +211,7 @@ impl Records {
     /// # Errors
     /// [`RecordsError::Busy`] where readers hold it for too long; the caller may retry.
     pub async fn checkpoint(&self) -> Result<(), RecordsError> {
-        for _ in 0..CHECKPOINT_TRIES {
-            let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.file.writes).await?;
-            if busy == 0 {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Err(RecordsError::Busy)
+        self.file.checkpoint().await
     }
 
     /// Closes every connection after what runs on it; later calls fail.

@@ -132,6 +132,29 @@ pub struct Proof {
     pub at: Timestamp,
 }
 
+/// What a look into DNS found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckResult {
+    /// The challenge.
+    Found,
+    /// No text.
+    Absent,
+    /// Other texts.
+    Other,
+    /// No answer.
+    Unreachable,
+}
+
+/// That the hub looked for the challenge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofCheck {
+    /// When.
+    pub at: Timestamp,
+    /// What it found.
+    pub found: CheckResult,
+}
+
 /// A registered network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
@@ -153,6 +176,9 @@ pub struct Network {
     /// What is to stand in the domain's DNS, or to be quoted in a reply.
     #[serde(default)]
     pub challenge: Option<Text>,
+    /// When the hub looked for it last.
+    #[serde(default)]
+    pub check: Option<ProofCheck>,
     /// Registrations of others that it overlapped when it was asked for.
     #[serde(default)]
     pub conflicts: Vec<NetworkId>,

@@ -27,6 +27,7 @@ fn organisation(number: u32, name: &str) -> Organisation {
         standing_rule: true,
         acts_for: Vec::new(),
         agreement: None,
+        licence: None,
         default_tlp: Tlp::Amber,
         default_pap: Pap::Green,
         named: false,

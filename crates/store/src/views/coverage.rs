@@ -16,6 +16,8 @@ use std::slice::Iter;
 /// Between the marks of neighbouring lines. The idempotency key is a keyed hash, so neither chance nor a sender brings two keys within reach of each
 /// other's lines; an odd factor gives every line another mark and spreads them over all bits, as filters and tables of marks expect.
 const STEP: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
+/// Between the marks of lines and those that say that a line's event was withdrawn; of a key itself, that some line's was.
+const WITHDRAWN: u128 = 0x6A09_E667_F3BC_C908_B2FB_1366_EA95_7D3F;
 /// A hole for which no event came yet.
 const OPEN: u64 = 0;
 /// A hole for which one came.
@@ -34,6 +36,8 @@ pub(super) struct Coverage<'p> {
     since: Timestamp,
     /// Whether there are holes below `taken`.
     has_holes: bool,
+    /// Whether events of lines below `taken` were withdrawn.
+    has_withdrawn: bool,
     upcoming: Peekable<Iter<'p, Hole>>,
     row: u32,
     ordinal: u64,
@@ -45,7 +49,14 @@ impl<'p> Coverage<'p> {
         let key = submission.idempotency?;
         let (since, mark) = seen.get(key).filter(|(since, _)| *since >= now.minus(ID_WINDOW)).unwrap_or((now, 0));
         let (taken, has_holes) = (mark >> 1, mark & 1 == 1);
-        Some(Self { submission, holes, key, now, taken, since, has_holes, upcoming: holes.iter().peekable(), row: 0, ordinal: submission.first_ordinal })
+        let has_withdrawn = taken > 0 && is_marked(seen, key.wrapping_add(WITHDRAWN), now);
+        let upcoming = holes.iter().peekable();
+        Some(Self { submission, holes, key, now, taken, since, has_holes, has_withdrawn, upcoming, row: 0, ordinal: submission.first_ordinal })
+    }
+
+    /// Whether the event of the line that was asked about last, which came before, was withdrawn since.
+    pub(super) fn was_withdrawn(&self, seen: &Seen) -> bool {
+        self.has_withdrawn && self.ordinal.checked_sub(1).is_some_and(|ordinal| is_marked(seen, withdrawn_mark(self.key, ordinal), self.now))
     }
 
     /// Whether the line of the next event was taken before. From now on it was, whatever the event's own id says of it.
@@ -91,6 +102,28 @@ impl<'p> Coverage<'p> {
         let since = if self.has_holes { self.since } else { self.now };
         seen.set(self.key, since, reached * 2 + u64::from(has_holes));
     }
+}
+
+/// Remembers that the events of some rows of a part were withdrawn, where the part came under a key. `rows` are in order.
+pub(super) fn remember_withdrawn(seen: &mut Seen, submission: &Submission, holes: &[Hole], rows: &[u32], received: Timestamp) {
+    let Some(key) = submission.idempotency.filter(|_| !rows.is_empty()) else { return };
+    seen.set(key.wrapping_add(WITHDRAWN), received, 0);
+    let mut upcoming = holes.iter().peekable();
+    let mut refused = 0;
+    for &row in rows {
+        while let Some(hole) = upcoming.next_if(|hole| hole.row <= row) {
+            refused += u64::from(hole.lines);
+        }
+        seen.set(withdrawn_mark(key, submission.first_ordinal + u64::from(row) + refused), received, 0);
+    }
+}
+
+fn is_marked(seen: &Seen, key: u128, now: Timestamp) -> bool {
+    seen.get(key).is_some_and(|(marked, _)| marked >= now.minus(ID_WINDOW))
+}
+
+fn withdrawn_mark(key: u128, ordinal: u64) -> u128 {
+    hole_mark(key, ordinal).wrapping_add(WITHDRAWN)
 }
 
 /// Keys of every mark that taking a part in may ask for or set: the request's own and its lines'.
@@ -215,6 +248,35 @@ mod tests {
         assert_eq!(take(&mut seen, &all[2], begin()), [6, 7]);
         let again: Vec<usize> = all.iter().flat_map(|part| take(&mut seen, part, begin())).collect();
         assert_eq!(again, [3, 5, 6, 7]);
+    }
+
+    #[test]
+    fn a_withdrawn_line_that_comes_again_says_so_and_no_other_does() {
+        let mut seen = Seen::default();
+        let all = parts(&[false, true, true, false, true, true], 3);
+        let lines: Vec<usize> = all.iter().flat_map(|part| take(&mut seen, part, begin())).collect();
+        assert_eq!(lines, [1, 2, 4, 5]);
+        let (submission, holes) = Submission::read_all(&all[0].table).unwrap().remove(0);
+        assert_eq!(all[0].lines, [1, 2, 4]);
+        remember_withdrawn(&mut seen, &submission, &holes, &[1, 2], begin());
+        let again = |seen: &mut Seen, now: Timestamp| {
+            let mut withdrawn = Vec::new();
+            for part in &all {
+                let (submission, holes) = Submission::read_all(&part.table).unwrap().remove(0);
+                let mut coverage = Coverage::of(seen, &submission, &holes, now).unwrap();
+                for &line in &part.lines {
+                    if coverage.next_came_before(seen) && coverage.was_withdrawn(seen) {
+                        withdrawn.push(line);
+                    }
+                }
+                coverage.remember(seen);
+            }
+            withdrawn
+        };
+        assert_eq!(again(&mut seen, begin().plus(DAY)), [2, 4]);
+        drop(seen.freeze());
+        assert_eq!(again(&mut seen, begin().plus(2 * DAY)), [2, 4], "also from marks that were frozen");
+        assert!(again(&mut seen, begin().plus(9 * DAY)).is_empty());
     }
 
     proptest! {

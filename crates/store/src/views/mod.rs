@@ -156,7 +156,25 @@ pub struct Applied {
     pub accepted: u64,
     /// Events that had come before.
     pub merged: u64,
+    /// Of those that had come before, the ones whose event was withdrawn since, as far as marks tell.
+    pub merged_withdrawn: u64,
 }
+
+/// As what an event had come before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// It had not.
+    Nothing,
+    /// As a line under the request's key.
+    Line,
+    /// Under its own id, or as an entry of a list; and whether it was withdrawn since.
+    Marked { withdrawn: bool },
+}
+
+/// What a mark of an id or of a list's entry says beside its time: its event counts, as far as is known.
+const TAKEN: u64 = 0;
+/// Its event was withdrawn.
+const WITHDRAWN: u64 = 1;
 
 /// Takes frames into the views. Held by one thread.
 #[derive(Debug)]
@@ -184,10 +202,16 @@ impl Applier {
             let place = submission.start + row as u32;
             let seq = Seq(header.first_seq.0 + u64::from(place));
             let covered = coverage.as_mut().is_some_and(|coverage| coverage.next_came_before(&mut self.seen));
-            if came_before(&mut self.seen, &self.views.keys, header.received_at(place), part, row, event, covered) {
+            let withdrawn = match came_before(&mut self.seen, &self.views.keys, header.received_at(place), part, row, event, covered) {
+                Before::Nothing => None,
+                Before::Line => Some(coverage.as_ref().is_some_and(|coverage| coverage.was_withdrawn(&self.seen))),
+                Before::Marked { withdrawn } => Some(withdrawn),
+            };
+            if let Some(withdrawn) = withdrawn {
                 while references.next_if(|reference| reference.event == row as u32).is_some() {}
                 merged.push(seq.0);
                 applied.merged += 1;
+                applied.merged_withdrawn += u64::from(withdrawn);
                 continue;
             }
             applied.accepted += 1;
@@ -229,24 +253,44 @@ impl Applier {
         self.views.events.fetch_add(applied.accepted, Ordering::Relaxed);
         applied
     }
+
+    /// Remembers that events of a part that counted were withdrawn, so that who sends them again is told. `newest` is the receipt of the ledger's
+    /// last entry: what a mark no longer covers by then is left alone, for a later event may have the mark.
+    pub(crate) fn remember_withdrawn(&mut self, header: &Header, part: &Part, rows: &[u32], newest: Timestamp) {
+        for &row in rows {
+            let received = header.received_at(part.submission.start + row);
+            let row = row as usize;
+            let Some(event) = part.prepared.events.get(row) else { continue };
+            let (key, window) = match id_of(part, row) {
+                Some(id) => (Some(id), ID_WINDOW),
+                None => (list_entry_of(&self.views.keys, part, row, event), LIST_WINDOW),
+            };
+            if let Some(key) = key.filter(|_| received >= newest.minus(window)) {
+                self.seen.set(key, received, WITHDRAWN);
+            }
+        }
+        if header.received >= newest.minus(ID_WINDOW) {
+            coverage::remember_withdrawn(&mut self.seen, &part.submission, &part.holes, rows, header.received);
+        }
+    }
 }
 
 /// Decides whether an event had come before; remembers it where it had not. An event's own id wins over the request's key.
-fn came_before(seen: &mut Seen, keys: &Keys, received: Timestamp, part: &Part, row: usize, event: &Event, covered: bool) -> bool {
+fn came_before(seen: &mut Seen, keys: &Keys, received: Timestamp, part: &Part, row: usize, event: &Event, covered: bool) -> Before {
     let (key, window) = if let Some(id) = id_of(part, row) {
         (id, ID_WINDOW)
     } else if covered {
-        return true;
+        return Before::Line;
     } else if let Some(entry) = list_entry_of(keys, part, row, event) {
         (entry, LIST_WINDOW)
     } else {
-        return false;
+        return Before::Nothing;
     };
-    if seen.get(key).is_some_and(|(before, _)| before >= received.minus(window)) {
-        return true;
+    if let Some((_, said)) = seen.get(key).filter(|(before, _)| *before >= received.minus(window)) {
+        return Before::Marked { withdrawn: said == WITHDRAWN };
     }
-    seen.set(key, received, 0);
-    false
+    seen.set(key, received, TAKEN);
+    Before::Nothing
 }
 
 /// Key of an event's own id, where it has one.

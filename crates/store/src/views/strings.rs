@@ -250,6 +250,11 @@ impl Classes {
         self.0.get(number).copied()
     }
 
+    /// Whether an organisation has reported events of any class, withdrawn ones too.
+    pub fn has_reporter(&self, organisation: OrgNo) -> bool {
+        self.0.list.iter().any(|(_, class)| class.reporter == organisation)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.list.count()

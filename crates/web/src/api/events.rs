@@ -64,8 +64,17 @@ fn withdrawal(body: &mut Fields) -> Result<Withdrawal, Problem> {
     }
 }
 
-/// The filter of a withdrawal: the words of a search. One without a condition would take back everything, so it is refused.
-fn filter(mut fields: Fields) -> Result<Filter, Problem> {
+/// The filter of a withdrawal. One without a condition would take back everything, so it is refused.
+fn filter(fields: Fields) -> Result<Filter, Problem> {
+    let filter = filter_fields(fields)?;
+    if filter.is_empty() {
+        return Err(Problem::field("/filter", "must hold at least one condition"));
+    }
+    Ok(filter)
+}
+
+/// A filter in a body: the words of a search.
+pub(super) fn filter_fields(mut fields: Fields) -> Result<Filter, Problem> {
     let text = FilterText {
         since: fields.time_or_none("since")?.map(Timestamp::to_micro_string),
         until: fields.time_or_none("until")?.map(Timestamp::to_micro_string),
@@ -75,12 +84,10 @@ fn filter(mut fields: Fields) -> Result<Filter, Problem> {
         within: fields.text_or_none("within", limits::NAME)?,
         domain: fields.text_or_none("domain", limits::VALUE)?,
         malware: fields.text_or_none("malware", limits::NAME)?,
+        value: fields.text_or_none("value", limits::VALUE)?,
     };
     let filter = text.parse().map_err(|(name, reason)| fields.wrong(name, &reason))?;
     fields.finish()?;
-    if filter.is_empty() {
-        return Err(Problem::field("/filter", "must hold at least one condition"));
-    }
     Ok(filter)
 }
 
@@ -108,5 +115,6 @@ mod tests {
         assert!(what(json!({ "filter": { "category": [] } })).is_err());
         assert!(matches!(what(json!({ "filter": { "category": ["phishing"], "since": "2026-01-01" } })), Ok(Withdrawal::Filter(_))));
         assert!(what(json!({ "filter": { "categroy": ["phishing"] } })).is_err());
+        assert!(matches!(what(json!({ "filter": { "value": "evil.example" } })), Ok(Withdrawal::Filter(_))));
     }
 }

@@ -57,6 +57,12 @@ pub async fn prove(State(state): State<AppState>, Caller(actor): Caller, At((org
     reply::ok(&act(async move { state.hub.members().prove_network(&actor, organisation, network, method, &reason).await }).await?)
 }
 
+/// `POST /api/v1/organisations/{id}/networks/{net}/proof/check`
+pub async fn check(State(state): State<AppState>, Caller(actor): Caller, At((organisation, network)): At<(String, String)>) -> Reply {
+    let (organisation, network) = (id::<OrgId>(&organisation)?, id::<NetworkId>(&network)?);
+    reply::ok(&act(async move { state.hub.check_network(&actor, organisation, network).await }).await?)
+}
+
 /// What can be done with a registration.
 #[derive(Clone, Copy)]
 enum Step {

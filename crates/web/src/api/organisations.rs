@@ -1,5 +1,6 @@
 //! Organisations: added by the coordinator, changed with a reason, never lost.
 
+use super::agreements;
 use crate::AppState;
 use crate::auth::Caller;
 use crate::fields::Fields;
@@ -11,8 +12,7 @@ use crate::reply::{self, Reply};
 use crate::state::act;
 use axum::extract::State;
 use hub::members::{HistoryRow, NewOrganisation, OrganisationPatch, OrganisationView, Patch};
-use model::organisation::Agreement;
-use model::{Constituency, OrgId, OrgKind, Pap, Standing, Text, Tlp};
+use model::{Agreement, Constituency, OrgId, OrgKind, Pap, Redistribution, Standing, Text, Tlp};
 use serde::Serialize;
 
 /// `GET /api/v1/organisations`
@@ -25,7 +25,7 @@ pub async fn list(State(state): State<AppState>, Caller(actor): Caller, params: 
 /// `POST /api/v1/organisations`
 pub async fn add(State(state): State<AppState>, Caller(actor): Caller, payload: Payload) -> Reply {
     let new = new_organisation(Fields::new(payload.value()?)?)?;
-    let added = act(async move { state.hub.members().add(&actor, new).await }).await?;
+    let added = act(async move { state.hub.add_organisation(&actor, new).await }).await?;
     reply::created(&added)
 }
 
@@ -42,7 +42,7 @@ pub async fn change(State(state): State<AppState>, Caller(actor): Caller, At(org
     let version = body.number_or_none("version", u64::from(u32::MAX))?.ok_or_else(|| body.missing("version"))?;
     let reason = body.text_or_none("reason", limits::REASON)?.unwrap_or_default();
     let patch = organisation_patch(body)?;
-    let changed = act(async move { state.hub.members().change(&actor, organisation, version, patch, &reason).await }).await?;
+    let changed = act(async move { state.hub.change_organisation(&actor, organisation, version, patch, &reason).await }).await?;
     reply::ok(&changed)
 }
 
@@ -106,6 +106,7 @@ fn organisation_patch(mut body: Fields) -> Result<OrganisationPatch, Problem> {
         standing_rule: body.flag_or_none("standing_rule")?,
         acts_for: given(&mut body, "acts_for", organisation_ids)?,
         agreement: optional(&mut body, "agreement", agreement)?,
+        licence: optional(&mut body, "licence", |body, name| body.word_or_none(name, Redistribution::WHAT, Redistribution::parse))?,
         default_tlp: body.word_or_none("default_tlp", Tlp::WHAT, Tlp::parse)?,
         default_pap: body.word_or_none("default_pap", Pap::WHAT, Pap::parse)?,
         named: body.flag_or_none("named")?,
@@ -139,7 +140,7 @@ fn organisation_ids(body: &mut Fields, name: &str) -> Result<Vec<OrgId>, Problem
 
 fn agreement(body: &mut Fields, name: &str) -> Result<Option<Agreement>, Problem> {
     let Some(mut inner) = body.object(name)? else { return Ok(None) };
-    let agreement = Agreement { max_tlp: inner.word("max_tlp", Tlp::WHAT, Tlp::parse)?, expires: inner.time_or_none("expires")? };
+    let agreement = agreements::read(&mut inner)?;
     inner.finish()?;
     Ok(Some(agreement))
 }

@@ -7,6 +7,7 @@
 
 mod dates;
 mod key;
+pub mod misp;
 
 use crate::AppState;
 use crate::limits;

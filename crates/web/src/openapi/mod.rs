@@ -10,7 +10,7 @@ mod schemas;
 
 pub use routes::ROUTES;
 
-use crate::{problem, reply, stream, taxii};
+use crate::{auth, feeds, misp, pages, problem, reply, stream, taxii};
 use serde_json::{Map, Value, json};
 
 /// One route: what it takes, what it gives, and who may call it.
@@ -135,7 +135,9 @@ pub fn document() -> Value {
     })
 }
 
-const DESCRIPTION: &str = "Every path under /api and /taxii2 needs a key: `Authorization: Bearer KEY`. Refusals are problem documents (RFC 9457), under /taxii2 those of TAXII 2.1. \
+const DESCRIPTION: &str = "Every path under /api, /taxii2 and /misp needs a key: `Authorization: Bearer KEY`. Refusals are problem documents (RFC 9457), under /taxii2 those of TAXII 2.1. \
+/misp/ is a door for clients and instances of MISP, who give the key alone (`Authorization: KEY`): its requests, answers and refusals are MISP's, with parameters \
+in the path as MISP has them; docs/misp.md says what of it is served. \
 Lists are newest first and page with `limit` and the opaque `cursor` of the page before. Times are RFC 3339 in UTC; requests may also give \
 seconds or milliseconds since 1970. What a caller may not know of answers like what does not exist.";
 
@@ -189,6 +191,12 @@ fn success(route: &Route) -> Value {
         let content: Map<String, Value> = crate::feeds::MEDIA.iter().map(|media| ((*media).to_owned(), json!({ "schema": schema }))).collect();
         return json!({ "description": description, "content": content });
     }
+    for (several, media) in [(misp::SEVERAL, &misp::FORMATS[..]), (feeds::misp::ANY, &feeds::misp::MEDIA[..])] {
+        if route.media == several {
+            let content: Map<String, Value> = media.iter().map(|media| ((*media).to_owned(), json!({ "schema": schema }))).collect();
+            return json!({ "description": description, "content": content });
+        }
+    }
     json!({ "description": description, "content": { (route.media): { "schema": schema } } })
 }
 
@@ -211,8 +219,18 @@ fn refusal(route: &Route, status: u16) -> Value {
         507 => "No space left to write; reads go on; where a part was kept, `receipt` and the counts name it",
         _ => "Something broke inside",
     };
-    let (media, schema) = if taxii::under_taxii(route.path) { (taxii::MEDIA_TYPE, "TaxiiError") } else { (problem::MEDIA_TYPE, "Problem") };
-    let mut response = json!({ "description": description, "content": { (media): { "schema": reference(schema) } } });
+    let (media, schema) = if taxii::under_taxii(route.path) {
+        (taxii::MEDIA_TYPE, "TaxiiError")
+    } else if misp::under_misp(route.path) {
+        (reply::JSON, "MispError")
+    } else {
+        (problem::MEDIA_TYPE, "Problem")
+    };
+    let mut content = Map::from_iter([(media.to_owned(), json!({ "schema": reference(schema) }))]);
+    if status == 401 && auth::is_description(route.path) {
+        content.insert(pages::HTML.to_owned(), json!({ "schema": { "type": "string", "description": "To a browser: how to get in" } }));
+    }
+    let mut response = json!({ "description": description, "content": content });
     let header = match status {
         401 => Some(("WWW-Authenticate", json!({ "description": "The scheme that is wanted", "schema": { "type": "string" } }))),
         429 | 503 => Some(("Retry-After", json!({ "description": "Seconds", "schema": { "type": "integer", "minimum": 1 } }))),

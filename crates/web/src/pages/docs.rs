@@ -22,13 +22,16 @@ pub async fn page() -> Response {
     answer(PAGE.get_or_init(render).clone())
 }
 
-const GROUPS: [(&str, &str); 8] = [
+const GROUPS: [(&str, &str); 11] = [
     ("events", "Events"),
     ("observables", "Observables, claims and erasures"),
     ("products", "Products for firewalls, resolvers and sensors"),
     ("findings", "Findings for owners of networks"),
     ("members", "Members"),
+    ("delivery", "Subscriptions and the inbox"),
+    ("sources", "Sources"),
     ("taxii", "TAXII 2.1"),
+    ("misp", "MISP"),
     ("hub", "The hub and the caller"),
     ("public", "Without a key"),
 ];

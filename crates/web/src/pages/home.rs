@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue};
 
 /// Language of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lang {
+pub(super) enum Lang {
     Ko,
     En,
 }
@@ -33,7 +33,7 @@ pub async fn page(params: Params, headers: HeaderMap) -> Reply {
 }
 
 /// The language that the browser likes better; English where it names neither.
-fn preferred(accepted: &str) -> Lang {
+pub(super) fn preferred(accepted: &str) -> Lang {
     let mut best = (0.0_f64, Lang::En);
     for range in accepted.split(',') {
         let mut parts = range.split(';');
@@ -57,7 +57,7 @@ const KO: &str = "<h1>봉수</h1>
 <ul>
 <li>기관 관리자에게 발급받은 키를 <code>Authorization: Bearer</code> 헤더에 넣어 사용합니다.</li>
 <li>명령줄 도구: <code>bongsu submit</code>로 이벤트를 보내고, <code>bongsu lookup</code>으로 값을 조회하고, <code>bongsu stream</code>으로 실시간으로 받습니다.</li>
-<li>API 설명서는 <a href=\"/api/docs\">/api/docs</a>, OpenAPI 문서는 <a href=\"/api/openapi.json\">/api/openapi.json</a>에 있습니다. 두 주소 모두 키가 필요합니다.</li>
+<li>API 설명서는 <a href=\"/api/docs\">/api/docs</a>, OpenAPI 문서는 <a href=\"/api/openapi.json\">/api/openapi.json</a>에 있습니다. 두 주소 모두 키가 필요합니다. 브라우저가 물으면 사용자 이름은 아무것이나, 비밀번호에는 키를 입력하십시오.</li>
 </ul>
 <h2>정보 보호</h2>
 <ul>
@@ -74,7 +74,7 @@ const EN: &str = "<h1>Bongsu</h1>
 <ul>
 <li>Use the key that your organisation's administrator gave you, in the header <code>Authorization: Bearer</code>.</li>
 <li>On the command line, <code>bongsu submit</code> sends events, <code>bongsu lookup</code> asks about values, and <code>bongsu stream</code> follows live.</li>
-<li>The interface is described at <a href=\"/api/docs\">/api/docs</a>, as OpenAPI at <a href=\"/api/openapi.json\">/api/openapi.json</a>. Both need a key.</li>
+<li>The interface is described at <a href=\"/api/docs\">/api/docs</a>, as OpenAPI at <a href=\"/api/openapi.json\">/api/openapi.json</a>. Both need a key; where a browser asks, any name will do and the key is the password.</li>
 </ul>
 <h2>How information is protected</h2>
 <ul>

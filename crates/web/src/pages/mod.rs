@@ -5,13 +5,14 @@
 
 pub mod docs;
 pub mod home;
+pub mod locked;
 pub mod style;
 
 use crate::reply;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-const HTML: &str = "text/html; charset=utf-8";
+pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
 /// A page of this site. `body` is HTML, `title` is text.
 fn html(lang: &str, title: &str, body: &str) -> String {

@@ -1,7 +1,7 @@
 //! STIX 2.1 that the hub makes itself: indicators, and the objects that they refer to.
 //!
 //! Flow: `hub::taxii` and `hub::products` have one version of an indicator → [`indicator`] appends it as JSON; [`identity`], [`project`],
-//! [`extension`] and [`marking`] are what it refers to; [`malware`] and [`relationship`] stand beside it in bundles.
+//! [`extension`] and [`marking`] are what it refers to; [`malware`] and [`relationship`] stand beside it.
 //! Invariant: all of it passes stix2-validator 3.2.0 in strict mode. Ids are given or follow from the content; nothing here is random.
 //! Not here: which indicators there are (`store`), who may have them (`policy`), contributed objects ([`super::contributed`]).
 //!
@@ -10,6 +10,7 @@
 mod observable;
 mod pattern;
 
+pub(in crate::stix) use observable::NAMESPACE;
 pub use observable::{observable, observable_id};
 pub use pattern::pattern;
 
@@ -206,8 +207,12 @@ pub struct Head {
     pub id: Uuid,
     /// UUID of the hub's identity.
     pub creator: Uuid,
-    /// When it was made.
+    /// When its first version was made.
     pub created: Timestamp,
+    /// When this one was.
+    pub modified: Timestamp,
+    /// Whether it is taken back.
+    pub revoked: bool,
     /// Who may receive it.
     pub tlp: Tlp,
 }
@@ -305,7 +310,10 @@ impl<'o> Object<'o> {
 
     fn head(&mut self, head: &Head) {
         self.text("created_by_ref", &format!("identity--{}", head.creator));
-        self.times(head.created, head.created);
+        self.times(head.created, head.modified);
+        if head.revoked {
+            self.raw("revoked", "true");
+        }
         self.raw("object_marking_refs", &format!("[\"{}\"]", marking_id(head.tlp)));
     }
 }
@@ -366,7 +374,7 @@ mod tests {
 
     #[test]
     fn every_object_beside_an_indicator_is_json_with_its_id() {
-        let head = Head { id: shaped(1), creator: shaped(2), created: MOMENT, tlp: Tlp::Amber };
+        let head = Head { id: shaped(1), creator: shaped(2), created: MOMENT, modified: MOMENT, revoked: true, tlp: Tlp::Amber };
         let mut all: Vec<Vec<u8>> = vec![Vec::new(); 5];
         identity(&mut all[0], shaped(3), "A hub");
         project(&mut all[1]);

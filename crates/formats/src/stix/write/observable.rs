@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// The namespace of identifiers that follow from the content.
-const NAMESPACE: Uuid = Uuid::from_u128(0x00ab_edb4_aa42_466c_9c01_fed2_3315_a9b7);
+pub(in crate::stix) const NAMESPACE: Uuid = Uuid::from_u128(0x00ab_edb4_aa42_466c_9c01_fed2_3315_a9b7);
 
 /// The id of the observable of a value in canonical form; `None` for types that the standard has no observable for.
 pub fn observable_id(kind: ObservableType, value: &str) -> Option<String> {

@@ -20,6 +20,8 @@ const TYPE: u8 = 1;
 const WITHIN: u8 = 2;
 /// A value under the domain was found.
 const UNDER: u8 = 4;
+/// One of the values asked for was found.
+const VALUE: u8 = 8;
 /// Another column has decided against the row: its values are passed over.
 const DECIDED: u8 = 128;
 
@@ -105,7 +107,7 @@ impl Body<'_> {
             if has(tests.types, child.kind) {
                 *found |= TYPE;
             }
-            if has(tests.within | tests.under, child.kind) {
+            if has(tests.within | tests.under | tests.values, child.kind) {
                 candidates.push((row, child));
             }
         })?;
@@ -134,8 +136,10 @@ struct ValueTests<'f> {
     types: u32,
     within: u32,
     under: u32,
+    values: u32,
     range: Option<IpNet>,
     suffix: Option<&'f str>,
+    wanted: Vec<Wanted<'f>>,
     /// The conditions there are; all must be met, each by any value.
     asked: u8,
 }
@@ -152,13 +156,16 @@ impl<'f> ValueTests<'f> {
             None => 0,
             Some(_) => bit(ObservableType::Domain) | bit(ObservableType::Url) | bit(ObservableType::Email),
         };
-        let asked = [(types, TYPE), (within, WITHIN), (under, UNDER)].into_iter().filter(|(kinds, _)| *kinds != 0).fold(0, |all, (_, one)| all | one);
-        Self { types, within, under, range: filter.within, suffix: filter.domain.as_deref(), asked }
+        let values = filter.values.iter().fold(0, |bits, (kind, _)| bits | bit(*kind));
+        let conditions = [(types, TYPE), (within, WITHIN), (under, UNDER), (values, VALUE)];
+        let asked = conditions.into_iter().filter(|(kinds, _)| *kinds != 0).fold(0, |all, (_, one)| all | one);
+        let wanted = filter.values.iter().map(|(kind, value)| Wanted::new(*kind, value)).collect();
+        Self { types, within, under, values, range: filter.within, suffix: filter.domain.as_deref(), wanted, asked }
     }
 
     /// Whether the block has values of types that can meet every condition.
     fn can_be_in(&self, zone: &Zone) -> bool {
-        [self.types, self.within, self.under].into_iter().all(|kinds| kinds == 0 || kinds & zone.types != 0)
+        [self.types, self.within, self.under, self.values].into_iter().all(|kinds| kinds == 0 || kinds & zone.types != 0)
     }
 
     /// The conditions on bytes that a value meets.
@@ -170,7 +177,35 @@ impl<'f> ValueTests<'f> {
         if has(self.under, child.kind) && self.suffix.is_some_and(|suffix| is_under(child.kind, bytes, suffix)) {
             met |= UNDER;
         }
+        if has(self.values, child.kind) && self.wanted.iter().any(|wanted| wanted.is(child, bytes)) {
+            met |= VALUE;
+        }
         met
+    }
+}
+
+/// A value that is asked for, in both forms in which blocks hold values.
+struct Wanted<'f> {
+    kind: ObservableType,
+    text: &'f str,
+    /// Empty where it has no packed form.
+    packed: Vec<u8>,
+}
+
+impl<'f> Wanted<'f> {
+    fn new(kind: ObservableType, text: &'f str) -> Self {
+        let mut packed = Vec::new();
+        // What cannot be packed is held as text, which is compared as it is.
+        pack::pack(kind, text, &mut packed);
+        Self { kind, text, packed }
+    }
+
+    fn is(&self, child: Child, bytes: &[u8]) -> bool {
+        let mine = match child.stream() {
+            Stream::Text => self.text.as_bytes(),
+            Stream::Four | Stream::Binary(_) => &self.packed,
+        };
+        child.kind == self.kind && bytes == mine
     }
 }
 
@@ -246,8 +281,11 @@ mod tests {
         let within = proptest::option::of(range.prop_map(|range| range.parse::<IpNet>().unwrap()));
         let domain = proptest::option::of(prop_oneof![Just("kr"), Just("evil.kr"), Just("shop.evil.kr"), Just("nowhere.example")].prop_map(Text::from));
         let malware = prop_oneof![Just(None::<Text>), Just(Some(Text::from("EMOTET"))), Just(Some(Text::from("none")))];
-        let all = (time(), time(), categories, types, sectors, within, domain, malware);
-        all.prop_map(|(since, until, categories, types, sectors, within, domain, malware)| Filter {
+        let value = (0..VALUES.len()).prop_map(|at| vec![(VALUES[at].0, Text::from(VALUES[at].1))]);
+        let several = Just(vec![(ObservableType::Ja3, Text::from(VALUES[11].1)), (ObservableType::Md5, Text::from(VALUES[11].1))]);
+        let values = prop_oneof![Just(Vec::new()), value, several];
+        let all = (time(), time(), categories, types, sectors, within, domain, malware, values);
+        all.prop_map(|(since, until, categories, types, sectors, within, domain, malware, values)| Filter {
             since,
             until,
             categories,
@@ -256,6 +294,7 @@ mod tests {
             within,
             domain,
             malware,
+            values,
         })
     }
 
@@ -293,6 +332,9 @@ mod tests {
         let within = |range: &str| Filter { within: Some(range.parse().unwrap()), ..Filter::default() };
         assert_eq!(rows(&encoded, &within("2606:4700::/32")), [0]);
         assert!(rows(&encoded, &within("2607::/32")).is_empty());
+        let value = |value: &str| Filter { values: vec![(ObservableType::Ipv6, Text::from(value))], ..Filter::default() };
+        assert_eq!(rows(&encoded, &value("2606:4700:0:0:0:0:0:1")), [0]);
+        assert!(rows(&encoded, &value("2606:4700::1")).is_empty());
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! What a collection's readers may all see of a value, and whether that is worth a version.
 //!
-//! Invariant: pure. Only rows that every reader of the collection may see are looked at, so that nothing of a version depends on others.
-//! Not here: what a door leaves out or marks beside it: warning lists, protected systems, reserved ranges.
+//! Invariant: pure. Only rows that the collection admits are looked at, so that nothing of a version depends on others.
+//! Not here: what a collection admits (`register`), what a door leaves out or marks beside it: warning lists, protected systems, reserved ranges.
 
 use super::latest::Version;
+use super::register::could_enter;
 use super::{Collection, Indicator};
 use crate::views::Row;
 use crate::views::row::NEVER;
 use crate::views::strings::{Class, OVERFLOW, Strings};
-use model::category::Class as CategoryClass;
-use model::{Category, ObservableType, Pap, Role, Seq, Text, Timestamp, Tlp};
+use model::{Category, ObservableType, Pap, Seq, Text, Timestamp, Tlp};
 use std::time::Duration;
 
 /// Age of a version from which a change is worth another.
@@ -21,22 +21,6 @@ const MEDIUM: u8 = 40;
 const HIGH: u8 = 70;
 /// Sectors of one version at the most.
 const MAX_SECTORS: usize = 64;
-
-/// The least strict collection that events of this class enter; they enter every stricter one too. `None`: none.
-pub(super) fn opens(class: &Class) -> Option<Collection> {
-    let made_for_all = class.audience == 0 && !class.withdrawn;
-    let detectable = class.role == Role::Attacker && class.detect;
-    let left_out = matches!(class.category.class(), CategoryClass::Vulnerable | CategoryClass::Test);
-    if !made_for_all || !detectable || left_out {
-        return None;
-    }
-    match class.tlp {
-        Tlp::Clear => Some(Collection::Clear),
-        Tlp::Green => Some(Collection::Green),
-        Tlp::Amber => Some(Collection::Amber),
-        Tlp::AmberStrict | Tlp::Red => None,
-    }
-}
 
 /// What the rows of a value say together.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,8 +38,8 @@ pub(super) struct Content {
 }
 
 /// Folds the rows that a collection admits; `None` where it admits none.
-pub(super) fn fold(rows: &[(Row, Class)], collection: Collection, strings: &Strings) -> Option<Content> {
-    let mut admitted: Vec<&(Row, Class)> = rows.iter().filter(|(_, class)| opens(class).is_some_and(|first| first <= collection)).collect();
+pub(super) fn fold(rows: &[(Row, Class)], admits: impl Fn(&Class) -> bool, collection: Collection, strings: &Strings) -> Option<Content> {
+    let mut admitted: Vec<&(Row, Class)> = rows.iter().filter(|(_, class)| admits(class)).collect();
     // Newest first.
     admitted.sort_unstable_by_key(|(row, _)| std::cmp::Reverse(row.last_seq));
     let (_, newest) = admitted.first()?;
@@ -82,9 +66,9 @@ pub(super) fn fold(rows: &[(Row, Class)], collection: Collection, strings: &Stri
     })
 }
 
-/// The newest event among the rows that any collection admits.
+/// The newest event among the rows that a collection may admit.
 pub(super) fn newest_event(rows: &[(Row, Class)]) -> Option<Seq> {
-    rows.iter().filter(|(_, class)| opens(class).is_some()).map(|(row, _)| row.last_seq).max()
+    rows.iter().filter(|(_, class)| could_enter(class)).map(|(row, _)| row.last_seq).max()
 }
 
 impl Content {
@@ -123,6 +107,17 @@ impl Content {
     pub(super) fn is_said_by(&self, version: &Indicator) -> bool {
         let own = self.clone().into_indicator(version.collection, version.key, (version.kind, version.value.clone()), version.added, version.created);
         own == *version
+    }
+
+    /// Whether a version says more than this: what it was made of is no longer all there for its readers.
+    pub(super) fn takes_back(&self, version: &Indicator) -> bool {
+        version.tlp > self.tlp
+            || version.category != self.category
+            || version.confidence > self.confidence
+            || version.first_seen < self.first_seen
+            || version.last_seen > self.last_seen
+            || (version.malware.is_some() && version.malware != self.malware)
+            || version.sectors.iter().any(|sector| !self.sectors.contains(sector))
     }
 
     fn differs(&self, last: &Version) -> bool {
@@ -187,7 +182,8 @@ pub(super) fn step(last: Option<&Version>, found: Option<Content>, now: Timestam
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
-    use model::OrgNo;
+    use crate::views::indicators::register::Register;
+    use model::{OrgNo, Role};
 
     const DAY: i64 = 86_400;
 
@@ -218,24 +214,9 @@ mod tests {
         Row { key: 1, class: 1, events: 1, count: 1, first_time: time, last_time: time, first_seq: seq, last_seq: seq, expires, confidence }
     }
 
-    #[test]
-    fn a_collection_admits_what_all_its_readers_see_and_no_victim_test_or_vulnerability() {
-        assert_eq!(opens(&class()), Some(Collection::Green));
-        assert_eq!(opens(&Class { tlp: Tlp::Clear, ..class() }), Some(Collection::Clear));
-        assert_eq!(opens(&Class { tlp: Tlp::Amber, ..class() }), Some(Collection::Amber));
-        for refused in [
-            Class { tlp: Tlp::AmberStrict, ..class() },
-            Class { tlp: Tlp::Red, ..class() },
-            Class { audience: 1, ..class() },
-            Class { withdrawn: true, ..class() },
-            Class { detect: false, ..class() },
-            Class { role: Role::Victim, ..class() },
-            Class { role: Role::Bystander, ..class() },
-            Class { category: Category::Test, ..class() },
-            Class { category: Category::VulnerableSystem, ..class() },
-        ] {
-            assert_eq!(opens(&refused), None, "{refused:?}");
-        }
+    fn fold_of(rows: &[(Row, Class)], collection: Collection, strings: &Strings) -> Option<Content> {
+        let admits = |class: &Class| Register::default().admits(collection, class, |number| strings.get(number), Timestamp::MIN);
+        fold(rows, admits, collection, strings)
     }
 
     #[test]
@@ -249,23 +230,23 @@ mod tests {
             (row(25, 11), Class { relayed: true, reporter: OrgNo(3), pap: Pap::Amber, ..class() }),
             (row(30, 99), Class { malware: hidden, sector: secret, tlp: Tlp::Amber, pap: Pap::Red, reporter: OrgNo(4), ..class() }),
         ];
-        let green = fold(&rows, Collection::Green, &strings).unwrap();
+        let green = fold_of(&rows, Collection::Green, &strings).unwrap();
         assert_eq!((green.category, green.malware.as_deref(), green.pap, green.tlp), (Category::C2Server, Some("New"), Pap::Amber, Tlp::Green));
         assert_eq!((green.confidence, green.reporters, green.sectors), (Some(30), 2, vec![Text::from("energy")]));
         assert_eq!((green.first_seen.seconds(), green.last_seen.seconds(), green.valid_until), (1_010, 1_025, Some(Timestamp::from_seconds(5_025))));
-        let clear = fold(&rows, Collection::Clear, &strings).unwrap();
+        let clear = fold_of(&rows, Collection::Clear, &strings).unwrap();
         assert_eq!((clear.category, clear.confidence, clear.reporters, clear.tlp), (Category::Scanner, None, 1, Tlp::Clear));
-        assert_eq!(fold(&rows[3..], Collection::Green, &strings), None);
+        assert_eq!(fold_of(&rows[3..], Collection::Green, &strings), None);
         assert_eq!(newest_event(&rows), Some(Seq(30)));
         let lasting = [(Row { expires: NEVER, ..row(1, 0) }, class())];
-        assert_eq!(fold(&lasting, Collection::Green, &strings).unwrap().valid_until, None);
+        assert_eq!(fold_of(&lasting, Collection::Green, &strings).unwrap().valid_until, None);
     }
 
     #[test]
     fn a_version_is_due_when_type_band_or_validity_changed_and_the_last_is_a_day_old_and_at_once_when_all_is_gone_or_back() {
         let now = Timestamp::from_seconds(1_800_000_000);
         let strings = Strings::default();
-        let content = |confidence: u8, expires: i64| fold(&[(Row { expires, ..row(1, confidence) }, class())], Collection::Green, &strings).unwrap();
+        let content = |confidence: u8, expires: i64| fold_of(&[(Row { expires, ..row(1, confidence) }, class())], Collection::Green, &strings).unwrap();
         let same = content(51, 100 * DAY);
         let last = |age: i64, revoked: bool| {
             let added = Timestamp::from_seconds(1_800_000_000 - age);

@@ -5,32 +5,29 @@
 //! Invariant: what a value's newest version says decides, so that looking twice writes nothing twice. A key that is withheld while its rows
 //! are being made anew is looked at when they are there, and until then the position stands still. Nobody waits for this thread.
 
-use super::fold::{self, SETTLED, Step, is_young};
-use super::frames::{Found, Frames, Values};
-use super::latest::{Version, Versions};
-use super::log::{Log, Pending};
+use super::evaluate::{BATCH_KEYS, Why};
+use super::frames::{Admitting, Frames, Values};
+use super::log::{Log, START};
 use super::open::{self, FREEZE_AT};
-use super::state::State;
-use super::{Collection, Indicator, Indicators, entry};
+use super::register::Register;
+use super::state::{Kept, State};
+use super::{Collection, Indicators};
 use crate::engine::MakeDays;
 use crate::ledger::Ledger;
 use crate::maintenance::{FAN_IN, Pace, due, give_way};
+use crate::views::Views;
 use crate::views::checkpoint::hex;
-use crate::views::strings::Class;
-use crate::views::{Row, Views};
 use hashbrown::HashSet;
-use model::{ObservableType, Seq, Text, Timestamp};
+use model::{Seq, Timestamp};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Keys that are looked at before what is due is synced.
-const BATCH_KEYS: usize = 16_384;
 /// Frames that are read before their values are looked at.
-const BATCH_FRAMES: usize = 256;
-/// Versions of a collection that are looked at again in one round.
-const LOOK_AGAIN: usize = 2_048;
+pub(super) const BATCH_FRAMES: usize = 256;
 /// Between two rounds where nothing waits; many small frames share a sync.
 const REST: Duration = Duration::from_millis(300);
 /// Wait before a failed round is tried again.
@@ -51,36 +48,48 @@ pub(crate) struct Sources {
 
 /// The thread's own.
 pub(crate) struct Following {
-    indicators: Arc<Indicators>,
-    frames: Frames,
-    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    pub(super) indicators: Arc<Indicators>,
+    pub(super) frames: Frames,
+    pub(super) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     stop: Arc<AtomicBool>,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// What `POSITION` says.
     state: State,
-    position: Seq,
+    pub(super) position: Seq,
     chain: [u8; 32],
+    /// What the ledger told of agreements and reporters, up to where, and how often that changed.
+    pub(super) register: Register,
+    pub(super) heard: Seq,
+    pub(super) changes: u64,
     /// Keys to be looked at as soon as they are not withheld.
-    touched: HashSet<u128>,
-    /// Where the versions begin that were not looked at again, and when that is worth a look.
-    looked_at: [u64; 3],
-    look_from: [Timestamp; 3],
-    /// What lies before is in the runs.
-    covered: [u64; 3],
+    pub(super) touched: HashSet<u128>,
+    pub(super) shelves: BTreeMap<Collection, Shelf>,
+    /// Where the look at everything goes on that collections may admit since the last change; `None`: it is done.
+    pub(super) walk: Option<Seq>,
     next_run: u64,
     /// Runs that were merged and that `POSITION` may still name.
     retired: Vec<PathBuf>,
     persisted: Instant,
-    pace: Pace,
+    pace: RefCell<Pace>,
 }
 
-/// What is due of some keys, on its way into the logs.
-struct Batch {
-    now: Timestamp,
-    pending: [Pending; 3],
-    changed: Vec<(u128, Versions)>,
-    /// Keys that cannot be looked at now.
-    withheld: Vec<u128>,
+/// One collection's log, and how far the thread is with it.
+pub(super) struct Shelf {
+    pub(super) log: Arc<Log>,
+    /// What lies before is in the runs.
+    pub(super) covered: u64,
+    /// Where the versions begin that were not looked at again, and when that is worth a look.
+    pub(super) looked_at: u64,
+    pub(super) look_from: Timestamp,
+    /// Where the look goes on at what may say too much; `None`: it is done.
+    pub(super) again: Option<u64>,
+}
+
+impl Shelf {
+    /// What is kept of a log that `kept` tells of.
+    pub(super) fn new(log: Arc<Log>, kept: Kept) -> Self {
+        Self { log, covered: kept.covered, looked_at: kept.looked_at, look_from: Timestamp::MIN, again: kept.again }
+    }
 }
 
 impl Following {
@@ -91,6 +100,7 @@ impl Following {
     pub(crate) fn open(folder: &Path, sources: Sources) -> std::io::Result<(Arc<Indicators>, Self)> {
         let Sources { ledger, views, days, now, stop } = sources;
         let (indicators, state) = open::open(folder, |state| chain_at(&ledger, state.position).is_some_and(|chain| hex(&chain) == state.chain))?;
+        let logs = indicators.logs.read().clone();
         let following = Self {
             indicators: indicators.clone(),
             position: state.position,
@@ -99,14 +109,17 @@ impl Following {
             now,
             stop,
             folder: folder.to_owned(),
+            register: state.register.clone(),
+            // What was told since is heard again, which changes nothing where it was heard.
+            heard: state.position,
+            changes: 0,
             touched: HashSet::new(),
-            looked_at: state.looked_at,
-            look_from: [Timestamp::MIN; 3],
-            covered: state.covered,
+            shelves: logs.into_iter().map(|(collection, log)| (collection, Shelf::new(log, state.kept(collection)))).collect(),
+            walk: state.walk,
             next_run: open::next_run(&state),
             retired: Vec::new(),
             persisted: Instant::now(),
-            pace: Pace::default(),
+            pace: RefCell::default(),
             state,
         };
         Ok((indicators, following))
@@ -144,9 +157,12 @@ impl Following {
 
     /// Takes in what waits; true where more does.
     fn round(&mut self) -> std::io::Result<bool> {
+        self.hear()?;
         let behind = self.take_frames()?;
         let more = self.take_touched()?;
-        if !behind && !more {
+        // What may be said too much comes before what is missing.
+        let looking = !behind && !more && (self.take_back()? || self.walk()?);
+        if !behind && !more && !looking {
             self.look_again()?;
         }
         if self.touched.is_empty() {
@@ -157,24 +173,26 @@ impl Following {
         if self.persisted.elapsed() >= PERSIST_EVERY {
             self.persist()?;
         }
-        Ok(behind || more)
+        Ok(behind || more || looking)
     }
 
     /// Takes in frames past the position; true where more wait.
     fn take_frames(&mut self) -> std::io::Result<bool> {
         let first = self.frames.ledger.index_of(self.position);
-        let last = self.frames.ledger.index_of(self.frames.views.position());
+        // What was told of who reported them is known up to here.
+        let last = self.frames.ledger.index_of(self.heard);
         let mut values = Values::default();
         let (mut position, mut chain) = (self.position, self.chain);
         let mut at = first;
+        let admitting = Admitting::of(&self.register, (self.now)());
         while at < last && values.len() < BATCH_KEYS && at - first < BATCH_FRAMES {
             let Some(place) = self.frames.ledger.place(at) else { break };
             self.check_stop()?;
-            self.frames.take(&place, &mut values, &mut self.touched, &self.stop)?;
+            self.frames.take(&place, &admitting, &mut values, &mut self.touched, &self.stop)?;
             (position, chain) = (place.header.end(), place.header.chain);
             at += 1;
         }
-        let withheld = self.evaluate(values.into_iter().map(|(key, found)| (key, Some(found))).collect(), false)?;
+        let withheld = self.evaluate(values.into_iter().map(|(key, found)| (key, Some(found))).collect(), Why::Due)?;
         self.touched.extend(withheld);
         (self.position, self.chain) = (position, chain);
         Ok(at < last)
@@ -184,7 +202,7 @@ impl Following {
     fn take_touched(&mut self) -> std::io::Result<bool> {
         let observables = &self.frames.views.observables;
         let chosen: Vec<u128> = self.touched.iter().copied().filter(|&key| !observables.is_withheld(key)).take(BATCH_KEYS).collect();
-        let withheld = self.evaluate(chosen.iter().map(|&key| (key, None)).collect(), true)?;
+        let withheld = self.evaluate(chosen.iter().map(|&key| (key, None)).collect(), Why::Touched)?;
         for key in &chosen {
             self.touched.remove(key);
         }
@@ -192,154 +210,11 @@ impl Following {
         Ok(chosen.len() == BATCH_KEYS)
     }
 
-    /// Looks once more at versions that have become a day old: what changed meanwhile was not worth a version then.
-    fn look_again(&mut self) -> std::io::Result<()> {
-        let now = (self.now)();
-        let (mut looked_at, mut look_from) = (self.looked_at, self.look_from);
-        let mut keys = HashSet::new();
-        for collection in Collection::ALL {
-            if *collection.of(&look_from) > now {
-                continue;
-            }
-            let mut old: Vec<(u64, u128)> = Vec::new();
-            // Where nothing is left, what comes is as old as that tomorrow.
-            let mut next = now.plus(SETTLED);
-            let reached = collection.of(&self.indicators.logs).walk(*collection.of(&looked_at), |offset, content| {
-                let (Some(added), Some(key)) = (entry::added(content), entry::key(content)) else { return false };
-                if added.plus(SETTLED) > now || old.len() == LOOK_AGAIN {
-                    next = added.plus(SETTLED);
-                    return false;
-                }
-                old.push((offset, key));
-                true
-            })?;
-            for (offset, key) in old {
-                let newest = *collection.of(&self.indicators.newest.get(key)?);
-                if newest.is_some_and(|version| version.offset == offset && !version.revoked) {
-                    keys.insert(key);
-                }
-            }
-            *collection.of_mut(&mut looked_at) = reached;
-            *collection.of_mut(&mut look_from) = next;
-        }
-        let withheld = self.evaluate(keys.into_iter().map(|key| (key, None)).collect(), false)?;
-        self.touched.extend(withheld);
-        (self.looked_at, self.look_from) = (looked_at, look_from);
-        Ok(())
-    }
-
-    /// Writes what is due of these keys; of those that somebody touched on purpose, whatever is no longer as the newest version says. Gives
-    /// those that are withheld.
-    fn evaluate(&mut self, mut keys: Vec<(u128, Option<Found>)>, touched: bool) -> std::io::Result<Vec<u128>> {
-        // What lies together on disk is read together.
-        keys.sort_unstable_by_key(|(key, _)| *key);
-        let mut withheld = Vec::new();
-        for chunk in keys.chunks(BATCH_KEYS) {
-            let pending = self.indicators.logs.each_ref().map(Log::pending);
-            let mut batch = Batch { now: (self.now)(), pending, changed: Vec::new(), withheld: Vec::new() };
-            for (key, found) in chunk {
-                self.check_stop()?;
-                self.evaluate_key(*key, found.as_ref(), touched, &mut batch)?;
-            }
-            self.commit(&mut batch)?;
-            withheld.append(&mut batch.withheld);
-        }
-        Ok(withheld)
-    }
-
-    fn evaluate_key(&mut self, key: u128, found: Option<&Found>, touched: bool, batch: &mut Batch) -> std::io::Result<()> {
-        let now = batch.now;
-        let last = self.indicators.newest.get(key)?;
-        let views = self.frames.views.clone();
-        let disputed = views.disputed.read().contains(&key);
-        // Most values come again and again: where every version is young and stands, nothing more need be read.
-        let stands = |collection: Collection| {
-            let covers = |version: &Version| found.is_none_or(|found| version.pap >= found.pap && version.tlp >= found.tlp.min(collection.tlp()));
-            collection.of(&last).is_some_and(|version| !version.revoked && is_young(&version, now) && covers(&version))
-        };
-        if !disputed && found.is_some_and(|found| Collection::ALL.into_iter().filter(|&collection| collection >= found.opens).all(stands)) {
-            return Ok(());
-        }
-        let Some(rows) = views.observables.get_unless_withheld(key)? else {
-            batch.withheld.push(key);
-            return Ok(());
-        };
-        let rows: Vec<(Row, Class)> = rows.into_iter().filter_map(|row| views.class(row.class).map(|class| (row, class))).collect();
-        // An upheld false positive leaves every collection.
-        let contents = Collection::ALL.map(|collection| fold::fold(&rows, collection, &views.strings).filter(|_| !disputed));
-        let mut value = found.map(|found| (found.kind, found.value.clone()));
-        let mut versions = last;
-        for (collection, content) in Collection::ALL.into_iter().zip(contents) {
-            let newest = collection.of_mut(&mut versions);
-            let corrected = if touched { content.clone() } else { None };
-            let mut step = fold::step(newest.as_ref(), content, now);
-            if step == Step::Keep && corrected.is_none() {
-                continue;
-            }
-            let previous = newest.as_ref().map(|version| version.offset);
-            let before = previous.map(|offset| collection.of(&self.indicators.logs).entry_at(offset)).transpose()?.map(|entry| entry.indicator);
-            // A withdrawal or an amendment does not wait for tomorrow.
-            if step == Step::Keep {
-                match (corrected, &before) {
-                    (Some(content), Some(before)) if !content.is_said_by(before) => step = Step::Write(content),
-                    _ => continue,
-                }
-            }
-            if value.is_none() {
-                value = match &before {
-                    Some(before) => Some((before.kind, before.value.clone())),
-                    None => self.value_from_ledger(key, &rows)?,
-                };
-            }
-            let pending = collection.of_mut(&mut batch.pending);
-            let added = pending.next_added(now);
-            let created = before.as_ref().map_or(added, |before| before.created);
-            let indicator = match (step, before, value.clone()) {
-                (Step::Write(content), _, Some(value)) => content.into_indicator(collection, key, value, added, created),
-                (Step::Revoke, Some(before), _) => Indicator { added, revoked: true, ..before },
-                (Step::Write(_) | Step::Revoke | Step::Keep, _, _) => {
-                    tracing::error!("a value is in no block that its aggregates name; it makes no indicator");
-                    continue;
-                }
-            };
-            let offset = pending.push(&indicator, previous);
-            *newest = Some(Version::of(&indicator, offset));
-        }
-        if versions != last {
-            batch.changed.push((key, versions));
-        }
-        Ok(())
-    }
-
-    /// The value of a key that has no version and that no frame has just brought: a false-positive claim about it was rejected again.
-    fn value_from_ledger(&mut self, key: u128, rows: &[(Row, Class)]) -> std::io::Result<Option<(ObservableType, Text)>> {
-        match fold::newest_event(rows) {
-            Some(event) => self.frames.value_of(key, event),
-            None => Ok(None),
-        }
-    }
-
-    /// Makes what is due durable, then lets readers see it.
-    fn commit(&mut self, batch: &mut Batch) -> std::io::Result<()> {
-        if batch.changed.is_empty() {
-            return Ok(());
-        }
-        for (log, pending) in self.indicators.logs.iter().zip(&batch.pending) {
-            log.write(pending)?;
-        }
-        for (log, pending) in self.indicators.logs.iter().zip(&batch.pending) {
-            log.publish(pending);
-        }
-        self.indicators.newest.put(batch.changed.drain(..));
-        // A long round must not outgrow memory.
-        self.freeze_where_due()
-    }
-
-    fn freeze_where_due(&mut self) -> std::io::Result<()> {
-        if self.indicators.newest.len() >= FREEZE_AT {
+    pub(super) fn freeze_where_due(&mut self) -> std::io::Result<()> {
+        if self.indicators.newest.held() >= FREEZE_AT {
             let path = self.next_run_path();
             self.indicators.newest.freeze(&path)?;
-            self.covered = self.ends();
+            self.shelves.values_mut().for_each(|shelf| shelf.covered = shelf.log.end());
             self.persist()?;
         }
         while let Some(range) = due(&self.indicators.newest.runs(), FAN_IN) {
@@ -359,21 +234,27 @@ impl Following {
         path
     }
 
-    fn ends(&self) -> [u64; 3] {
-        self.indicators.logs.each_ref().map(Log::end)
-    }
-
     /// Writes `POSITION`, and removes what it no longer names.
     fn persist(&mut self) -> std::io::Result<()> {
         let runs = open::names(&self.indicators.newest.runs());
-        let mut state = State { lengths: self.ends(), covered: self.covered, runs, ..self.state.clone() };
         // While keys wait, what touched them must be found again after a crash.
-        if self.touched.is_empty() {
-            (state.position, state.chain, state.looked_at) = (self.position, hex(&self.chain), self.looked_at);
+        let waits = !self.touched.is_empty();
+        let kept = |(&collection, shelf): (&Collection, &Shelf)| {
+            let before = self.state.kept(collection);
+            let looked_at = if waits { before.looked_at } else { shelf.looked_at };
+            let begun = (shelf.again.is_some() || before.again.is_some()).then_some(START);
+            (collection, Kept { length: shelf.log.end(), covered: shelf.covered, looked_at, again: if waits { begun } else { shelf.again } })
+        };
+        let logs = self.shelves.iter().map(kept).collect();
+        let mut state = State { logs, runs, register: self.register.clone(), ..self.state.clone() };
+        if waits {
+            state.walk = (self.walk.is_some() || self.state.walk.is_some()).then_some(Seq(0));
+        } else {
+            (state.position, state.chain, state.walk) = (self.position, hex(&self.chain), self.walk);
         }
         if state != self.state {
-            for log in &self.indicators.logs {
-                log.write_index()?;
+            for shelf in self.shelves.values() {
+                shelf.log.write_index()?;
             }
             state.write(&self.folder)?;
             self.state = state;
@@ -389,8 +270,8 @@ impl Following {
     }
 
     /// Called between two small pieces of work: gives way, too, while events stream in.
-    fn check_stop(&mut self) -> std::io::Result<()> {
-        self.pace.rest(self.frames.views.position());
+    pub(super) fn check_stop(&self) -> std::io::Result<()> {
+        self.pace.borrow_mut().rest(self.frames.views.position());
         if self.stopping() { Err(std::io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 }

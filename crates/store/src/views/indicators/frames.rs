@@ -2,13 +2,14 @@
 //!
 //! Invariant: a value is taken from an event that counts and whose class some collection admits; nothing else of an event is looked at.
 
-use super::{Collection, fold};
+use super::Collection;
+use super::register::{Enters, Register, could_enter};
 use crate::ledger::{Control, Frame, Kind, Ledger, LedgerError, Place};
 use crate::views::seen::KeyHash;
 use crate::views::strings::Class;
 use crate::views::{Days, Part, Views, replay};
 use hashbrown::{HashMap, HashSet};
-use model::{Observable, ObservableType, Pap, Seq, Text, Tlp};
+use model::{Observable, ObservableType, Pap, Seq, Text, Timestamp, Tlp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,8 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct Found {
     pub(super) kind: ObservableType,
     pub(super) value: Text,
-    /// The least strict collection that one of the events enters.
-    pub(super) opens: Collection,
+    /// The collections that one of the events enters.
+    pub(super) enters: Enters,
     /// The strictest of what the events let recipients do.
     pub(super) pap: Pap,
     /// Their strictest marking.
@@ -27,6 +28,20 @@ pub(super) struct Found {
 
 /// Values by key.
 pub(super) type Values = HashMap<u128, Found, KeyHash>;
+
+/// What events enter, as of one moment.
+pub(super) struct Admitting<'r> {
+    register: &'r Register,
+    now: Timestamp,
+    open: Vec<Collection>,
+}
+
+impl<'r> Admitting<'r> {
+    /// What events enter by what was told, at `now`.
+    pub(super) fn of(register: &'r Register, now: Timestamp) -> Self {
+        Self { register, now, open: register.open_collections(now) }
+    }
+}
 
 /// Reads frames.
 pub(super) struct Frames {
@@ -40,24 +55,64 @@ impl Frames {
     ///
     /// # Errors
     /// An I/O error, `Interrupted` on `stop`.
-    pub(super) fn take(&mut self, place: &Place, values: &mut Values, touched: &mut HashSet<u128>, stop: &AtomicBool) -> std::io::Result<()> {
+    pub(super) fn take(
+        &mut self,
+        place: &Place,
+        admitting: &Admitting<'_>,
+        values: &mut Values,
+        touched: &mut HashSet<u128>,
+        stop: &AtomicBool,
+    ) -> std::io::Result<()> {
         match place.header.kind {
-            Kind::Events => {
-                for part in self.parts(place)? {
-                    self.gather(place, &part, values);
-                }
-            }
-            Kind::Control => self.touch(place, touched, stop)?,
+            Kind::Events => self.bring(place, admitting, values),
+            Kind::Control => self.touch(place, touched, stop),
+        }
+    }
+
+    /// Adds what a frame of events brings.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub(super) fn bring(&mut self, place: &Place, admitting: &Admitting<'_>, values: &mut Values) -> std::io::Result<()> {
+        for part in self.parts(place)? {
+            self.gather(place, &part, admitting, values);
         }
         Ok(())
     }
 
-    fn gather(&self, place: &Place, part: &Part, values: &mut Values) {
-        each_value(place, part, |seq, key, class, observable| {
-            let Some(opens) = fold::opens(class).filter(|_| self.views.counts(seq)) else { return };
-            let new = || Found { kind: observable.kind, value: observable.value.clone(), opens, pap: class.pap, tlp: class.tlp };
+    /// What a control entry says; `None` for frames of events and for what cannot be read.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub(super) fn control(&self, place: &Place) -> std::io::Result<Option<Control>> {
+        let Some(frame) = self.read(place)?.filter(|frame| frame.header.kind == Kind::Control) else { return Ok(None) };
+        match serde_json::from_slice(frame.body()) {
+            Ok(control) => Ok(Some(control)),
+            Err(error) => {
+                tracing::error!(%error, seq = place.header.first_seq.0, "a control entry cannot be read");
+                Ok(None)
+            }
+        }
+    }
+
+    fn gather(&self, place: &Place, part: &Part, admitting: &Admitting<'_>, values: &mut Values) {
+        let prepared = &part.prepared;
+        let text = |number: u32| prepared.strings.get((number as usize).checked_sub(1)?);
+        // A part has few classes; what each enters is found once.
+        let mut entered: Vec<Option<Enters>> = vec![None; prepared.classes.len()];
+        each_value(place, part, |seq, key, number, class, observable| {
+            let Some(slot) = entered.get_mut(number) else { return };
+            let enters = slot.get_or_insert_with(|| admitting.register.entered(&admitting.open, class, text, admitting.now));
+            if enters.is_empty() || !self.views.counts(seq) {
+                return;
+            }
+            let new = || Found { kind: observable.kind, value: observable.value.clone(), enters: Enters::new(), pap: class.pap, tlp: class.tlp };
             let found = values.entry(key).or_insert_with(new);
-            found.opens = found.opens.min(opens);
+            for collection in &*enters {
+                if !found.enters.contains(collection) {
+                    found.enters.push(*collection);
+                }
+            }
             found.pap = found.pap.max(class.pap);
             found.tlp = found.tlp.max(class.tlp);
         });
@@ -65,15 +120,15 @@ impl Frames {
 
     /// Adds the keys that a control entry touches.
     fn touch(&mut self, place: &Place, touched: &mut HashSet<u128>, stop: &AtomicBool) -> std::io::Result<()> {
-        let Some(frame) = self.read(place)? else { return Ok(()) };
-        match serde_json::from_slice(frame.body()) {
-            Ok(Control::Withdraw { ranges, .. }) => self.touch_ranges(ranges, touched, stop)?,
-            Ok(Control::Amend { old, .. }) => self.touch_ranges(vec![(old, old)], touched, stop)?,
-            Ok(Control::Dispute { key, .. } | Control::Erase { key, .. }) => touched.extend(u128::from_str_radix(&key, 16).ok()),
+        match self.control(place)? {
+            Some(Control::Withdraw { ranges, .. }) => self.touch_ranges(ranges, touched, stop)?,
+            Some(Control::Amend { old, .. }) => self.touch_ranges(vec![(old, old)], touched, stop)?,
+            Some(Control::Dispute { key, .. } | Control::Erase { key, .. }) => touched.extend(u128::from_str_radix(&key, 16).ok()),
             // What expired was of use until it expired: its indicators end by their own validity, and fall when something touches them.
-            Ok(Control::Expire { .. }) => {}
-            Ok(Control::Record { .. } | Control::Network { .. } | Control::Release { .. }) => {}
-            Err(error) => tracing::error!(%error, seq = place.header.first_seq.0, "a control entry cannot be read"),
+            Some(Control::Expire { .. }) => {}
+            // These are heard before.
+            Some(Control::Reporter { .. } | Control::Agreement { .. }) => {}
+            Some(Control::Record { .. } | Control::Network { .. } | Control::National { .. } | Control::Release { .. }) | None => {}
         }
         Ok(())
     }
@@ -94,8 +149,8 @@ impl Frames {
             let before = |seq: Seq| here.partition_point(|range| range.0 <= seq).checked_sub(1).and_then(|at| here.get(at));
             let within = |seq: Seq| before(seq).is_some_and(|range| seq <= range.1);
             for part in self.parts(&place)? {
-                each_value(&place, &part, |seq, key, class, _| {
-                    if within(seq) && fold::opens(class).is_some() {
+                each_value(&place, &part, |seq, key, _, class, _| {
+                    if within(seq) && could_enter(class) {
                         touched.insert(key);
                     }
                 });
@@ -112,7 +167,7 @@ impl Frames {
         let Some(place) = self.ledger.place(self.ledger.index_of(event)) else { return Ok(None) };
         let mut value = None;
         for part in self.parts(&place)? {
-            each_value(&place, &part, |seq, other, _, observable| {
+            each_value(&place, &part, |seq, other, _, _, observable| {
                 if seq == event && other == key {
                     value = Some((observable.kind, observable.value.clone()));
                 }
@@ -144,8 +199,8 @@ impl Frames {
     }
 }
 
-/// Gives each value of a part with its event's place, its key and its class, whose texts are numbers of the part.
-fn each_value(place: &Place, part: &Part, mut take: impl FnMut(Seq, u128, &Class, &Observable)) {
+/// Gives each value of a part with its event's place, its key and its class with its number; the texts of a class are numbers of the part, too.
+fn each_value(place: &Place, part: &Part, mut take: impl FnMut(Seq, u128, usize, &Class, &Observable)) {
     let prepared = &part.prepared;
     let mut row = None;
     let mut values = std::slice::Iter::<Observable>::default();
@@ -155,9 +210,10 @@ fn each_value(place: &Place, part: &Part, mut take: impl FnMut(Seq, u128, &Class
             values = prepared.events.get(reference.event as usize).map_or_else(Default::default, |event| event.observables.iter());
         }
         // What was erased has no class and is no longer among the event's values.
-        let Some(class) = prepared.classes.get(reference.class as usize) else { continue };
+        let number = reference.class as usize;
+        let Some(class) = prepared.classes.get(number) else { continue };
         let Some(observable) = values.next() else { continue };
         let seq = Seq(place.header.first_seq.0 + u64::from(part.submission.start + reference.event));
-        take(seq, reference.key, class, observable);
+        take(seq, reference.key, number, class, observable);
     }
 }

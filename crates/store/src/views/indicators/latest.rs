@@ -1,11 +1,11 @@
 //! Where the newest version of each value lies in the logs, and what decides whether another is due.
 //!
 //! Flow: what changed since the last freeze in memory, the rest in sorted runs on disk, merged by the thread that follows.
-//! Invariant: a record of a key holds all three collections, so that the newest record alone counts. Nothing is forgotten. All of it can be
-//! told from the logs.
+//! Invariant: what a run or the memory has of a key is all there was of it, in every collection, so that the newest tier that knows it alone
+//! counts. Nothing is forgotten. All of it can be told from the logs.
 
-use super::Indicator;
 use super::fold::{band, what};
+use super::{Collection, Indicator};
 use crate::codec::{Reader, put_difference, put_u32, put_varint};
 use crate::views::row::NEVER;
 use crate::views::run::{Record, Run, RunWriter, all_read};
@@ -13,6 +13,7 @@ use crate::views::seen::KeyHash;
 use hashbrown::HashMap;
 use model::{Pap, Timestamp, Tlp};
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,67 +55,90 @@ impl Version {
     }
 }
 
-/// The newest versions of one value, by collection.
-pub(super) type Versions = [Option<Version>; 3];
+/// The newest versions of one value, in order of their collections.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Versions(SmallVec<[(Collection, Version); 3]>);
 
-/// The newest versions of one value as they stand in a run.
+impl Versions {
+    /// The one of a collection.
+    pub(super) fn of(&self, collection: Collection) -> Option<&Version> {
+        self.0.iter().find(|(of, _)| *of == collection).map(|(_, version)| version)
+    }
+
+    /// Each with its collection.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Collection, &Version)> {
+        self.0.iter().map(|(collection, version)| (*collection, version))
+    }
+
+    /// Puts one in the place of what there was of its collection.
+    pub(super) fn set(&mut self, collection: Collection, version: Version) {
+        match self.0.binary_search_by_key(&collection, |(of, _)| *of) {
+            Ok(place) => {
+                if let Some(slot) = self.0.get_mut(place) {
+                    slot.1 = version;
+                }
+            }
+            Err(place) => self.0.insert(place, (collection, version)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The newest version of one value in one collection as it stands in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Latest {
     key: u128,
-    versions: Versions,
+    collection: Collection,
+    version: Version,
 }
 
 /// Of a version's byte: two bits of the band, two of the PAP, three of the TLP, and this.
 const REVOKED: u8 = 0x80;
 
+/// What stands before the first version of a page.
+const NOTHING: Version =
+    Version { added: Timestamp::from_seconds(0), offset: 0, valid_until: 0, what: 0, band: 0, pap: Pap::Clear, tlp: Tlp::Clear, revoked: false };
+
 impl Record for Latest {
-    const TAG: u64 = 3;
-    const FIRST: Self = Self { key: 0, versions: [None; 3] };
+    /// 3 had the versions of one value in one record.
+    const TAG: u64 = 4;
+    const FIRST: Self = Self { key: 0, collection: Collection::Clear, version: NOTHING };
 
     fn key(&self) -> u128 {
         self.key
     }
 
     fn write(&self, before: &Self, out: &mut Vec<u8>) {
-        let there = self.versions.iter().rev().fold(0, |bits, version| bits << 1 | u8::from(version.is_some()));
-        out.push(there);
-        let mut base = before.base();
-        for version in self.versions.iter().flatten() {
-            put_difference(out, version.added.micros(), base);
-            put_varint(out, version.offset);
-            put_difference(out, version.valid_until, version.added.seconds());
-            put_u32(out, version.what);
-            out.push(version.band | version.pap.number() << 2 | version.tlp.number() << 4 | if version.revoked { REVOKED } else { 0 });
-            base = version.added.micros();
-        }
+        let version = &self.version;
+        put_varint(out, self.collection.number());
+        put_difference(out, version.added.micros(), before.version.added.micros());
+        put_varint(out, version.offset);
+        put_difference(out, version.valid_until, version.added.seconds());
+        put_u32(out, version.what);
+        out.push(version.band | version.pap.number() << 2 | version.tlp.number() << 4 | if version.revoked { REVOKED } else { 0 });
     }
 
     fn read(reader: &mut Reader<'_>, key: u128, before: &Self) -> Option<Self> {
-        let there = reader.u8()?;
-        let mut versions = [None; 3];
-        let mut base = before.base();
-        for (number, slot) in versions.iter_mut().enumerate() {
-            if there >> number & 1 == 0 {
-                continue;
-            }
-            let added = Timestamp::from_micros(reader.difference(base)?);
-            base = added.micros();
-            let offset = reader.varint()?;
-            let valid_until = reader.difference(added.seconds())?;
-            let what = reader.u32()?;
-            let state = reader.u8()?;
-            let (band, pap, tlp) = (state & 3, Pap::from_number(state >> 2 & 3)?, Tlp::from_number(state >> 4 & 7)?);
-            *slot = Some(Version { added, offset, valid_until, what, band, pap, tlp, revoked: state & REVOKED != 0 });
-        }
-        Some(Self { key, versions })
+        let collection = Collection::from_number(reader.varint()?)?;
+        let added = Timestamp::from_micros(reader.difference(before.version.added.micros())?);
+        let offset = reader.varint()?;
+        let valid_until = reader.difference(added.seconds())?;
+        let what = reader.u32()?;
+        let state = reader.u8()?;
+        let (band, pap, tlp) = (state & 3, Pap::from_number(state >> 2 & 3)?, Tlp::from_number(state >> 4 & 7)?);
+        let version = Version { added, offset, valid_until, what, band, pap, tlp, revoked: state & REVOKED != 0 };
+        Some(Self { key, collection, version })
     }
 }
 
-impl Latest {
-    /// A date near which the next record's may be.
-    fn base(&self) -> i64 {
-        self.versions.iter().flatten().next().map_or(0, |version| version.added.micros())
-    }
+/// Records of one key and those that follow it, as versions.
+fn versions(records: &[Latest]) -> Versions {
+    let mut versions = Versions::default();
+    records.iter().for_each(|latest| versions.set(latest.collection, latest.version));
+    versions
 }
 
 /// Every tier. Written by the thread that follows alone.
@@ -126,6 +150,8 @@ pub(super) struct Newest {
 #[derive(Debug, Default)]
 struct Tiers {
     active: HashMap<u128, Versions, KeyHash>,
+    /// Versions in the active part.
+    held: usize,
     /// Newest first.
     runs: Arc<Vec<Arc<Run>>>,
 }
@@ -133,7 +159,7 @@ struct Tiers {
 impl Newest {
     /// An empty active part over runs, newest first.
     pub(super) fn new(runs: Vec<Arc<Run>>) -> Self {
-        Self { tiers: RwLock::new(Tiers { active: HashMap::default(), runs: Arc::new(runs) }) }
+        Self { tiers: RwLock::new(Tiers { active: HashMap::default(), held: 0, runs: Arc::new(runs) }) }
     }
 
     /// The newest versions of a key.
@@ -144,28 +170,33 @@ impl Newest {
         let runs = {
             let tiers = self.tiers.read();
             if let Some(versions) = tiers.active.get(&key) {
-                return Ok(*versions);
+                return Ok(versions.clone());
             }
             tiers.runs.clone()
         };
         let mut found: Vec<Latest> = Vec::new();
         for run in runs.iter() {
             run.get(key, &mut found)?;
-            if let Some(latest) = found.first() {
-                return Ok(latest.versions);
+            if !found.is_empty() {
+                return Ok(versions(&found));
             }
         }
-        Ok([None; 3])
+        Ok(Versions::default())
     }
 
     /// Replaces the newest versions of keys.
     pub(super) fn put(&self, keys: impl IntoIterator<Item = (u128, Versions)>) {
-        self.tiers.write().active.extend(keys);
+        let mut tiers = self.tiers.write();
+        let Tiers { active, held, .. } = &mut *tiers;
+        for (key, versions) in keys {
+            *held += versions.len();
+            *held -= active.insert(key, versions).map_or(0, |before| before.len());
+        }
     }
 
-    /// Keys in memory.
-    pub(super) fn len(&self) -> usize {
-        self.tiers.read().active.len()
+    /// Versions in memory.
+    pub(super) fn held(&self) -> usize {
+        self.tiers.read().held
     }
 
     /// The runs, newest first.
@@ -178,9 +209,16 @@ impl Newest {
     /// # Errors
     /// An I/O error; nothing changed then.
     pub(super) fn freeze(&self, path: &Path) -> std::io::Result<()> {
-        let mut all: Vec<Latest> = self.tiers.read().active.iter().map(|(&key, &versions)| Latest { key, versions }).collect();
-        all.sort_unstable_by_key(|latest| latest.key);
-        let mut writer = RunWriter::<Latest>::create(path, all.len() as u64)?;
+        let mut all: Vec<Latest> = Vec::new();
+        let keys = {
+            let tiers = self.tiers.read();
+            for (&key, versions) in &tiers.active {
+                all.extend(versions.iter().map(|(collection, version)| Latest { key, collection, version: *version }));
+            }
+            tiers.active.len()
+        };
+        all.sort_unstable_by_key(|latest| (latest.key, latest.collection));
+        let mut writer = RunWriter::<Latest>::create(path, keys as u64)?;
         for latest in &all {
             writer.push(latest)?;
         }
@@ -188,6 +226,7 @@ impl Newest {
         let mut tiers = self.tiers.write();
         tiers.runs = Arc::new(std::iter::once(run).chain(tiers.runs.iter().cloned()).collect());
         tiers.active.clear();
+        tiers.held = 0;
         Ok(())
     }
 
@@ -206,7 +245,7 @@ impl Newest {
     }
 }
 
-/// Merges runs, newest first: of each key the newest record.
+/// Merges runs, newest first: of each key what the newest run that knows it has.
 fn merge(runs: &[Arc<Run>], path: &Path, stop: &AtomicBool) -> std::io::Result<Run> {
     let read = Arc::new(AtomicU64::new(0));
     let mut sources = Vec::new();
@@ -218,14 +257,17 @@ fn merge(runs: &[Arc<Run>], path: &Path, stop: &AtomicBool) -> std::io::Result<R
         if stop.load(Ordering::Relaxed) {
             return Err(std::io::ErrorKind::Interrupted.into());
         }
-        let mut newest: Option<Latest> = None;
+        let mut newest: SmallVec<[Latest; 4]> = SmallVec::new();
         for source in &mut sources {
+            let known = !newest.is_empty();
             while let Some(latest) = source.next_if(|latest| latest.key == key) {
-                newest.get_or_insert(latest);
+                if !known {
+                    newest.push(latest);
+                }
             }
         }
-        if let Some(latest) = newest {
-            writer.push(&latest)?;
+        for latest in &newest {
+            writer.push(latest)?;
         }
     }
     all_read(&read, runs.iter().map(|run| run.records()).sum())?;
@@ -236,6 +278,7 @@ fn merge(runs: &[Arc<Run>], path: &Path, stop: &AtomicBool) -> std::io::Result<R
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
+    use model::OrgNo;
     use proptest::prelude::*;
 
     fn any_version() -> impl Strategy<Value = Version> {
@@ -247,18 +290,44 @@ mod tests {
         })
     }
 
+    fn any_collection() -> impl Strategy<Value = Collection> {
+        prop_oneof![3 => proptest::sample::select(Collection::ALL.to_vec()), 2 => (0_u32..4).prop_map(|partner| Collection::Agreement(OrgNo(partner)))]
+    }
+
+    /// One of a collection at the least, as whatever is put has.
     fn any_versions() -> impl Strategy<Value = Versions> {
-        prop::array::uniform3(proptest::option::of(any_version()))
+        proptest::collection::vec((any_collection(), any_version()), 1..5).prop_map(|all| {
+            let mut versions = Versions::default();
+            all.into_iter().for_each(|(collection, version)| versions.set(collection, version));
+            versions
+        })
+    }
+
+    fn any_latest() -> impl Strategy<Value = Latest> {
+        (any::<u128>(), any_collection(), any_version()).prop_map(|(key, collection, version)| Latest { key, collection, version })
+    }
+
+    #[test]
+    fn every_collection_has_a_number_and_a_title_of_its_own() {
+        let all: Vec<Collection> = Collection::ALL.into_iter().chain([0, 1, u32::MAX].map(|partner| Collection::Agreement(OrgNo(partner)))).collect();
+        for (place, collection) in all.iter().enumerate() {
+            assert_eq!(Collection::from_number(collection.number()), Some(*collection));
+            assert_eq!(Collection::from_title(&collection.title()), Some(*collection));
+            assert!(all.iter().skip(place + 1).all(|other| other > collection && other.number() > collection.number()));
+        }
+        assert_eq!(Collection::from_number(u64::MAX), None);
+        for title in ["", "events-red", "agreement-", "agreement-x", "agreement-007", "agreement-4294967296"] {
+            assert_eq!(Collection::from_title(title), None, "{title}");
+        }
     }
 
     proptest! {
         #[test]
-        fn a_record_comes_back_from_its_bytes_whatever_record_was_before(versions in any_versions(), before in any_versions()) {
-            let (latest, before) = (Latest { key: 7, versions }, Latest { key: 3, versions: before });
+        fn a_record_comes_back_from_its_bytes_whatever_record_was_before(latest in any_latest(), before in any_latest()) {
             let mut out = Vec::new();
             latest.write(&before, &mut out);
             let mut reader = Reader::new(&out);
-            prop_assert_eq!(Latest::read(&mut reader, 7, &before), Some(latest));
+            prop_assert_eq!(Latest::read(&mut reader, latest.key, &before), Some(latest));
             prop_assert!(reader.is_empty());
         }
 
@@ -272,11 +341,11 @@ mod tests {
             // Keys are spread over the whole range, as keyed hashes are.
             let spread = |key: u128| key << 124 | key;
             for (number, round) in rounds.iter().enumerate() {
-                newest.put(round.iter().map(|&(key, versions)| (spread(key), versions)));
-                expected.extend(round.iter().copied());
+                newest.put(round.iter().map(|(key, versions)| (spread(*key), versions.clone())));
+                expected.extend(round.iter().cloned());
                 newest.freeze(&folder.path().join(format!("latest-{number}.run"))).unwrap();
             }
-            let check = || (0..12).all(|key| newest.get(spread(key)).unwrap() == expected.get(&key).copied().unwrap_or([None; 3]));
+            let check = || (0..12).all(|key| newest.get(spread(key)).unwrap() == expected.get(&key).cloned().unwrap_or_default());
             prop_assert!(check());
             newest.merge(0..rounds.len(), &folder.path().join("latest-merged.run"), &AtomicBool::new(false)).unwrap();
             prop_assert_eq!(newest.runs().len(), 1);

@@ -30,11 +30,15 @@ const SCAN_BYTES: u64 = 1 << 20;
 /// Bytes read at first where one entry is wanted; most are shorter.
 const GUESS: u64 = 512;
 /// Between two dates of addition at the least.
-const TICK: Duration = Duration::from_micros(1);
+/// The two before an entry's are for what stands beside it.
+const TICK: Duration = Duration::from_micros(3);
+
+/// How the names of the files end.
+pub(super) const ENDING: &str = ".log";
 
 /// Name of a collection's file.
 pub(super) fn file_name(collection: Collection) -> String {
-    format!("{}.log", collection.title())
+    format!("{}{ENDING}", collection.title())
 }
 
 /// Where the index points: when the entry was added and the byte at which it begins.
@@ -142,7 +146,7 @@ impl Log {
             return Ok(None);
         }
         if stopped < length {
-            tracing::warn!(collection = collection.title(), bytes = length - stopped, "an unfinished write at the end of a log of indicators was cut");
+            tracing::warn!(collection = %collection.title(), bytes = length - stopped, "an unfinished write at the end of a log of indicators was cut");
             file.set_len(stopped)?;
             file.sync_all()?;
         }

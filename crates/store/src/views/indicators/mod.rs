@@ -1,34 +1,43 @@
 //! The log of indicators: for each collection, one row per version of each value that its events make an indicator of.
 //!
-//! Flow: `follow` reads the ledger's frames in order → the aggregate rows of each value they name → `fold` (what a collection's readers may
-//! all see of it, and whether a version is due) → `log` (append, sync) → [`Indicators::page`].
-//! Shape: `DIR/indicators/events-clear.log`, `-green`, `-amber`: 8 bytes of name and version, then entries (length, CRC-32, content); and
-//! `POSITION`. What else is there is told from the logs where it is missing: beside each log a sparse index (`.idx`), and of all three the
-//! newest version of each value (`latest-N.run`).
+//! Flow: `follow` reads the ledger's frames in order → the aggregate rows of each value they name → `register` (which of them a collection
+//! admits) → `fold` (what they say together, and whether a version is due) → `log` (append, sync) → [`Indicators::page`].
+//! Shape: `DIR/indicators/events-clear.log`, `-green`, `-amber`, `agreement-N.log` (N: the partner's number): 8 bytes of name and version, then
+//! entries (length, CRC-32, content); and `POSITION`. What else is there is told from the logs where it is missing: beside each log a sparse
+//! index (`.idx`), and of all of them the newest version of each value (`latest-N.run`).
 //! Invariant: a version given out is never changed and never lost but by damage; dates of addition only go up within a collection.
 //! Not a function of the ledger alone: a version is dated by the clock and made of the aggregates at the time of looking, which may be past
 //! the frame that led there. Which versions there are may therefore differ where the log is made anew. What the newest one says of type,
 //! confidence band and validity does not, once it is a day old: every version is looked at again then. So the log is in every backup, and
 //! `rebuild` leaves it alone unless it is damaged.
+//! A log of an agreement stands still while the agreement does not hold, and is kept: when there is one again, what it said is looked at anew.
 //! Not here: which values a door leaves out or marks (`policy`), how an indicator is written (`formats`).
 
 mod entry;
+mod evaluate;
 mod fold;
 mod follow;
 mod frames;
 mod latest;
 mod log;
+mod look;
 mod open;
+mod register;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use follow::{Following, Sources};
 pub use open::{check, files, make_anew};
+pub use register::{Register, Reporter, Terms};
 
 use latest::Newest;
 use log::Log;
-use model::{Category, ObservableType, Pap, Seq, Text, Timestamp, Tlp};
+use model::{Category, ObservableType, OrgNo, Pap, Seq, Text, Timestamp, Tlp};
+use parking_lot::RwLock;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -39,76 +48,97 @@ pub const MAX_PAGE: usize = 10_000;
 /// Versions of one value that are given at the most.
 pub const MAX_VERSIONS: usize = 64;
 
-/// The three collections made from events.
+/// A collection made from events. Ordered: those for many first, then those of agreements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Collection {
     /// What anyone may have.
-    Clear = 0,
+    Clear,
     /// What the community may have.
-    Green = 1,
+    Green,
     /// What members may have.
-    Amber = 2,
+    Amber,
+    /// What the agreement with this partner covers.
+    Agreement(OrgNo),
 }
 
+/// Before the number of a partner in the name of its collection.
+const AGREEMENT: &str = "agreement-";
+
 impl Collection {
-    /// Every collection, the least strict first.
+    /// The collections for many, the least strict first.
     pub const ALL: [Self; 3] = [Self::Clear, Self::Green, Self::Amber];
 
     /// Its name.
-    pub const fn title(self) -> &'static str {
+    pub fn title(self) -> Cow<'static, str> {
         match self {
-            Self::Clear => "events-clear",
-            Self::Green => "events-green",
-            Self::Amber => "events-amber",
+            Self::Clear => Cow::Borrowed("events-clear"),
+            Self::Green => Cow::Borrowed("events-green"),
+            Self::Amber => Cow::Borrowed("events-amber"),
+            Self::Agreement(partner) => Cow::Owned(format!("{AGREEMENT}{partner}")),
         }
     }
 
     /// The collection of a name.
     pub fn from_title(title: &str) -> Option<Self> {
+        if let Some(number) = title.strip_prefix(AGREEMENT) {
+            let partner = Self::Agreement(OrgNo(number.parse().ok()?));
+            // One form of a number alone names it.
+            return (partner.title() == title).then_some(partner);
+        }
         Self::ALL.into_iter().find(|collection| collection.title() == title)
     }
 
     /// The number kept on disk.
-    pub const fn number(self) -> u8 {
-        self as u8
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Clear => 0,
+            Self::Green => 1,
+            Self::Amber => 2,
+            Self::Agreement(partner) => 3 + partner.0 as u64,
+        }
     }
 
     /// The collection with this number.
-    pub const fn from_number(number: u8) -> Option<Self> {
+    pub fn from_number(number: u64) -> Option<Self> {
         match number {
             0 => Some(Self::Clear),
             1 => Some(Self::Green),
             2 => Some(Self::Amber),
-            _ => None,
+            other => u32::try_from(other - 3).ok().map(|partner| Self::Agreement(OrgNo(partner))),
         }
     }
 
-    /// The strictest marking of what it holds.
+    /// Its place among the collections for many; `None` for that of an agreement.
+    pub const fn place(self) -> Option<usize> {
+        match self {
+            Self::Clear => Some(0),
+            Self::Green => Some(1),
+            Self::Amber => Some(2),
+            Self::Agreement(_) => None,
+        }
+    }
+
+    /// The strictest marking of what it may hold.
     pub const fn tlp(self) -> Tlp {
         match self {
             Self::Clear => Tlp::Clear,
             Self::Green => Tlp::Green,
             Self::Amber => Tlp::Amber,
+            Self::Agreement(_) => Tlp::AmberStrict,
         }
     }
+}
 
-    /// What is kept of it among what is kept of all.
-    fn of<T>(self, all: &[T; 3]) -> &T {
-        let [clear, green, amber] = all;
-        match self {
-            Self::Clear => clear,
-            Self::Green => green,
-            Self::Amber => amber,
-        }
+impl Serialize for Collection {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.title())
     }
+}
 
-    fn of_mut<T>(self, all: &mut [T; 3]) -> &mut T {
-        let [clear, green, amber] = all;
-        match self {
-            Self::Clear => clear,
-            Self::Green => green,
-            Self::Amber => amber,
-        }
+impl<'de> Deserialize<'de> for Collection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let title = String::deserialize(deserializer)?;
+        Self::from_title(&title).ok_or_else(|| serde::de::Error::custom("not a collection made from events"))
     }
 }
 
@@ -154,15 +184,22 @@ pub struct Indicator {
 /// The log of indicators, open for reading by many.
 #[derive(Debug)]
 pub struct Indicators {
-    logs: [Log; 3],
+    logs: RwLock<BTreeMap<Collection, Arc<Log>>>,
     newest: Newest,
     position: watch::Sender<Seq>,
+    /// What the ledger told of agreements and reporters, and up to where.
+    told: RwLock<(Seq, Arc<Register>)>,
 }
 
 impl Indicators {
     /// A log that holds nothing and takes nothing, for views that are made for comparison alone.
     pub(crate) fn idle() -> Arc<Self> {
-        Arc::new(Self { logs: Collection::ALL.map(Log::empty), newest: Newest::default(), position: watch::Sender::new(Seq(0)) })
+        let logs = Collection::ALL.into_iter().map(|collection| (collection, Arc::new(Log::empty(collection)))).collect();
+        Arc::new(Self { logs: RwLock::new(logs), newest: Newest::default(), position: watch::Sender::new(Seq(0)), told: RwLock::default() })
+    }
+
+    fn log(&self, collection: Collection) -> Option<Arc<Log>> {
+        self.logs.read().get(&collection).cloned()
     }
 
     /// Versions after `after`, exclusive, oldest first; at most `limit`, and at most [`MAX_PAGE`]. Costs the same wherever the page is.
@@ -170,7 +207,10 @@ impl Indicators {
     /// # Errors
     /// An I/O error; `InvalidData` where the log is damaged.
     pub fn page(&self, collection: Collection, after: Option<Timestamp>, limit: usize) -> std::io::Result<Vec<Indicator>> {
-        collection.of(&self.logs).page(after, limit.min(MAX_PAGE))
+        match self.log(collection) {
+            Some(log) => log.page(after, limit.min(MAX_PAGE)),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The versions of one value, newest first; at most [`MAX_VERSIONS`].
@@ -178,10 +218,11 @@ impl Indicators {
     /// # Errors
     /// As for [`Indicators::page`].
     pub fn versions(&self, collection: Collection, key: u128) -> std::io::Result<Vec<Indicator>> {
-        let mut next = collection.of(&self.newest.get(key)?).map(|version| version.offset);
         let mut versions = Vec::new();
+        let Some(log) = self.log(collection) else { return Ok(versions) };
+        let mut next = self.newest.get(key)?.of(collection).map(|version| version.offset);
         while let Some(offset) = next.filter(|_| versions.len() < MAX_VERSIONS) {
-            let entry = collection.of(&self.logs).entry_at(offset)?;
+            let entry = log.entry_at(offset)?;
             // An older version lies before: a broken link must not lead in a circle.
             next = entry.previous.filter(|&previous| previous < offset);
             versions.push(entry.indicator);
@@ -202,6 +243,12 @@ impl Indicators {
 
     /// Entries of a collection: all versions of all values.
     pub fn count(&self, collection: Collection) -> u64 {
-        collection.of(&self.logs).count()
+        self.log(collection).map_or(0, |log| log.count())
+    }
+
+    /// What the ledger told of agreements and reporters, and the sequence number up to which, exclusive, it was asked.
+    pub fn told(&self) -> (Seq, Arc<Register>) {
+        let told = self.told.read();
+        (told.0, told.1.clone())
     }
 }

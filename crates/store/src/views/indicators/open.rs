@@ -4,11 +4,14 @@
 //! made of them, as a broken checkpoint is: the log is made anew and given out once more, with later dates.
 
 use super::latest::{Latest, Newest, Version};
-use super::log::{self, Log, START};
+use super::log::{self, Log};
+use super::register::Register;
 use super::state::{self, State};
 use super::{Collection, Indicators, entry};
 use crate::views::run::{Run, all_read};
 use model::Seq;
+use parking_lot::RwLock;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -16,8 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::watch;
 
-/// Keys of newest versions in memory before they are written as a run.
-pub(super) const FREEZE_AT: usize = 250_000;
+/// Newest versions in memory before they are written as a run.
+pub(super) const FREEZE_AT: usize = 750_000;
 
 /// Opens the log in `folder`, making it where it is not there. `ours` tells whether a position is one of this ledger.
 ///
@@ -28,9 +31,12 @@ pub(super) fn open(folder: &Path, ours: impl Fn(&State) -> bool) -> std::io::Res
     let mut state = State::read(folder).unwrap_or_default();
     if !state.chain.is_empty() && !ours(&state) {
         tracing::warn!("the log of indicators was made of another ledger; every value is looked at once more");
-        state = State { position: Seq(0), chain: String::new(), looked_at: [0; 3], ..state };
+        // What it told of agreements is told anew by this one.
+        state = State { position: Seq(0), chain: String::new(), register: Register::default(), walk: None, ..state };
+        state.logs.values_mut().for_each(|kept| *kept = state::Kept { length: kept.length, covered: kept.covered, ..state::Kept::default() });
     }
-    let derived_anew = State { covered: [0; 3], runs: Vec::new(), ..state.clone() };
+    let mut derived_anew = State { runs: Vec::new(), ..state.clone() };
+    derived_anew.logs.values_mut().for_each(|kept| kept.covered = log::START);
     for state in [state, derived_anew] {
         if let Some(opened) = open_as(folder, state)? {
             return Ok(opened);
@@ -43,19 +49,15 @@ pub(super) fn open(folder: &Path, ours: impl Fn(&State) -> bool) -> std::io::Res
 
 /// Opens what `state` says; `None` where a log or a run is damaged.
 fn open_as(folder: &Path, mut state: State) -> std::io::Result<Option<(Arc<Indicators>, State)>> {
-    let mut logs = Vec::new();
-    for collection in Collection::ALL {
-        let Some(log) = Log::open(folder, collection, *collection.of(&state.lengths))? else { return Ok(None) };
-        logs.push(log);
-    }
-    let Ok(logs) = <[Log; 3]>::try_from(logs) else { return Ok(None) };
-    for collection in Collection::ALL {
-        for places in [&mut state.covered, &mut state.looked_at] {
-            let place = collection.of_mut(places);
-            *place = (*place).max(START);
+    let mut logs = BTreeMap::new();
+    let named: Vec<Collection> = state.logs.keys().copied().collect();
+    for collection in there(folder)?.into_iter().chain(named) {
+        if let std::collections::btree_map::Entry::Vacant(e) = logs.entry(collection) {
+            let Some(log) = Log::open(folder, collection, state.kept(collection).length)? else { return Ok(None) };
+            e.insert(Arc::new(log));
         }
     }
-    if Collection::ALL.into_iter().any(|collection| *collection.of(&state.covered) > collection.of(&logs).end()) {
+    if logs.iter().any(|(collection, log)| state.kept(*collection).covered > log.end()) {
         return Ok(None);
     }
     let opened = open_newest(folder, &logs, &mut state);
@@ -65,27 +67,41 @@ fn open_as(folder: &Path, mut state: State) -> std::io::Result<Option<(Arc<Indic
     let newest = opened?;
     File::open(folder)?.sync_all()?;
     let position = watch::Sender::new(state.position);
-    Ok(Some((Arc::new(Indicators { logs, newest, position }), state)))
+    let told = RwLock::new((state.position, Arc::new(state.register.clone())));
+    Ok(Some((Arc::new(Indicators { logs: RwLock::new(logs), newest, position, told }), state)))
+}
+
+/// The collections whose logs are in the folder, and those for many, which always are.
+fn there(folder: &Path) -> std::io::Result<BTreeSet<Collection>> {
+    let mut there = BTreeSet::from(Collection::ALL);
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let title = name.to_str().and_then(|name| name.strip_suffix(log::ENDING));
+        there.extend(title.and_then(Collection::from_title));
+    }
+    Ok(there)
 }
 
 /// The newest versions from the runs that `state` names and from what the logs hold past them.
-fn open_newest(folder: &Path, logs: &[Log; 3], state: &mut State) -> std::io::Result<Newest> {
+fn open_newest(folder: &Path, logs: &BTreeMap<Collection, Arc<Log>>, state: &mut State) -> std::io::Result<Newest> {
     let runs = state.runs.iter().map(|name| Run::open::<Latest>(&folder.join(name)).map(Arc::new)).collect::<std::io::Result<Vec<_>>>()?;
     remove(folder, |name| is_derived_run(name) && !state.runs.iter().any(|run| run == name))?;
     let newest = Newest::new(runs);
     let mut number = next_run(state);
-    for collection in Collection::ALL {
+    for (&collection, log) in logs {
         let mut taken = Ok(());
-        collection.of(logs).walk(*collection.of(&state.covered), |offset, content| {
+        let mut kept = state.kept(collection);
+        log.walk(kept.covered, |offset, content| {
             taken = take(&newest, collection, offset, content);
-            if taken.is_ok() && newest.len() >= FREEZE_AT {
+            if taken.is_ok() && newest.held() >= FREEZE_AT {
                 taken = newest.freeze(&run_path(folder, number));
                 number += 1;
-                *collection.of_mut(&mut state.covered) = offset + (entry::HEAD + content.len()) as u64;
+                kept.covered = offset + (entry::HEAD + content.len()) as u64;
             }
             taken.is_ok()
         })?;
         taken?;
+        state.logs.insert(collection, kept);
         // What lies before in other collections may be in the runs too. Taken twice it does no harm: the newest comes last.
     }
     state.runs = names(&newest.runs());
@@ -97,7 +113,7 @@ fn take(newest: &Newest, collection: Collection, offset: u64, content: &[u8]) ->
     let entry = entry::read(content, collection).ok_or_else(|| std::io::Error::new(ErrorKind::InvalidData, "an entry cannot be read"))?;
     let key = entry.indicator.key;
     let mut versions = newest.get(key)?;
-    *collection.of_mut(&mut versions) = Some(Version::of(&entry.indicator, offset));
+    versions.set(collection, Version::of(&entry.indicator, offset));
     newest.put([(key, versions)]);
     Ok(())
 }
@@ -143,18 +159,26 @@ pub fn check(folder: &Path) -> std::io::Result<Vec<String>> {
 fn logs_damaged(folder: &Path) -> std::io::Result<Vec<String>> {
     let state = State::read(folder).unwrap_or_default();
     let mut problems = Vec::new();
-    for collection in Collection::ALL {
-        if let Some(offset) = log::first_damage(folder, collection, *collection.of(&state.lengths))? {
+    let mut all = if folder.exists() { there(folder)? } else { BTreeSet::from(Collection::ALL) };
+    all.extend(state.logs.keys());
+    for collection in all {
+        if let Some(offset) = log::first_damage(folder, collection, state.kept(collection).length)? {
             problems.push(format!("the log of indicators {} is damaged at byte {offset}", collection.title()));
         }
     }
     Ok(problems)
 }
 
-/// Files of the log that a backup holds, in the order in which they must be copied while a hub runs, and before the ledger: what the position
-/// says is in the logs then, and what is in the logs is in the ledger.
-pub fn files() -> impl Iterator<Item = String> {
-    std::iter::once(state::FILE.to_owned()).chain(Collection::ALL.into_iter().map(log::file_name))
+/// Files of the log in `folder` that a backup holds, in the order in which they must be copied while a hub runs, and before the ledger: what the
+/// position says is in the logs then, and what is in the logs is in the ledger.
+///
+/// # Errors
+/// An I/O error.
+pub fn files(folder: &Path) -> std::io::Result<Vec<String>> {
+    // A folder from before there was such a log has none.
+    let collections = if folder.exists() { there(folder)? } else { BTreeSet::new() };
+    let names = std::iter::once(state::FILE.to_owned()).chain(collections.into_iter().map(log::file_name));
+    Ok(names.filter(|name| folder.join(name).exists()).collect())
 }
 
 /// Name of the run with this number.

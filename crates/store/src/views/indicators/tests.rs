@@ -7,7 +7,7 @@ use super::{Collection, FOLDER, Indicator, check, make_anew};
 use crate::ledger::{Control, Submission};
 use crate::views::{Days, Keys, prepare};
 use crate::{Batch, BatchResult, Options, Store};
-use model::{Category, Event, ObservableType, OrgNo, Pap, Role, Text, Timestamp, Tlp};
+use model::{Agreement, Category, Event, ObservableType, OrgNo, Pap, Redistribution, Role, Text, Timestamp, Tlp};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,6 +17,9 @@ use tokio::sync::oneshot;
 const BEGIN: i64 = 1_800_000_000;
 const HOUR: i64 = 3_600;
 const SENDER: OrgNo = OrgNo(1);
+const PARTNER: OrgNo = OrgNo(7);
+const OTHER: OrgNo = OrgNo(8);
+const OWN: Collection = Collection::Agreement(PARTNER);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 // One log.
@@ -225,10 +228,14 @@ impl World {
     }
 
     async fn send(&self, events: Vec<Event>) -> BatchResult {
+        self.send_as(SENDER, events).await
+    }
+
+    async fn send_as(&self, org: OrgNo, events: Vec<Event>) -> BatchResult {
         let rows = events.len() as u32;
-        let prepared = prepare(events, SENDER, &self.store.views.keys, &mut UtcDays);
+        let prepared = prepare(events, org, &self.store.views.keys, &mut UtcDays);
         let (reply, answer) = oneshot::channel();
-        let submission = Submission { org: SENDER, nonce: 1, idempotency: None, first_ordinal: 0, start: 0, rows, last: true };
+        let submission = Submission { org, nonce: 1, idempotency: None, first_ordinal: 0, start: 0, rows, last: true };
         self.store.submit(Batch { prepared, encoded: None, submission, holes: Vec::new(), reply }).await.unwrap();
         let result = answer.await.unwrap().unwrap();
         self.settle().await;
@@ -246,6 +253,30 @@ impl World {
 
     async fn dispute(&self, value: &str, upheld: bool) {
         self.control(Control::Dispute { key: format!("{:032x}", self.key(value)), upheld }).await;
+    }
+
+    async fn tell_reporter(&self, organisation: OrgNo, version: u64, partner: bool, licence: Option<Redistribution>) {
+        self.control(Control::Reporter { organisation, version, partner, licence, at: Timestamp::MIN }).await;
+    }
+
+    async fn agree(&self, organisation: OrgNo, version: u64, agreement: Option<Agreement>) {
+        let audience = vec![Text::from(format!("org_{organisation}"))];
+        self.control(Control::Agreement { organisation, version, agreement, audience, at: Timestamp::MIN }).await;
+    }
+
+    /// Values of a collection that stand, sorted.
+    fn standing(&self, collection: Collection) -> Vec<String> {
+        let log = self.store.indicators.page(collection, None, 10_000).unwrap();
+        let newest: std::collections::BTreeMap<String, bool> = log.iter().map(|version| (version.value.to_string(), version.revoked)).collect();
+        newest.into_iter().filter(|(_, revoked)| !revoked).map(|(value, _)| value).collect()
+    }
+
+    async fn until_standing(&self, collection: Collection, expected: &[&str]) {
+        let began = std::time::Instant::now();
+        while self.standing(collection) != expected {
+            assert!(began.elapsed() < PATIENCE, "{:?} stand and not {expected:?}", self.standing(collection));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until the log has taken in all that the ledger holds.
@@ -486,4 +517,136 @@ async fn damage_is_named_by_verify_and_the_log_is_then_made_anew() {
     assert_eq!(world.counts(), [0, 50, 50]);
     world.close().await;
     assert_eq!(check(&world.log_folder()).unwrap(), Vec::<String>::new());
+}
+
+fn partly(value: &str, tlp: Tlp, category: Category, sector: &str) -> Event {
+    let mut event = event(value, tlp, None);
+    event.category = category;
+    event.sector = (!sector.is_empty()).then(|| Text::from(sector));
+    event
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agreement_that_begins_finds_what_was_there_before_and_what_comes_but_nothing_that_partners_reported() {
+    let world = World::new();
+    world.tell_reporter(PARTNER, 1, true, None).await;
+    world.tell_reporter(OTHER, 1, true, None).await;
+    let mut addressed = event("addressed.net", Tlp::Amber, None);
+    addressed.details_mut().audience = vec![Text::from("org_7")];
+    let mut elsewhere = event("elsewhere.net", Tlp::Clear, None);
+    elsewhere.details_mut().audience = vec![Text::from("org_8")];
+    let strict = event("strict.net", Tlp::AmberStrict, None);
+    let both = event("both.net", Tlp::Amber, None);
+    world.send(vec![event("clear.net", Tlp::Clear, None), both.clone(), strict, addressed, elsewhere, event("red.net", Tlp::Red, None)]).await;
+    world.send_as(PARTNER, vec![event("own.net", Tlp::Clear, None), both]).await;
+    world.send_as(OTHER, vec![event("others.net", Tlp::Clear, None)]).await;
+    assert_eq!(world.store.indicators.count(OWN), 0);
+    world.agree(PARTNER, 2, Some(Agreement::up_to(Tlp::Amber))).await;
+    world.until_standing(OWN, &["addressed.net", "both.net", "clear.net"]).await;
+    world.agree(PARTNER, 3, Some(Agreement::up_to(Tlp::AmberStrict))).await;
+    world.until_standing(OWN, &["addressed.net", "both.net", "clear.net", "strict.net"]).await;
+    world.send(vec![event("later.net", Tlp::Amber, None), event("own.net", Tlp::Green, None)]).await;
+    assert_eq!(world.standing(OWN), ["addressed.net", "both.net", "clear.net", "later.net", "own.net", "strict.net"]);
+    let one = world.store.indicators.versions(OWN, world.key("own.net")).unwrap();
+    assert_eq!((one[0].reporters, one[0].tlp), (1, Tlp::Green), "what the partner said of it is no part of it");
+    assert_eq!(world.standing(Collection::Green), ["clear.net", "others.net", "own.net"]);
+    world.assert_dates_go_up();
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agreement_no_longer_covers_is_revoked_and_what_ended_goes_on_where_it_stood() {
+    let mut world = World::new();
+    world.tell_reporter(PARTNER, 1, true, None).await;
+    world.agree(PARTNER, 2, Some(Agreement::up_to(Tlp::Amber))).await;
+    let all = [("a.net", Category::Phishing, "energy"), ("b.net", Category::Phishing, ""), ("c.net", Category::Scanner, "energy")];
+    let sent = world.send(all.map(|(value, category, sector)| partly(value, Tlp::Amber, category, sector)).to_vec()).await;
+    world.send(vec![event("green.net", Tlp::Green, None)]).await;
+    assert_eq!(world.standing(OWN), ["a.net", "b.net", "c.net", "green.net"]);
+    let narrow = Agreement { categories: vec![Category::Phishing], sectors: vec![Text::from("energy")], ..Agreement::up_to(Tlp::Amber) };
+    world.agree(PARTNER, 3, Some(narrow.clone())).await;
+    world.until_standing(OWN, &["a.net", "green.net"]).await;
+    let revoked = world.store.indicators.versions(OWN, world.key("b.net")).unwrap();
+    assert_eq!(revoked.iter().map(|version| version.revoked).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(world.standing(Collection::Amber), ["a.net", "b.net", "c.net", "green.net"], "members keep what they have");
+
+    // It is closed, then told again after a restart: nothing was written meanwhile, and what is gone is taken back.
+    world.agree(PARTNER, 4, None).await;
+    let written = world.store.indicators.count(OWN);
+    world.send(vec![event("meanwhile.net", Tlp::Green, None)]).await;
+    world.withdraw(&sent).await;
+    assert_eq!(world.store.indicators.count(OWN), written);
+    world.close().await;
+    world.open();
+    world.agree(PARTNER, 5, Some(narrow)).await;
+    world.until_standing(OWN, &["green.net", "meanwhile.net"]).await;
+    let log = world.store.indicators.page(OWN, None, 1_000).unwrap();
+    assert!(log.windows(2).all(|two| two[0].added < two[1].added));
+    world.close().await;
+    assert_eq!(verified(&world).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agreement_writes_nothing_after_its_date_and_is_caught_up_with_when_it_is_prolonged() {
+    let world = World::new();
+    let until = |seconds: i64| Agreement { expires: Some(Timestamp::from_seconds(BEGIN + seconds)), ..Agreement::up_to(Tlp::Green) };
+    world.agree(PARTNER, 1, Some(until(HOUR))).await;
+    world.send(vec![event("before.net", Tlp::Green, None)]).await;
+    assert_eq!(world.standing(OWN), ["before.net"]);
+    world.wait(HOUR);
+    world.send(vec![event("after.net", Tlp::Green, None)]).await;
+    assert_eq!(world.standing(OWN), ["before.net"]);
+    world.agree(PARTNER, 2, Some(until(2 * HOUR))).await;
+    world.until_standing(OWN, &["after.net", "before.net"]).await;
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_licence_keeps_a_reporters_values_where_they_may_go_also_when_it_changes() {
+    let world = World::new();
+    world.tell_reporter(SENDER, 1, false, Some(Redistribution::Members)).await;
+    world.agree(PARTNER, 1, Some(Agreement::up_to(Tlp::Amber))).await;
+    world.send(vec![event("feed.net", Tlp::Clear, None), event("both.net", Tlp::Clear, Some(90))]).await;
+    world.send_as(OrgNo(2), vec![event("both.net", Tlp::Clear, Some(20))]).await;
+    assert_eq!((world.standing(Collection::Clear), world.standing(OWN)), (vec!["both.net".to_owned()], vec!["both.net".to_owned()]));
+    assert_eq!(world.standing(Collection::Amber), ["both.net", "feed.net"]);
+    world.tell_reporter(SENDER, 2, false, Some(Redistribution::Public)).await;
+    for collection in [Collection::Clear, Collection::Green, OWN] {
+        world.until_standing(collection, &["both.net", "feed.net"]).await;
+    }
+    world.tell_reporter(SENDER, 3, false, Some(Redistribution::None)).await;
+    for collection in [Collection::Clear, Collection::Green, Collection::Amber, OWN] {
+        world.until_standing(collection, &["both.net"]).await;
+    }
+    let amber = world.store.indicators.versions(Collection::Amber, world.key("both.net")).unwrap();
+    world.until(|world| world.store.indicators.versions(Collection::Amber, world.key("both.net")).unwrap()[0].confidence == Some(20)).await;
+    assert!(amber.iter().all(|version| !version.revoked));
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_without_a_position_hears_what_was_told_before_it_gives_anything_out() {
+    let mut world = World::new();
+    world.tell_reporter(PARTNER, 1, true, None).await;
+    world.agree(PARTNER, 2, Some(Agreement::up_to(Tlp::Amber))).await;
+    world.send((0..40).map(|number| event(&format!("h{number}.net"), Tlp::Amber, None)).collect()).await;
+    world.agree(PARTNER, 3, Some(Agreement::up_to(Tlp::Green))).await;
+    world.until_standing(OWN, &[]).await;
+    let written = world.store.indicators.count(OWN);
+    world.close().await;
+    std::fs::remove_file(world.log_folder().join(FILE)).unwrap();
+    world.open();
+    world.settle().await;
+    assert_eq!(world.store.indicators.count(OWN), written, "nothing is given out by what was agreed once");
+    let (heard, register) = world.store.indicators.told();
+    assert!(heard >= world.store.ledger.end());
+    assert_eq!(register.terms(PARTNER).unwrap().agreement, Some(Agreement::up_to(Tlp::Green)));
+    assert!(register.reporter(PARTNER).unwrap().partner);
+    // Nor where the logs are lost with it.
+    world.close().await;
+    std::fs::remove_dir_all(world.log_folder()).unwrap();
+    world.open();
+    world.settle().await;
+    assert_eq!((world.store.indicators.count(OWN), world.counts()), (0, [0, 0, 40]));
+    world.close().await;
 }

@@ -1,6 +1,6 @@
 //! The state of the owners' view on disk: one file, so that a start reads the ledger from there on.
 //!
-//! Shape: magic and version, position, chain value there, register as JSON, findings, CRC-32 of all before.
+//! Shape: magic and version, position, chain value there, register as JSON, what held of the nation as JSON, findings, CRC-32 of all before.
 //! Invariant: replaced by rename once it is durable. One that is missing, broken, of another version or of another ledger is not used, and
 //! the view is made anew from the ledger.
 
@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// First bytes: name and format version.
-const MAGIC: [u8; 8] = *b"BGOWN\0\x01\0";
+const MAGIC: [u8; 8] = *b"BGOWN\0\x02\0";
 /// Bytes gathered before they are written.
 const CHUNK: usize = 1 << 20;
 
@@ -34,9 +34,10 @@ pub(super) fn write(folder: &Path, state: &State, position: Seq, chain: &[u8; 32
     chunk.extend_from_slice(&MAGIC);
     put_u64(&mut chunk, position.0);
     chunk.extend_from_slice(chain);
-    let register = serde_json::to_vec(&state.register)?;
-    put_u64(&mut chunk, register.len() as u64);
-    chunk.extend_from_slice(&register);
+    for text in [serde_json::to_vec(&state.register)?, serde_json::to_vec(&state.nations)?] {
+        put_u64(&mut chunk, text.len() as u64);
+        chunk.extend_from_slice(&text);
+    }
     put_u64(&mut chunk, state.dropped);
     put_u64(&mut chunk, state.rows.len() as u64);
     for finding in state.rows.values() {
@@ -71,8 +72,11 @@ pub(super) fn read(folder: &Path, fits: impl FnOnce(Seq, &[u8; 32]) -> bool) -> 
     if !fits(position, &chain) {
         return None;
     }
-    let register = reader.u64()? as usize;
-    let mut state = State { register: serde_json::from_slice(reader.bytes(register)?).ok()?, dropped: reader.u64()?, ..State::default() };
+    let length = reader.u64()? as usize;
+    let register = serde_json::from_slice(reader.bytes(length)?).ok()?;
+    let length = reader.u64()? as usize;
+    let nations = serde_json::from_slice(reader.bytes(length)?).ok()?;
+    let mut state = State { register, nations, dropped: reader.u64()?, ..State::default() };
     for _ in 0..reader.u64()? {
         let finding = Finding::read(&mut reader)?;
         let id = finding.id();
@@ -94,7 +98,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut state = State::default();
         for seq in 1..100 {
-            state.add(&Hit { key: u128::from(seq), red: seq % 7 == 0, ..hit(seq, 2) });
+            state.add(&Hit { key: u128::from(seq), red: seq % 7 == 0, fallback: seq % 5 == 0, ..hit(seq, 2) });
         }
         write(folder.path(), &state, Seq(100), &[3; 32]).unwrap();
         let (again, position, chain) = read(folder.path(), |position, chain| position == Seq(100) && chain == &[3; 32]).unwrap();

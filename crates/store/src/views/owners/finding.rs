@@ -69,6 +69,8 @@ pub struct Finding {
     pub protected: bool,
     /// Whether an event names the value elsewhere than among its observables.
     pub(super) far: bool,
+    /// Whether nobody had registered the value in any of its events, so that who is told of it stands in for an owner.
+    pub fallback: bool,
     /// What the owner is told; `None` while everything waits.
     pub told: Option<Seen>,
     /// Receipt of the first event told, or its release.
@@ -93,6 +95,7 @@ pub(super) struct Hit {
     pub(super) category: Category,
     pub(super) protected: bool,
     pub(super) far: bool,
+    pub(super) fallback: bool,
     pub(super) reporter: OrgNo,
     pub(super) red: bool,
     pub(super) hold: bool,
@@ -143,6 +146,7 @@ impl Finding {
             category: hit.category,
             protected: false,
             far: false,
+            fallback: true,
             told: None,
             since: Timestamp::MIN,
             notify_after: Timestamp::MIN,
@@ -157,6 +161,7 @@ impl Finding {
     pub(super) fn emptied(&self) -> Self {
         Self {
             protected: false,
+            fallback: true,
             told: None,
             since: Timestamp::MIN,
             notify_after: Timestamp::MIN,
@@ -188,6 +193,11 @@ impl Finding {
         self.parts().map(|seen| seen.last_seq).max().unwrap_or_default()
     }
 
+    /// When the owner was to be told last, repeats that are only counted aside; `None` while it was never to be.
+    pub fn told_at(&self) -> Option<Timestamp> {
+        self.told.map(|_| self.notify_after.minus(repeats_after(self.category)))
+    }
+
     /// The latest time of any event in it.
     pub(super) fn last_time(&self) -> Timestamp {
         self.parts().map(|seen| seen.last_time).max().unwrap_or(Timestamp::MIN)
@@ -197,15 +207,11 @@ impl Finding {
         self.told.iter().chain(self.waiting.iter().map(|waiting| &waiting.seen))
     }
 
-    /// Takes an event in.
-    pub(super) fn add(&mut self, hit: &Hit) {
-        self.add_where_room(hit, true);
-    }
-
     /// Takes an event in; without `room` nothing more begins to wait. Whether the event was taken.
     pub(super) fn add_where_room(&mut self, hit: &Hit, room: bool) -> bool {
         self.protected |= hit.protected;
         self.far |= hit.far;
+        self.fallback &= hit.fallback;
         // Nobody waits for itself.
         let waits = (hit.red || hit.hold) && hit.reporter != hit.owner;
         let released = self.released.iter().any(|&(reporter, before)| reporter == hit.reporter && hit.seen.last_seq < before);
@@ -268,7 +274,8 @@ impl Finding {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         put_u32(out, self.owner.0);
         out.extend_from_slice(&self.key.to_le_bytes());
-        out.extend_from_slice(&[self.category.number(), u8::from(self.protected) | u8::from(self.far) << 1 | u8::from(self.told.is_some()) << 2]);
+        let flags = u8::from(self.protected) | u8::from(self.far) << 1 | u8::from(self.told.is_some()) << 2 | u8::from(self.fallback) << 3;
+        out.extend_from_slice(&[self.category.number(), flags]);
         if let Some(told) = &self.told {
             write_seen(told, out);
         }
@@ -306,7 +313,8 @@ impl Finding {
             })
             .collect::<Option<Vec<_>>>()?;
         let released = (0..reader.u32()?).map(|_| Some((OrgNo(reader.u32()?), Seq(reader.u64()?)))).collect::<Option<Vec<_>>>()?;
-        Some(Self { owner, key, category, protected: flags & 1 != 0, far: flags & 2 != 0, told, since, notify_after, notices, suppressed, waiting, released })
+        let (protected, far, fallback) = (flags & 1 != 0, flags & 2 != 0, flags & 8 != 0);
+        Some(Self { owner, key, category, protected, far, fallback, told, since, notify_after, notices, suppressed, waiting, released })
     }
 }
 
@@ -350,6 +358,7 @@ pub(super) mod tests {
             category: Category::InfectedSystem,
             protected: false,
             far: false,
+            fallback: false,
             reporter: OrgNo(reporter),
             red: false,
             hold: false,
@@ -360,7 +369,9 @@ pub(super) mod tests {
 
     fn finding(hits: &[Hit]) -> Finding {
         let mut finding = Finding::new(&hits[0]);
-        hits.iter().for_each(|hit| finding.add(hit));
+        hits.iter().for_each(|hit| {
+            finding.add_where_room(hit, true);
+        });
         finding
     }
 
@@ -375,7 +386,7 @@ pub(super) mod tests {
         with.release(&[OrgNo(6)], Seq(10), Timestamp::from_seconds(1_700_000_100));
         assert_eq!(with.told.map(|told| (told.events, told.count, told.last_seq)), Some((2, 4, Seq(9))));
         assert_eq!(with.waiting.iter().map(|waiting| waiting.reporter).collect::<Vec<_>>(), [OrgNo(7)]);
-        with.add(&Hit { hold: true, ..hit(11, 6) });
+        with.add_where_room(&Hit { hold: true, ..hit(11, 6) }, true);
         assert_eq!(with.waiting.len(), 2, "what comes after a release waits again");
     }
 

@@ -1,17 +1,21 @@
 //! The thread that follows the ledger behind the other views and makes findings of it.
 //!
-//! Flow: a frame that is applied → control entries change registrations and findings, events are matched with the table → one lock a frame.
+//! Flow: a frame that is applied → control entries change registrations, nation and findings; events are matched with the table, and where
+//! nobody registered with the nation's → one lock a frame.
 //! Invariant: nobody waits for this thread; whether an event counts was decided before it comes to it. What a withdrawal takes away is made
 //! anew from the events that are left.
-//! Not here: merging and withdrawing themselves (`views`, `engine`).
+//! Not here: merging and withdrawing themselves (`views`, `engine`); how findings are made anew (`anew`).
 
+mod anew;
+
+use super::fallback::{Fallback, Told};
 use super::finding::{Hit, Seen};
+use super::national::National;
 use super::register::Registered;
 use super::{Owner, Owners, Table, file};
-use crate::ledger::{Body, Control, Frame, Kind, Ledger, Place, columns};
+use crate::ledger::{Body, Control, Frame, Kind, Ledger, Nation, Place, columns};
 use crate::maintenance::{Pace, give_way};
-use crate::views::{KeyFilter, Views, last_time};
-use hashbrown::{HashMap, HashSet};
+use crate::views::{Views, last_time};
 use model::concern::{Concern, can_be_owned, concerns};
 use model::{Category, Event, Notify, OrgNo, Seq, Tlp};
 use smallvec::SmallVec;
@@ -36,6 +40,8 @@ pub(crate) struct Following {
     stop: Arc<AtomicBool>,
     /// Of the registrations that count now; `None` until it is needed.
     table: Option<Arc<Table>>,
+    /// Who stands in for owners now.
+    fallback: Option<Arc<Fallback>>,
     idle: bool,
     position: Seq,
     chain: [u8; 32],
@@ -43,8 +49,8 @@ pub(crate) struct Following {
     last_saved: Instant,
 }
 
-/// A finding whose events are to be read again.
-type Anew = HashMap<(u128, Category), SmallVec<[OrgNo; 2]>>;
+/// Whom one value concerns.
+type Concerned = SmallVec<[Owner; 4]>;
 
 impl Following {
     /// A follower that takes up where the file in `folder` ends.
@@ -54,10 +60,12 @@ impl Following {
             before.is_some_and(|place| place.header.end() == position && place.header.chain == *chain)
         };
         let (state, position, chain) = file::read(&folder, fits).unwrap_or_default();
-        let idle = state.register.is_idle();
         *owners.state.write() = state;
         owners.moved_to(position);
-        Self { owners, views, ledger, folder, stop, table: None, idle, position, chain, changed: false, last_saved: Instant::now() }
+        let last_saved = Instant::now();
+        let mut following = Self { owners, views, ledger, folder, stop, table: None, fallback: None, idle: false, position, chain, changed: false, last_saved };
+        following.nation_changed();
+        following
     }
 
     /// Follows until it is told to stop.
@@ -129,8 +137,14 @@ impl Following {
                 let mut state = self.owners.state.write();
                 // What is in this frame's place is after every event before it.
                 if state.register.set(seq, &id, told, counts) {
-                    self.idle = state.register.is_idle();
+                    self.idle = state.register.is_idle() && self.fallback.is_none();
                     self.table = None;
+                    self.changed = true;
+                }
+            }
+            Control::National { nation, .. } => {
+                if self.owners.state.write().nations.set(seq, nation) {
+                    self.nation_changed();
                     self.changed = true;
                 }
             }
@@ -145,12 +159,37 @@ impl Following {
             Control::Amend { old, .. } => self.withdraw(vec![(old, old)]),
             // A finding closes by itself long before the events it was made of expire.
             Control::Expire { .. } | Control::Dispute { .. } | Control::Erase { .. } | Control::Record { .. } => {}
+            // Who owns what does not depend on them.
+            Control::Reporter { .. } | Control::Agreement { .. } => {}
         }
+    }
+
+    /// Takes up what holds of the nation now.
+    fn nation_changed(&mut self) {
+        let nation = self.owners.state.read().nations.current().cloned();
+        self.fallback = nation.and_then(|nation| self.fallback_of(&nation));
+        self.owners.fallback.write().clone_from(&self.fallback);
+        self.idle = self.owners.state.read().register.is_idle() && self.fallback.is_none();
+    }
+
+    /// Who stands in for owners by what a control entry told. Where its table is lost the newest one stands for it: a nation's addresses change
+    /// little, and nobody being told is worse.
+    fn fallback_of(&self, nation: &Nation) -> Option<Arc<Fallback>> {
+        let found = National::load(&self.folder, &nation.table).or_else(|| {
+            let other = National::newest(&self.folder);
+            match &other {
+                Some((name, _)) => tracing::warn!(table = %nation.table, instead = %name, "a table of the nation's addresses is lost; another stands for it"),
+                None => tracing::error!(table = %nation.table, "a table of the nation's addresses is lost; nobody is told of what nobody registered"),
+            }
+            other.map(|(_, national)| national)
+        });
+        found.map(|national| Arc::new(Fallback::new(Arc::new(national), nation)))
     }
 
     /// Matches the events of a frame.
     fn events(&mut self, frame: &Frame) {
         let table = self.table();
+        let fallback = self.fallback.clone();
         let mut hits: Vec<Hit> = Vec::new();
         let read = each_event(frame, |seq, reporter, row, event| {
             if event.category == Category::Test {
@@ -160,14 +199,14 @@ impl Following {
             let mut here: SmallVec<[(OrgNo, u128); 4]> = SmallVec::new();
             let mut counts = None;
             concerns(event, |concern| {
-                let mut owners: SmallVec<[Owner; 4]> = SmallVec::new();
-                let mut add = |owner: Owner| match owners.iter_mut().find(|known| known.organisation == owner.organisation) {
-                    Some(known) => known.protected |= owner.protected,
-                    None => owners.push(owner),
-                };
+                let mut owners = Concerned::new();
+                let mut add = |owner: Owner| join(&mut owners, owner);
                 table.owners(concern.kind, &concern.value, &mut add);
                 if let Some(asn) = concern.asn {
                     table.asn(asn, &mut add);
+                }
+                if let Some(fallback) = fallback.as_deref().filter(|_| owners.is_empty()) {
+                    owners.extend(fallback.told(&concern, |asn| registrants(&table, asn)).into_iter().map(Owner::standing_in));
                 }
                 if owners.is_empty() || !*counts.get_or_insert_with(|| self.views.counts(seq)) {
                     return;
@@ -203,112 +242,6 @@ impl Following {
         table
     }
 
-    /// Makes every finding anew that an event in `ranges` may have a part in.
-    fn withdraw(&mut self, mut ranges: Vec<(Seq, Seq)>) {
-        ranges.sort_unstable();
-        let (Some(&(first, _)), Some(last)) = (ranges.first(), ranges.iter().map(|range| range.1).max()) else { return };
-        if self.owners.state.read().rows.is_empty() {
-            return;
-        }
-        let table = self.owners.state.read().register.table_of_all();
-        let mut anew = Anew::new();
-        for place in self.ledger.places(self.ledger.index_of(first)..self.ledger.index_of(last) + 1) {
-            if place.header.kind == Kind::Control || place.header.first_seq >= self.position {
-                continue;
-            }
-            let Some(frame) = self.read(&place) else { return };
-            each_event(&frame, |seq, _, _, event| {
-                let range = ranges.partition_point(|range| range.0 <= seq).checked_sub(1).and_then(|at| ranges.get(at));
-                if range.is_none_or(|range| seq > range.1) {
-                    return;
-                }
-                concerns(event, |concern| {
-                    let key = self.views.keys.observable(concern.kind, &concern.value);
-                    let mut add = |owner: Owner| {
-                        let owners = anew.entry((key, event.category)).or_default();
-                        if !owners.contains(&owner.organisation) {
-                            owners.push(owner.organisation);
-                        }
-                    };
-                    table.owners(concern.kind, &concern.value, &mut add);
-                    if let Some(asn) = concern.asn {
-                        table.asn(asn, &mut add);
-                    }
-                });
-            });
-        }
-        self.make_anew(&anew);
-    }
-
-    fn make_anew(&mut self, anew: &Anew) {
-        let (mut first, mut last, mut far) = (Seq(u64::MAX), Seq(0), false);
-        let mut ids = Vec::new();
-        {
-            let state = self.owners.state.read();
-            for (&(key, category), owners) in anew {
-                for &owner in owners {
-                    let id = super::finding_id(owner, key, category);
-                    let Some(finding) = state.rows.get(&id) else { continue };
-                    ids.push(id);
-                    first = first.min(finding.opened());
-                    last = last.max(finding.last_seq());
-                    far |= finding.far;
-                }
-            }
-        }
-        if ids.is_empty() {
-            return;
-        }
-        let keys: HashSet<u128> = anew.keys().map(|(key, _)| *key).collect();
-        let mut hits: HashMap<u128, Vec<Hit>> = HashMap::new();
-        for place in self.ledger.places(self.ledger.index_of(first)..self.ledger.index_of(last) + 1) {
-            if place.header.kind == Kind::Control {
-                continue;
-            }
-            let Some(frame) = self.read(&place) else { return };
-            // A frame's filter knows its observables, and no far side.
-            let filter = columns::split_filter(frame.body()).and_then(|(filter, _)| KeyFilter::from_bytes(filter));
-            if !far && filter.is_some_and(|filter| !keys.iter().any(|&key| filter.may_contain(key))) {
-                continue;
-            }
-            self.hits_anew(&frame, anew, &mut hits);
-        }
-        let mut state = self.owners.state.write();
-        for id in &ids {
-            // What was released is remembered.
-            if let Some(mut finding) = state.rows.remove(id) {
-                state.unindex(*id, &finding);
-                finding = finding.emptied();
-                hits.get(id).into_iter().flatten().for_each(|hit| finding.add(hit));
-                if !finding.is_empty() {
-                    state.index(*id, &finding);
-                    state.rows.insert(*id, finding);
-                }
-            }
-        }
-        self.changed = true;
-    }
-
-    /// The hits of a frame on some values, by what was registered then.
-    fn hits_anew(&self, frame: &Frame, anew: &Anew, hits: &mut HashMap<u128, Vec<Hit>>) {
-        let state = self.owners.state.read();
-        each_event(frame, |seq, reporter, row, event| {
-            if seq >= self.position || !self.views.counts(seq) {
-                return;
-            }
-            let mut here: SmallVec<[(OrgNo, u128); 4]> = SmallVec::new();
-            concerns(event, |concern| {
-                let key = self.views.keys.observable(concern.kind, &concern.value);
-                for &owner in anew.get(&(key, event.category)).into_iter().flatten() {
-                    let Some(protected) = state.register.owned(owner, &concern, seq).filter(|_| !here.contains(&(owner, key))) else { continue };
-                    here.push((owner, key));
-                    let hit = hit(Owner { organisation: owner, protected }, key, &concern, event, seq, reporter, frame.header.received_at(row));
-                    hits.entry(hit.id()).or_default().push(hit);
-                }
-            });
-        });
-    }
-
     fn save_where_due(&mut self, now: bool) {
         if !(self.changed && (now || self.last_saved.elapsed() >= SAVE_EVERY)) {
             return;
@@ -323,6 +256,25 @@ impl Following {
     }
 }
 
+/// Adds an owner, or what more is known of one that is there.
+fn join(owners: &mut Concerned, owner: Owner) {
+    match owners.iter_mut().find(|known| known.organisation == owner.organisation) {
+        Some(known) => known.protected |= owner.protected,
+        None => owners.push(owner),
+    }
+}
+
+/// Who has registered an AS number.
+fn registrants(table: &Table, asn: u32) -> Told {
+    let mut told = Told::new();
+    table.asn(asn, &mut |owner| {
+        if !told.contains(&owner.organisation) {
+            told.push(owner.organisation);
+        }
+    });
+    told
+}
+
 fn hit(owner: Owner, key: u128, concern: &Concern<'_>, event: &Event, seq: Seq, reporter: OrgNo, received: model::Timestamp) -> Hit {
     Hit {
         owner: owner.organisation,
@@ -330,6 +282,7 @@ fn hit(owner: Owner, key: u128, concern: &Concern<'_>, event: &Event, seq: Seq, 
         category: event.category,
         protected: owner.protected,
         far: !concern.observable,
+        fallback: owner.fallback,
         reporter,
         red: event.tlp == Tlp::Red,
         hold: event.notify_owner == Notify::Hold,

@@ -1,13 +1,17 @@
 //! Owners of networks: what is wrong in whose network, made of the events that say so.
 //!
-//! Flow: `follow` reads applied frames behind the other views → [`Table`] finds every owner → rows of [`Finding`] here → `hub::owners` asks.
-//! Invariant: a function of the ledger: registrations and releases come to it as control entries. No value is in it, only keys.
-//! It lags behind answers to senders; nothing waits for it. Without registrations no frame of events is read.
+//! Flow: `follow` reads applied frames behind the other views → [`Table`] finds every owner, `fallback` who stands in for one → rows of
+//! [`Finding`] here → `hub::owners` asks.
+//! Invariant: a function of the ledger: registrations and releases come to it as control entries. No value is in it, only keys. One thing a
+//! control entry only names: the table of the nation's address space ([`national`]), which lies beside the ledger under the hash of its bytes.
+//! It lags behind answers to senders; nothing waits for it. Without registrations and without such a table no frame of events is read.
 //! Not here: who may see a finding (`policy`), what people do with it (`store::records`).
 
+mod fallback;
 mod file;
 mod finding;
 mod follow;
+pub mod national;
 mod ranges;
 mod register;
 mod table;
@@ -18,12 +22,15 @@ pub use finding::{Finding, Seen, Waiting, finding_id, repeats_after};
 pub use register::{Register, Registered};
 pub use table::{MAX_STEPS, Owner, Table, matches};
 
+use crate::ledger::Nation;
+use fallback::{Fallback, Nations};
 use finding::Hit;
 use hashbrown::HashMap;
-use model::{OrgNo, Seq, Text, Timestamp};
+use model::{ObservableType, OrgNo, Seq, Text, Timestamp};
 use parking_lot::RwLock;
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Findings at the most; past it the owners with the most lose those that were not seen for the longest.
@@ -33,6 +40,9 @@ pub const MAX_WAITING: usize = 100_000;
 /// One of so many is dropped at a time, so that not every frame past the limit looks at all.
 const DROPPED_SHARE: usize = 100;
 
+/// Name of the folder in a realm's.
+pub const FOLDER: &str = "owners";
+
 /// Place of a finding in lists: the first event of what the reader sees of it, and its number.
 pub type Place = (Seq, u128);
 
@@ -40,9 +50,12 @@ pub type Place = (Seq, u128);
 #[derive(Debug, Default)]
 struct State {
     register: Register,
+    nations: Nations,
     rows: HashMap<u128, Finding>,
     /// What owners are told, by owner, then by place. What waits has no place here.
     by_owner: BTreeSet<(OrgNo, Seq, u128)>,
+    /// The same, by owner, then by when the owner was to be told last.
+    told: BTreeSet<(OrgNo, Timestamp, u128)>,
     /// What waits for release, by reporter and whether it is red, then by place.
     waiting: BTreeSet<(OrgNo, bool, Seq, u128)>,
     /// How many of those each reporter has.
@@ -55,6 +68,8 @@ struct State {
 #[derive(Debug)]
 pub struct Owners {
     state: RwLock<State>,
+    /// What holds of the nation now, as far as its table is there.
+    fallback: RwLock<Option<Arc<Fallback>>>,
     position: watch::Sender<Seq>,
     limit: usize,
 }
@@ -67,7 +82,7 @@ impl Default for Owners {
 
 impl Owners {
     fn with_limit(limit: usize) -> Self {
-        Self { state: RwLock::default(), position: watch::Sender::new(Seq(0)), limit }
+        Self { state: RwLock::default(), fallback: RwLock::default(), position: watch::Sender::new(Seq(0)), limit }
     }
 
     /// The sequence number up to which, exclusive, findings are current.
@@ -94,6 +109,39 @@ impl Owners {
     /// Every registration that ever counted: its id, the version that the ledger told last, and whether it counts now.
     pub fn registrations(&self) -> Vec<(Text, u64, bool)> {
         self.state.read().register.all().collect()
+    }
+
+    /// What the ledger told last of the nation's address space.
+    pub fn nation(&self) -> Option<Nation> {
+        self.state.read().nations.current().cloned()
+    }
+
+    /// Whether the table that holds is in use; without it nobody stands in for an owner.
+    pub fn has_table(&self) -> bool {
+        self.fallback.read().is_some()
+    }
+
+    /// The tables of address space that findings may be made anew with.
+    pub fn tables(&self) -> Vec<Text> {
+        self.state.read().nations.tables().cloned().collect()
+    }
+
+    /// The AS numbers that announce a value's addresses, innermost prefix first, as far as the nation's table knows.
+    pub fn announced(&self, kind: ObservableType, value: &str) -> Vec<u32> {
+        self.fallback.read().as_ref().map(|fallback| fallback.announced(kind, value)).unwrap_or_default()
+    }
+
+    /// Gives the findings that one owner was to be told of after `after`, oldest first, with when, until told to stop.
+    pub fn told_since(&self, owner: OrgNo, after: Timestamp, mut give: impl FnMut(Timestamp, &Finding) -> ControlFlow<()>) {
+        let state = self.state.read();
+        let range = (Bound::Excluded((owner, after, u128::MAX)), Bound::Included((owner, Timestamp::MAX, u128::MAX)));
+        for (_, told, id) in state.told.range(range) {
+            if let Some(finding) = state.rows.get(id)
+                && give(*told, finding).is_break()
+            {
+                return;
+            }
+        }
     }
 
     /// Gives the findings that one owner is told, newest first, from the one before `before`, until told to stop.
@@ -133,6 +181,9 @@ impl State {
         if let Some(told) = &finding.told {
             self.by_owner.insert((finding.owner, told.first_seq, id));
         }
+        if let Some(told) = finding.told_at() {
+            self.told.insert((finding.owner, told, id));
+        }
         for one in &finding.waiting {
             if self.waiting.insert((one.reporter, one.red, one.seen.first_seq, id)) {
                 *self.waiting_of.entry(one.reporter).or_default() += 1;
@@ -143,6 +194,9 @@ impl State {
     fn unindex(&mut self, id: u128, finding: &Finding) {
         if let Some(told) = &finding.told {
             self.by_owner.remove(&(finding.owner, told.first_seq, id));
+        }
+        if let Some(told) = finding.told_at() {
+            self.told.remove(&(finding.owner, told, id));
         }
         for one in &finding.waiting {
             if self.waiting.remove(&(one.reporter, one.red, one.seen.first_seq, id))
@@ -177,6 +231,22 @@ impl State {
         let mut taken = true;
         self.change(hit.id(), || Some(Finding::new(hit)), |finding| taken = finding.add_where_room(hit, room));
         self.dropped += u64::from(!taken);
+    }
+
+    /// Makes a finding of these events alone. What was released is remembered; of a reporter who has `most` waiting nothing more begins to wait.
+    fn refill(&mut self, id: u128, hits: &[Hit], most: usize) {
+        let Some(known) = self.rows.remove(&id) else { return };
+        self.unindex(id, &known);
+        let mut finding = known.emptied();
+        for hit in hits {
+            let here = finding.waiting.iter().filter(|waiting| waiting.reporter == hit.reporter).count();
+            let room = self.waiting_of.get(&hit.reporter).copied().unwrap_or_default() + here < most;
+            self.dropped += u64::from(!finding.add_where_room(hit, room));
+        }
+        if !finding.is_empty() {
+            self.index(id, &finding);
+            self.rows.insert(id, finding);
+        }
     }
 
     /// Where there are more than `limit`, drops of the owners with the most what was not seen for the longest: nobody's rows push out those of
@@ -317,5 +387,43 @@ mod tests {
         assert_eq!((state.rows.len(), state.by_owner.len()), (4, 1), "an owner is told of what is protected all the same");
         state.add_within(&Hit { key: 8, hold: true, ..hit(8, 3) }, 3);
         assert_eq!(state.rows.len(), 5);
+    }
+
+    #[test]
+    fn what_is_made_anew_waits_within_the_same_limit() {
+        let mut state = State::default();
+        for key in 1..=3 {
+            state.add_within(&Hit { key, hold: true, ..hit(1, 2) }, 4);
+        }
+        let id = Hit { key: 1, ..hit(1, 2) }.id();
+        let held = |seq: u64, red: bool| Hit { key: 1, hold: true, red, ..hit(seq, 2) };
+        state.refill(id, &[held(2, false), held(3, false), held(4, true)], 4);
+        assert_eq!(state.waiting_of.get(&OrgNo(2)), Some(&4), "two parts of this one beside two of others");
+        state.refill(id, &[held(2, false), held(3, false), held(4, true)], 3);
+        let finding = &state.rows[&id];
+        assert_eq!((finding.waiting.len(), finding.waiting[0].seen.events, state.dropped), (1, 2, 1), "the red part has no room, repeats need none");
+        state.refill(id, &[], 3);
+        assert_eq!((state.rows.len(), state.waiting.len(), state.waiting_of.get(&OrgNo(2))), (2, 2, Some(&2)));
+    }
+
+    #[test]
+    fn an_owner_is_told_in_order_and_of_a_repeat_once_it_is_told_again() {
+        let owners = Owners::default();
+        let day = 86_400;
+        for (seq, key) in [(1, 7), (2, 8), (3, 7), (9 * day, 8)] {
+            owners.state.write().add(&Hit { key, ..hit(seq, 2) });
+        }
+        owners.state.write().add(&Hit { key: 9, hold: true, ..hit(5, 3) });
+        let since = |after: u64| {
+            let mut found = Vec::new();
+            owners.told_since(OrgNo(1), hit(after, 2).received, |told, finding| {
+                found.push((told.seconds() - 1_700_000_000, finding.key));
+                ControlFlow::Continue(())
+            });
+            found
+        };
+        assert_eq!(since(0), [(1, 7), (9 * day as i64, 8)], "what waits is not told, a suppressed repeat moves nothing");
+        assert_eq!(since(1), [(9 * day as i64, 8)]);
+        assert!(since(9 * day).is_empty());
     }
 }

@@ -1,12 +1,13 @@
 //! The registrations as the ledger tells them: which counted from when until when.
 //!
-//! Flow: control entries → [`Register::set`] → a [`Table`] of those that count now, and what counted at any place before.
+//! Flow: control entries → [`Register::set`] → a [`Table`] of those that count now, and a [`Past`] of what counted at any place before.
 //! Invariant: a finding belongs to who owned its value at the event's place; what ends keeps its past, what begins brings none.
 
-use super::table::{Owner, Table, matches};
+use super::fallback::Told;
+use super::table::{Owner, Table};
 use crate::records::NetworkKind;
 use model::concern::Concern;
-use model::{ObservableType, OrgNo, Seq, Text};
+use model::{OrgNo, Seq, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -33,17 +34,39 @@ impl Registered {
         self.spans.last().is_some_and(|span| span.1.is_none())
     }
 
-    fn counted_at(&self, seq: Seq) -> bool {
-        self.spans.iter().any(|&(from, until)| from <= seq && until.is_none_or(|until| seq < until))
-    }
-
     fn owner(&self) -> Owner {
-        Owner { organisation: self.organisation, protected: self.protected }
+        Owner { organisation: self.organisation, protected: self.protected, fallback: false }
+    }
+}
+
+/// Every registration that ever counted, for what an event told at its place.
+#[derive(Debug)]
+pub(super) struct Past {
+    table: Table<u32>,
+    owners: Vec<(Owner, Vec<(Seq, Option<Seq>)>)>,
+}
+
+impl Past {
+    /// Gives every registration that matches and counted at `seq`; without a place those that ever counted.
+    pub(super) fn owners(&self, concern: &Concern<'_>, seq: Option<Seq>, give: &mut impl FnMut(Owner)) {
+        let mut counted = |entry: u32| self.counted(entry, seq).into_iter().for_each(&mut *give);
+        self.table.owners(concern.kind, &concern.value, &mut counted);
+        if let Some(asn) = concern.asn {
+            self.table.asn(asn, &mut counted);
+        }
     }
 
-    fn holds(&self, concern: &Concern<'_>) -> bool {
-        let stated = |asn: u32| self.kind == NetworkKind::Asn && matches(self.kind, &self.value, ObservableType::Asn, &asn.to_string());
-        matches(self.kind, &self.value, concern.kind, &concern.value) || concern.asn.is_some_and(stated)
+    /// Who had registered an AS number at `seq`, or ever.
+    pub(super) fn registrants(&self, asn: u32, seq: Option<Seq>) -> Told {
+        let mut told = Told::new();
+        self.table.asn(asn, &mut |entry| told.extend(self.counted(entry, seq).map(|owner| owner.organisation)));
+        told
+    }
+
+    fn counted(&self, entry: u32, seq: Option<Seq>) -> Option<Owner> {
+        let (owner, spans) = self.owners.get(entry as usize)?;
+        let counted = |seq: Seq| spans.iter().any(|&(from, until)| from <= seq && until.is_none_or(|until| seq < until));
+        seq.is_none_or(counted).then_some(*owner)
     }
 }
 
@@ -92,18 +115,10 @@ impl Register {
         Table::new(self.0.values().filter(|registered| registered.counts()).map(|registered| (registered.kind, registered.value.as_str(), registered.owner())))
     }
 
-    /// Every registration that ever counted.
-    pub fn table_of_all(&self) -> Table {
-        Table::new(self.0.values().map(|registered| (registered.kind, registered.value.as_str(), registered.owner())))
-    }
-
-    /// Whether what an event tells at `seq` concerned this organisation then; `Some(true)`: as a protected system.
-    pub fn owned(&self, organisation: OrgNo, concern: &Concern<'_>, seq: Seq) -> Option<bool> {
-        self.0
-            .values()
-            .filter(|registered| registered.organisation == organisation && registered.counted_at(seq) && registered.holds(concern))
-            .map(|registered| registered.protected)
-            .max()
+    /// Every registration that ever counted, with when.
+    pub(super) fn past(&self) -> Past {
+        let table = Table::new(self.0.values().zip(0_u32..).map(|(registered, entry)| (registered.kind, registered.value.as_str(), entry)));
+        Past { table, owners: self.0.values().map(|registered| (registered.owner(), registered.spans.clone())).collect() }
     }
 }
 
@@ -111,6 +126,7 @@ impl Register {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
+    use model::ObservableType;
     use std::borrow::Cow;
 
     fn told(organisation: u32, version: u64) -> Registered {
@@ -134,9 +150,16 @@ mod tests {
         assert!(register.set(Seq(20), "net_1", told(1, 3), false));
         assert!(register.set(Seq(21), "net_2", told(2, 1), true));
         let concern = Concern { kind: ObservableType::Ipv4, value: Cow::Borrowed("198.51.100.7"), port: None, asn: None, observable: true };
-        let owned = |organisation: u32, seq: u64| register.owned(OrgNo(organisation), &concern, Seq(seq)).is_some();
+        let past = register.past();
+        let owned = |organisation: u32, seq: u64| {
+            let mut found = false;
+            past.owners(&concern, Some(Seq(seq)), &mut |owner| found |= owner.organisation == OrgNo(organisation));
+            found
+        };
         assert_eq!([9, 10, 19, 20, 30].map(|seq| owned(1, seq)), [false, true, true, false, false]);
         assert_eq!([19, 20, 21, 30].map(|seq| owned(2, seq)), [false, false, true, true]);
-        assert_eq!((register.table().registrations(), register.table_of_all().registrations()), (1, 2));
+        let mut ever = 0;
+        past.owners(&concern, None, &mut |_| ever += 1);
+        assert_eq!((register.table().registrations(), ever), (1, 2));
     }
 }

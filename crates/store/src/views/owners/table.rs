@@ -1,6 +1,7 @@
 //! Who owns a value: every registration that matches it, not the longest alone.
 //!
-//! Flow: the registrations that count → [`Table::new`] → [`Table::owners`] for each value of each event.
+//! Flow: the registrations that count → [`Table::new`] → [`Table::owners`] for each value of each event. What an entry stands for is the caller's
+//! matter: an [`Owner`] where events are routed, a place in a list where the past or a table of contacts is asked.
 //! Invariant: immutable; a look costs a search for an address, a hash a label for a name, a hash a step of its path for a URL.
 //! Not here: which registrations count when (`register`).
 
@@ -23,34 +24,82 @@ pub struct Owner {
     pub organisation: OrgNo,
     /// Whether a system in it may not be touched.
     pub protected: bool,
+    /// Whether nobody registered the value and this one is told of it in the owner's place.
+    pub fallback: bool,
 }
 
-type Owners = SmallVec<[Owner; 1]>;
+impl Owner {
+    /// Who is told where nobody registered.
+    pub(super) const fn standing_in(organisation: OrgNo) -> Self {
+        Self { organisation, protected: false, fallback: true }
+    }
+}
+
+/// The addresses that a value stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Span {
+    V4(u32, u32),
+    V6(u128, u128),
+}
+
+impl Span {
+    /// Of an address, a range, or a URL whose host is an address.
+    pub(super) fn of(kind: ObservableType, value: &str) -> Option<Self> {
+        match kind {
+            ObservableType::Ipv4 | ObservableType::Ipv6 => value.parse().ok().map(Self::of_address),
+            ObservableType::Cidr => value.parse::<IpNet>().ok().map(Self::of_range),
+            ObservableType::Url => {
+                let host = host_of_url(value);
+                let literal = host.starts_with('[') || host.ends_with(|last: char| last.is_ascii_digit());
+                let address = host.trim_start_matches('[').trim_end_matches(']');
+                if literal { address.parse().ok().map(Self::of_address) } else { None }
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn of_range(range: IpNet) -> Self {
+        match range {
+            IpNet::V4(range) => Self::V4(u32::from(range.network()), u32::from(range.broadcast())),
+            IpNet::V6(range) => Self::V6(u128::from(range.network()), u128::from(range.broadcast())),
+        }
+    }
+
+    fn of_address(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self::V4(u32::from(address), u32::from(address)),
+            IpAddr::V6(address) => Self::V6(u128::from(address), u128::from(address)),
+        }
+    }
+}
+
+type Entries<E> = SmallVec<[E; 1]>;
 
 /// Every registration of one moment.
 #[derive(Debug)]
-pub struct Table {
-    v4: Ranges<u32, Owner>,
-    v6: Ranges<u128, Owner>,
-    domains: HashMap<Text, Owners>,
-    urls: HashMap<Text, Owners>,
-    asns: HashMap<u32, Owners>,
+pub struct Table<E = Owner> {
+    v4: Ranges<u32, E>,
+    v6: Ranges<u128, E>,
+    domains: HashMap<Text, Entries<E>>,
+    urls: HashMap<Text, Entries<E>>,
+    asns: HashMap<u32, Entries<E>>,
     registrations: usize,
 }
 
-impl Table {
+impl<E: Copy> Table<E> {
     /// A table of registrations: what, its canonical value, whose. One that cannot be read is left out.
-    pub fn new<'a>(registrations: impl IntoIterator<Item = (NetworkKind, &'a str, Owner)>) -> Self {
+    pub fn new<'a>(registrations: impl IntoIterator<Item = (NetworkKind, &'a str, E)>) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        let (mut domains, mut urls, mut asns): (HashMap<Text, Owners>, HashMap<Text, Owners>, HashMap<u32, Owners>) = Default::default();
+        let (mut domains, mut urls): (HashMap<Text, Entries<E>>, HashMap<Text, Entries<E>>) = (HashMap::new(), HashMap::new());
+        let mut asns: HashMap<u32, Entries<E>> = HashMap::new();
         let mut count = 0;
         for (kind, value, entry) in registrations {
             count += 1;
             match kind {
-                NetworkKind::Cidr => match value.parse::<IpNet>() {
-                    Ok(IpNet::V4(range)) => v4.push(Range { first: u32::from(range.network()), last: u32::from(range.broadcast()), entry }),
-                    Ok(IpNet::V6(range)) => v6.push(Range { first: u128::from(range.network()), last: u128::from(range.broadcast()), entry }),
-                    Err(_) => count -= 1,
+                NetworkKind::Cidr => match Span::of(ObservableType::Cidr, value) {
+                    Some(Span::V4(first, last)) => v4.push(Range { first, last, entry }),
+                    Some(Span::V6(first, last)) => v6.push(Range { first, last, entry }),
+                    None => count -= 1,
                 },
                 NetworkKind::Domain => domains.entry(Text::from(value)).or_default().push(entry),
                 NetworkKind::Url => urls.entry(Text::from(value.trim_end_matches('/'))).or_default().push(entry),
@@ -69,21 +118,13 @@ impl Table {
     }
 
     /// Gives every registration that matches a canonical value; one organisation may be given several times.
-    pub fn owners(&self, kind: ObservableType, value: &str, give: &mut impl FnMut(Owner)) {
+    pub fn owners(&self, kind: ObservableType, value: &str, give: &mut impl FnMut(E)) {
         match kind {
-            ObservableType::Ipv4 | ObservableType::Ipv6 => self.address(value, give),
-            ObservableType::Cidr => match value.parse::<IpNet>() {
-                Ok(IpNet::V4(range)) => self.v4.holding(u32::from(range.network()), u32::from(range.broadcast()), give),
-                Ok(IpNet::V6(range)) => self.v6.holding(u128::from(range.network()), u128::from(range.broadcast()), give),
-                Err(_) => {}
-            },
+            ObservableType::Ipv4 | ObservableType::Ipv6 | ObservableType::Cidr => self.addresses(kind, value, give),
             ObservableType::Domain => self.name(value, give),
             ObservableType::Url => {
-                let host = host_of_url(value);
-                if host.starts_with('[') || host.ends_with(|last: char| last.is_ascii_digit()) {
-                    self.address(host.trim_start_matches('[').trim_end_matches(']'), give);
-                }
-                self.name(host, give);
+                self.addresses(kind, value, give);
+                self.name(host_of_url(value), give);
                 self.url(value, give);
             }
             ObservableType::Email => self.name(value.rsplit_once('@').map_or("", |(_, host)| host), give),
@@ -97,26 +138,26 @@ impl Table {
     }
 
     /// Gives every registration of an AS number.
-    pub fn asn(&self, number: u32, give: &mut impl FnMut(Owner)) {
-        self.asns.get(&number).into_iter().flatten().for_each(|owner| give(*owner));
+    pub fn asn(&self, number: u32, give: &mut impl FnMut(E)) {
+        self.asns.get(&number).into_iter().flatten().for_each(|entry| give(*entry));
     }
 
-    fn address(&self, value: &str, give: &mut impl FnMut(Owner)) {
-        match value.parse() {
-            Ok(IpAddr::V4(address)) => self.v4.holding(u32::from(address), u32::from(address), give),
-            Ok(IpAddr::V6(address)) => self.v6.holding(u128::from(address), u128::from(address), give),
-            Err(_) => {}
+    fn addresses(&self, kind: ObservableType, value: &str, give: &mut impl FnMut(E)) {
+        match Span::of(kind, value) {
+            Some(Span::V4(first, last)) => self.v4.holding(first, last, give),
+            Some(Span::V6(first, last)) => self.v6.holding(first, last, give),
+            None => {}
         }
     }
 
     /// A name and every name above it.
-    fn name(&self, name: &str, give: &mut impl FnMut(Owner)) {
+    fn name(&self, name: &str, give: &mut impl FnMut(E)) {
         if self.domains.is_empty() {
             return;
         }
         let mut rest = name.trim_end_matches('.');
         loop {
-            self.domains.get(rest).into_iter().flatten().for_each(|owner| give(*owner));
+            self.domains.get(rest).into_iter().flatten().for_each(|entry| give(*entry));
             match rest.split_once('.') {
                 Some((_, above)) => rest = above,
                 None => return,
@@ -125,13 +166,13 @@ impl Table {
     }
 
     /// A URL and everything above it, as far as its host.
-    fn url(&self, url: &str, give: &mut impl FnMut(Owner)) {
+    fn url(&self, url: &str, give: &mut impl FnMut(E)) {
         if self.urls.is_empty() {
             return;
         }
         for end in url_steps(url) {
             if let Some(above) = url.get(..end) {
-                self.urls.get(above).into_iter().flatten().for_each(|owner| give(*owner));
+                self.urls.get(above).into_iter().flatten().for_each(|entry| give(*entry));
             }
         }
     }
@@ -166,7 +207,7 @@ mod tests {
     use super::*;
 
     fn owner(number: u32) -> Owner {
-        Owner { organisation: OrgNo(number), protected: false }
+        Owner { organisation: OrgNo(number), protected: false, fallback: false }
     }
 
     fn owners(table: &Table, kind: ObservableType, value: &str) -> Vec<u32> {

@@ -52,8 +52,27 @@ fn problem() -> Value {
             "accepted": count(),
             "merged": count(),
             "refused": count(),
+            "warnings": warnings(),
+            "warned": warned(),
         }),
     )
+}
+
+fn line_error() -> Value {
+    open(&["line", "reason"], json!({ "line": count(), "reason": { "type": "string" } }))
+}
+
+fn warnings() -> Value {
+    json!({
+        "type": "array",
+        "items": line_error(),
+        "maxItems": formats::MAX_WARNINGS,
+        "description": "What looks like a mistake in entries that were read, such as a name near a field that is absent",
+    })
+}
+
+fn warned() -> Value {
+    json!({ "type": "integer", "minimum": 1, "description": "All that looks so; the first of them are in `warnings`" })
 }
 
 fn outcome() -> Value {
@@ -66,7 +85,15 @@ fn outcome() -> Value {
             "accepted": count(),
             "merged": count(),
             "refused": count(),
-            "errors": array(open(&["line", "reason"], json!({ "line": count(), "reason": { "type": "string" } }))),
+            "errors": array(line_error()),
+            "merged_withdrawn": { "type": "integer", "minimum": 1, "description": "Of the merged, those whose event was withdrawn since: it stays withdrawn" },
+            "warnings": warnings(),
+            "warned": warned(),
+            "defaults": {
+                "type": "array",
+                "description": "What stood in where entries of NDJSON, JSON, CSV and lists said nothing, and the request neither",
+                "items": open(&["field", "value", "entries"], json!({ "field": { "type": "string" }, "value": { "type": "string" }, "entries": count() })),
+            },
             "dry_run": { "type": "boolean" },
         }),
     )
@@ -199,7 +226,11 @@ fn status() -> Value {
             "version": { "type": "string" },
             "realm": { "type": "string" },
             "ledger": open(&["last_seq"], json!({ "last_seq": seq(), "events": count() })),
-            "views": { "type": "object", "additionalProperties": seq() },
+            "views": {
+                "type": "object",
+                "additionalProperties": seq(),
+                "description": "The last sequence number that each view holds: the same as the ledger's `last_seq` where it has caught up",
+            },
         }),
     )
 }

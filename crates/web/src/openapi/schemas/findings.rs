@@ -1,7 +1,8 @@
-//! What requests and answers about findings, proofs and contacts hold.
+//! What requests and answers about findings, proofs, contacts and the nation's address space hold.
 
-use super::{Named, array, categories, count, finding_states, id, observable_types, open, optional, page, reference, strict, text, time};
+use super::{Named, array, categories, contact_states, count, finding_states, id, observable_types, open, optional, page, reference, strict, text, time};
 use crate::limits;
+use hub::owners::abuse::MAX_IMPORT;
 use model::FindingStep;
 use serde_json::{Value, json};
 
@@ -29,7 +30,68 @@ pub fn all() -> Vec<Named> {
             ),
         ),
         ("Contact", contact()),
+        ("Bounce", strict(&["reason"], json!({ "reason": text(limits::REASON) }))),
+        ("ContactQueue", open(&["contacts", "total"], json!({ "contacts": array(reference("Contact")), "total": count() }))),
+        ("AbuseContact", abuse_contact()),
+        ("AbuseContactPage", page("contacts", "AbuseContact")),
+        ("AbuseContactImport", abuse_import()),
+        ("AbuseContactOutcome", abuse_outcome()),
+        ("National", national()),
     ]
+}
+
+fn abuse_contact() -> Value {
+    open(
+        &["kind", "value", "address", "source", "updated"],
+        json!({
+            "kind": { "type": "string", "enum": ["cidr", "asn", "domain"] },
+            "value": { "type": "string" },
+            "address": { "type": "string" },
+            "source": { "type": "string" },
+            "updated": time(),
+        }),
+    )
+}
+
+fn abuse_import() -> Value {
+    let row = strict(&["value"], json!({ "value": text(limits::VALUE), "address": optional(text(limits::NAME)) }));
+    strict(
+        &["contacts"],
+        json!({
+            "contacts": { "type": "array", "items": row, "maxItems": MAX_IMPORT, "description": "Address, range, AS number or domain with its mail address" },
+            "source": optional(text(limits::NAME)),
+        }),
+    )
+}
+
+fn abuse_outcome() -> Value {
+    let error = open(&["line", "reason"], json!({ "line": count(), "reason": { "type": "string" } }));
+    open(
+        &["added", "changed", "unchanged", "removed", "refused", "errors"],
+        json!({ "added": count(), "changed": count(), "unchanged": count(), "removed": count(), "refused": count(), "errors": array(error) }),
+    )
+}
+
+fn national() -> Value {
+    let size = open(
+        &["ipv4_ranges", "ipv4_addresses", "ipv6_ranges", "asns", "routes"],
+        json!({ "ipv4_ranges": count(), "ipv4_addresses": count(), "ipv6_ranges": count(), "asns": count(), "routes": count() }),
+    );
+    open(
+        &["configured", "active", "unreadable", "size", "providers", "authorities"],
+        json!({
+            "configured": { "type": "boolean" },
+            "active": { "type": "boolean", "description": "Whether findings are made with a table now" },
+            "country": optional(json!({ "type": "string" })),
+            "table": optional(json!({ "type": "string" })),
+            "read": optional(time()),
+            "problem": optional(json!({ "type": "string", "description": "Why the files cannot be used; what held before holds on" })),
+            "unreadable": count(),
+            "size": size,
+            "providers": array(open(&["asn", "organisation"], json!({ "asn": count(), "organisation": id("org") }))),
+            "authorities": { "type": "object", "additionalProperties": id("org"), "description": "By line" },
+        }),
+    )
 }
 
 fn finding() -> Value {
@@ -43,6 +105,7 @@ fn finding() -> Value {
         json!({
             "id": id("fnd"),
             "part": { "type": "string", "enum": ["owner", "authority", "sender"] },
+            "fallback": { "type": "boolean", "description": "Nobody registered the value; its access provider or authority is told in an owner's place" },
             "owner": id("org"),
             "state": finding_states(),
             "version": { "type": "integer", "minimum": 0, "description": "0: nobody has acted" },
@@ -102,9 +165,11 @@ fn contact() -> Value {
         json!({
             "organisation": id("org"),
             "address": optional(json!({ "type": "string" })),
-            "state": { "type": "string", "enum": ["unverified", "verified", "due"] },
+            "state": contact_states(),
             "verified": optional(time()),
             "due": optional(time()),
+            "bounced": optional(time()),
+            "bounces": count(),
             "token": { "type": "string" },
             "version": count(),
         }),

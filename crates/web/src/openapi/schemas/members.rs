@@ -1,8 +1,8 @@
 //! What answers about members hold.
 
-use super::{Named, array, count, id, observable_types, open, optional, page, reference, time, tlp, words};
+use super::{Named, array, categories, count, id, observable_types, open, optional, page, reference, time, tlp, words};
 use model::marking::Pap;
-use model::organisation::{Constituency, KeyRole, OrgKind, Standing, StandingBy};
+use model::organisation::{Constituency, KeyRole, OrgKind, Redistribution, Standing, StandingBy};
 use serde_json::{Value, json};
 
 /// The schemas of answers about members.
@@ -13,6 +13,21 @@ pub fn all() -> Vec<Named> {
         ("History", open(&["history"], json!({ "history": array(reference("HistoryRow")) }))),
         ("HistoryRow", history_row()),
         ("Contribution", contribution()),
+        ("Agreement", agreement()),
+        (
+            "AgreementAnswer",
+            open(
+                &["organisation", "agreement", "holds", "collection", "version", "updated"],
+                json!({
+                    "organisation": id("org"),
+                    "agreement": optional(reference("Agreement")),
+                    "holds": { "type": "boolean", "description": "Whether it holds now" },
+                    "collection": { "type": "string", "description": "Title of its collection over TAXII, which is listed while it holds" },
+                    "version": count(),
+                    "updated": time(),
+                }),
+            ),
+        ),
         ("Group", group()),
         ("GroupList", open(&["groups"], json!({ "groups": array(reference("Group")) }))),
         ("Key", key()),
@@ -70,7 +85,8 @@ fn organisation() -> Value {
             "standing_rule": { "type": "boolean", "description": "Whether the rule of contribution applies to it, where its kind is bound to share" },
             "acts_for": array(id("org")),
             "acted_for_by": array(id("org")),
-            "agreement": optional(open(&["max_tlp"], json!({ "max_tlp": tlp(), "expires": optional(time()) }))),
+            "agreement": optional(reference("Agreement")),
+            "licence": optional(json!({ "allOf": [words(Redistribution::ALL, Redistribution::as_str)], "description": "How widely what it reports may be passed on; null: as the marking says" })),
             "default_tlp": tlp(),
             "default_pap": words(Pap::ALL, Pap::as_str),
             "named": { "type": "boolean" },
@@ -78,6 +94,21 @@ fn organisation() -> Value {
             "version": count(),
             "created": time(),
             "updated": time(),
+        }),
+    )
+}
+
+fn agreement() -> Value {
+    open(
+        &["max_tlp", "strict", "categories", "sectors", "names", "sends"],
+        json!({
+            "max_tlp": tlp(),
+            "strict": { "type": "boolean", "description": "Whether amber+strict is covered" },
+            "categories": array(categories()),
+            "sectors": array(json!({ "type": "string" })),
+            "names": { "type": "boolean", "description": "Whether the names of reporters pass who permit it anyway" },
+            "expires": optional(time()),
+            "sends": open(&["max_tlp", "categories"], json!({ "max_tlp": optional(tlp()), "categories": array(categories()) })),
         }),
     )
 }
@@ -179,11 +210,23 @@ fn network() -> Value {
             "proof": { "type": "string", "enum": ["claimed", "proven"] },
             "proof_method": optional(json!({ "type": "string", "enum": ["dns-txt", "abuse-mail", "operator"] })),
             "proven": optional(time()),
-            "challenge": open(&["token"], json!({ "token": { "type": "string" }, "record": optional(json!({ "type": "string" })) })),
+            "challenge": challenge(),
             "conflict": { "type": "boolean", "description": "Another organisation holds it, or a part of it, too" },
             "conflicts": array(id("net")),
             "reason": optional(json!({ "type": "string" })),
             "protected": { "type": "boolean" },
+        }),
+    )
+}
+
+fn challenge() -> Value {
+    open(
+        &["token"],
+        json!({
+            "token": { "type": "string" },
+            "record": optional(json!({ "type": "string" })),
+            "checked": optional(time()),
+            "found": optional(json!({ "type": "string", "enum": ["found", "absent", "other", "unreachable"], "description": "What the hub found at `record` then" })),
         }),
     )
 }

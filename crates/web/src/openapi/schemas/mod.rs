@@ -3,12 +3,16 @@
 //! Invariant: what a request must hold and may hold is said exactly, for the bodies are read strictly; answers may grow fields.
 
 mod answers;
+mod delivery;
 mod findings;
 mod members;
+mod misp;
 mod requests;
+mod sources;
 mod taxii;
 
 use super::reference;
+use hub::members::ContactState;
 use model::FindingState;
 use model::category::Category;
 use model::event::Origin;
@@ -19,7 +23,16 @@ use serde_json::{Map, Value, json};
 /// Every schema of the document, by name.
 pub fn all() -> Map<String, Value> {
     let mut schemas = Map::new();
-    for (name, schema) in requests::all().into_iter().chain(answers::all()).chain(members::all()).chain(taxii::all()).chain(findings::all()) {
+    for (name, schema) in requests::all()
+        .into_iter()
+        .chain(answers::all())
+        .chain(members::all())
+        .chain(taxii::all())
+        .chain(misp::all())
+        .chain(findings::all())
+        .chain(delivery::all())
+        .chain(sources::all())
+    {
         schemas.insert(name.to_owned(), schema);
     }
     schemas
@@ -94,6 +107,11 @@ pub fn categories() -> Value {
 /// States of findings.
 pub fn finding_states() -> Value {
     words(FindingState::ALL, FindingState::as_str)
+}
+
+/// States of contacts.
+pub fn contact_states() -> Value {
+    words(ContactState::ALL, ContactState::as_str)
 }
 
 /// Types of observables.

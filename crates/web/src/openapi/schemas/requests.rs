@@ -7,7 +7,7 @@ use super::{
 use crate::limits;
 use model::event::{Notify, Severity};
 use model::marking::Pap;
-use model::organisation::{Constituency, KeyRole, OrgKind, Standing};
+use model::organisation::{Constituency, KeyRole, OrgKind, Redistribution, Standing};
 use serde_json::{Value, json};
 
 /// The schemas of requests.
@@ -28,6 +28,8 @@ pub fn all() -> Vec<Named> {
         ("NewOrganisation", new_organisation()),
         ("OrganisationPatch", organisation_patch()),
         ("NewStanding", new_standing()),
+        ("NewAgreement", new_agreement()),
+        ("AgreementEnd", strict(&["version"], json!({ "version": version_read(), "reason": optional(text(limits::REASON)) }))),
         (
             "NewGroup",
             strict(
@@ -168,7 +170,7 @@ fn filter() -> Value {
         &[],
         json!({
             "since": time(), "until": time(), "category": some(categories()), "type": some(observable_types()), "sector": some(text(64)),
-            "within": text(64), "domain": text(253), "malware": text(limits::NAME),
+            "within": text(64), "domain": text(253), "malware": text(limits::NAME), "value": text(limits::VALUE),
         }),
     );
     if let Value::Object(fields) = &mut schema {
@@ -205,13 +207,45 @@ fn organisation_patch() -> Value {
             "standing": words(Standing::ALL, Standing::as_str),
             "standing_rule": { "type": "boolean" },
             "acts_for": { "type": "array", "items": id("org"), "maxItems": limits::LIST },
-            "agreement": optional(strict(&["max_tlp"], json!({ "max_tlp": tlp(), "expires": optional(time()) }))),
+            "agreement": optional(strict(&["max_tlp"], agreement())),
+            "licence": optional(words(Redistribution::ALL, Redistribution::as_str)),
             "default_tlp": tlp(),
             "default_pap": words(Pap::ALL, Pap::as_str),
             "named": { "type": "boolean" },
             "quota_per_day": optional(count()),
         }),
     )
+}
+
+/// What an agreement says.
+fn agreement() -> Value {
+    let list = |items: Value, description: &str| json!({ "type": "array", "items": items, "maxItems": limits::LIST, "description": description });
+    json!({
+        "max_tlp": { "allOf": [tlp()], "description": "The strictest marking that the partner sees; red is refused" },
+        "strict": { "type": "boolean", "description": "Whether that is amber+strict, too; by default where max_tlp says so" },
+        "categories": list(categories(), "What events above green must be of; empty: anything"),
+        "sectors": list(text(limits::NAME), "Which sector events above green must name; empty: any or none"),
+        "names": { "type": "boolean", "default": false, "description": "Whether the names of reporters pass who permit it anyway" },
+        "expires": optional(time()),
+        "sends": optional(strict(&[], json!({
+            "max_tlp": { "allOf": [tlp()], "description": "The strictest marking of what the partner sends; absent: any" },
+            "categories": list(categories(), "What its events may be of; empty: anything"),
+        }))),
+    })
+}
+
+/// The fields of an agreement with the version that was read and a reason.
+fn new_agreement() -> Value {
+    let mut fields = agreement();
+    if let Value::Object(fields) = &mut fields {
+        fields.insert("version".to_owned(), version_read());
+        fields.insert("reason".to_owned(), optional(text(limits::REASON)));
+    }
+    strict(&["version", "max_tlp"], fields)
+}
+
+fn version_read() -> Value {
+    json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX, "description": "The version that was read; a stale one is refused" })
 }
 
 fn step(steps: &[&str], required: &[&str], reason: Value) -> Value {

@@ -1,0 +1,274 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use super::*;
+use crate::HubOptions;
+use crate::clock::Clock;
+use crate::intake::Options;
+use crate::members::{NewKey, NewOrganisation};
+use crate::sharing::Withdrawal;
+use model::{Category, Constituency, Filter, OrgKind, Seq, Standing};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+
+/// 2026-11-23 08:00 in Seoul, a Monday.
+const BEGIN: i64 = 1_795_388_400;
+const WITHIN: Duration = Duration::from_secs(20);
+
+struct Realm {
+    folder: tempfile::TempDir,
+    hub: Arc<Hub>,
+    seconds: Arc<AtomicI64>,
+}
+
+impl Realm {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let seconds = Arc::new(AtomicI64::new(BEGIN));
+        let hub = Hub::open(options(&folder.path().join("data"), &seconds)).await.unwrap();
+        Self { folder, hub, seconds }
+    }
+
+    async fn again(self) -> Self {
+        let Self { folder, hub, seconds } = self;
+        hub.close().await;
+        // Every task lets go of the hub before the folder can be taken again.
+        let began = Instant::now();
+        while Arc::strong_count(&hub) > 1 {
+            assert!(began.elapsed() < WITHIN, "somebody holds the hub");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        drop(hub);
+        let hub = Hub::open(options(&folder.path().join("data"), &seconds)).await.unwrap();
+        Self { folder, hub, seconds }
+    }
+
+    fn coordinator(&self) -> Actor {
+        let secret = std::fs::read_to_string(self.folder.path().join("data/coordinator.key")).unwrap();
+        self.hub.authenticate(secret.trim(), "192.0.2.10".parse().unwrap()).unwrap()
+    }
+
+    async fn member(&self, name: &str) -> Actor {
+        let new = NewOrganisation { name: name.to_owned(), kind: OrgKind::Company, constituency: Some(Constituency::Private), sector: None, country: None };
+        let id = self.hub.members().add(&self.coordinator(), new).await.unwrap().id;
+        let key: NewKey = serde_json::from_str(r#"{"role": "analyst"}"#).unwrap();
+        let (_, secret) = self.hub.members().add_key(&self.coordinator(), id, key).await.unwrap();
+        self.hub.authenticate(&secret, "192.0.2.10".parse().unwrap()).unwrap()
+    }
+
+    async fn send(&self, actor: &Actor, fields: &str) -> Seq {
+        let line = format!("{{\"time\":{},{fields}}}\n", self.seconds.load(Ordering::Relaxed));
+        let mut session = self.hub.intake(actor, Options::default()).unwrap();
+        session.push(bytes::Bytes::from(line)).await.unwrap();
+        session.finish().await.unwrap().first_seq.unwrap()
+    }
+
+    async fn subscribe(&self, actor: &Actor, filter: Filter, rhythm: Value) -> SubscriptionView {
+        let new = NewSubscription {
+            name: "night".to_owned(),
+            about: About::Events,
+            filter,
+            channel: NewChannel::Inbox,
+            rhythm: Some(rhythm),
+            categories: BTreeMap::new(),
+            language: Language::En,
+        };
+        self.hub.add_subscription(actor, new).await.unwrap().0
+    }
+
+    /// The inbox, oldest first, once it has so many messages.
+    async fn inbox(&self, actor: &Actor, messages: usize) -> Vec<Value> {
+        let began = Instant::now();
+        loop {
+            let (mut page, _) = self.hub.inbox(actor, false, 1_000, None).await.unwrap();
+            if page.len() >= messages {
+                page.reverse();
+                return page.iter().map(|message| serde_json::to_value(message).unwrap()).collect();
+            }
+            assert!(began.elapsed() < WITHIN, "{} messages", page.len());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until so many things wait for a subscription.
+    async fn waiting(&self, actor: &Actor, subscription: &SubscriptionView, things: u64) {
+        let began = Instant::now();
+        while self.hub.subscription(actor, subscription.id).await.unwrap().delivery.waiting != things {
+            assert!(began.elapsed() < WITHIN, "{:?}", self.hub.subscription(actor, subscription.id).await.unwrap().delivery);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn later(&self, seconds: i64) {
+        self.seconds.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+fn options(data: &Path, seconds: &Arc<AtomicI64>) -> HubOptions {
+    let seconds = seconds.clone();
+    HubOptions {
+        data: data.to_owned(),
+        realm: "main".to_owned(),
+        zone: "Asia/Seoul".to_owned(),
+        memory: 64 << 20,
+        parse_threads: 1,
+        max_body: 1 << 20,
+        max_events: 1_000,
+        retention: None,
+        warning_lists: None,
+        sectors: Vec::new(),
+        national: None,
+        dns: crate::owners::DnsOptions::default(),
+        mail: None,
+        holidays: BTreeSet::new(),
+        outbound: crate::outbound::OutboundOptions::default(),
+        sources: Vec::new(),
+        clock: Clock::from_fn(move || Timestamp::from_seconds(seconds.load(Ordering::Relaxed))),
+    }
+}
+
+fn seqs(message: &Value) -> Vec<u64> {
+    message["events"].as_array().unwrap().iter().map(|event| event["seq"].as_u64().unwrap()).collect()
+}
+
+fn scanners() -> Filter {
+    Filter { categories: vec![Category::Scanner], ..Filter::default() }
+}
+
+fn morning() -> Value {
+    json!({ "times": ["09:00"] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_is_told_what_others_reported_as_a_key_of_its_own_sees_it_and_nothing_else() {
+    let realm = Realm::open().await;
+    let (sender, member) = (realm.member("Sender").await, realm.member("Member").await);
+    realm.send(&sender, r#""category":"scanner","value":"185.60.1.1","tlp":"green""#).await;
+    realm.subscribe(&member, scanners(), json!("at-once")).await;
+    realm.send(&sender, r#""category":"phishing","value":"185.60.1.2","tlp":"green""#).await;
+    realm.send(&sender, r#""category":"scanner","value":"185.60.1.3","tlp":"red""#).await;
+    realm.send(&member, r#""category":"scanner","value":"185.60.1.4","tlp":"green""#).await;
+    let wanted = realm.send(&sender, r#""category":"scanner","value":"185.60.1.5","tlp":"amber","note":"ours","id":"ticket-1","dst_ip":"185.60.9.9""#).await;
+    let messages = realm.inbox(&member, 1).await;
+    assert_eq!(seqs(&messages[0]), [wanted.0], "not what was before, is of another category, is red or is its own");
+    let seen: Value = serde_json::from_slice(&realm.hub.event(&member, wanted).unwrap()).unwrap();
+    assert_eq!(messages[0]["events"][0], seen);
+    for secret in ["ticket", "ours", "185.60.9.9", "Sender"] {
+        assert!(!messages[0].to_string().contains(secret), "{secret}");
+    }
+    assert_eq!((messages[0]["name"].as_str(), messages[0]["language"].as_str(), &messages[0]["read"]), (Some("night"), Some("en"), &Value::Null));
+    let read = realm.hub.read_inbox(&member, messages[0]["id"].as_str().unwrap()).await.unwrap();
+    assert!(read.read.is_some());
+    assert!(matches!(realm.hub.read_inbox(&sender, messages[0]["id"].as_str().unwrap()).await, Err(HubError::NotFound)));
+    realm.hub.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_digest_gathers_until_its_time_and_holds_what_stands_then() {
+    let realm = Realm::open().await;
+    let (sender, member) = (realm.member("Sender").await, realm.member("Member").await);
+    let subscription = realm.subscribe(&member, scanners(), morning()).await;
+    let first = realm.send(&sender, r#""category":"scanner","value":"185.60.1.1","tlp":"green""#).await;
+    let amber = realm.send(&sender, r#""category":"scanner","value":"185.60.1.2","tlp":"amber""#).await;
+    let mistaken = realm.send(&sender, r#""category":"scanner","value":"185.60.1.3","tlp":"green""#).await;
+    realm.waiting(&member, &subscription, 3).await;
+    realm.hub.withdraw(&sender, Withdrawal::Seq(mistaken), "mistaken", false).await.unwrap();
+    realm.waiting(&member, &subscription, 2).await;
+    realm.later(3_000);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert!(realm.hub.inbox(&member, false, 10, None).await.unwrap().0.is_empty(), "it is not nine yet");
+    realm.hub.members().set_standing(&realm.coordinator(), member.organisation.id, Standing::ReceiveLimited, "idle", None).await.unwrap();
+    realm.later(700);
+    let messages = realm.inbox(&member, 1).await;
+    assert_eq!(seqs(&messages[0]), [first.0], "{amber} may not be seen any more");
+    realm.waiting(&member, &subscription, 0).await;
+    realm.hub.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_got_an_event_is_told_that_it_was_withdrawn() {
+    let realm = Realm::open().await;
+    let (sender, member) = (realm.member("Sender").await, realm.member("Member").await);
+    realm.subscribe(&member, scanners(), json!("at-once")).await;
+    let wrong = realm.send(&sender, r#""category":"scanner","value":"185.60.1.1","tlp":"green""#).await;
+    realm.inbox(&member, 1).await;
+    realm.hub.withdraw(&sender, Withdrawal::Seq(wrong), "mistaken", false).await.unwrap();
+    // The ledger's time is a little ahead of a clock that stands still.
+    realm.later(1);
+    let messages = realm.inbox(&member, 2).await;
+    assert_eq!(messages[1]["withdrawn"][0]["seq"], wrong.0);
+    assert!(seqs(&messages[1]).is_empty());
+    realm.hub.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_neither_loses_nor_doubles_anything() {
+    let realm = Realm::open().await;
+    let (sender, member) = (realm.member("Sender").await, realm.member("Member").await);
+    let digest = realm.subscribe(&member, scanners(), morning()).await;
+    let mut sent = vec![realm.send(&sender, r#""category":"scanner","value":"185.60.1.1","tlp":"green""#).await.0];
+    realm.waiting(&member, &digest, 1).await;
+    sent.push(realm.send(&sender, r#""category":"scanner","value":"185.60.1.2","tlp":"green""#).await.0);
+    let realm = realm.again().await;
+    sent.push(realm.send(&sender, r#""category":"scanner","value":"185.60.1.3","tlp":"green""#).await.0);
+    realm.waiting(&member, &digest, 3).await;
+    realm.later(3_700);
+    let messages = realm.inbox(&member, 1).await;
+    assert_eq!(seqs(&messages[0]), sent);
+    let realm = realm.again().await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(realm.inbox(&member, 1).await.len(), 1);
+    realm.hub.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_during_a_pause_is_sent_after_it_and_what_comes_after_the_end_is_not() {
+    let realm = Realm::open().await;
+    let (sender, member) = (realm.member("Sender").await, realm.member("Member").await);
+    let subscription = realm.subscribe(&member, scanners(), json!("at-once")).await;
+    let paused = realm.hub.pause_subscription(&member, subscription.id).await.unwrap();
+    assert_eq!(paused.state, "paused");
+    let during = realm.send(&sender, r#""category":"scanner","value":"185.60.1.1","tlp":"green""#).await;
+    realm.waiting(&member, &subscription, 1).await;
+    assert!(realm.hub.inbox(&member, false, 10, None).await.unwrap().0.is_empty());
+    realm.hub.resume_subscription(&member, subscription.id).await.unwrap();
+    assert_eq!(seqs(&realm.inbox(&member, 1).await[0]), [during.0]);
+    assert!(matches!(realm.hub.remove_subscription(&sender, subscription.id).await, Err(HubError::NotFound)), "another organisation's");
+    realm.hub.remove_subscription(&member, subscription.id).await.unwrap();
+    assert!(matches!(realm.hub.subscription(&member, subscription.id).await, Err(HubError::NotFound)));
+    realm.send(&sender, r#""category":"scanner","value":"185.60.1.2","tlp":"green""#).await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(realm.inbox(&member, 1).await.len(), 1);
+    realm.hub.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_may_not_be_called_and_mail_that_cannot_be_sent_are_refused_at_once() {
+    let realm = Realm::open().await;
+    let member = realm.member("Member").await;
+    let new = |channel: NewChannel| NewSubscription {
+        name: "night".to_owned(),
+        about: About::Events,
+        filter: Filter::default(),
+        channel,
+        rhythm: None,
+        categories: BTreeMap::new(),
+        language: Language::Ko,
+    };
+    for url in
+        ["http://example.kr/", "https://127.0.0.1/", "https://[::1]/", "https://10.0.0.7/hook", "https://user:word@example.kr/", "ftp://example.kr/", "soc"]
+    {
+        let refused = realm.hub.add_subscription(&member, new(NewChannel::Webhook { url: url.to_owned() })).await;
+        assert!(matches!(refused, Err(HubError::Invalid { .. })), "{url}");
+    }
+    let refused = realm.hub.add_subscription(&member, new(NewChannel::Mail { address: "soc@bank.kr".to_owned(), openpgp: None })).await;
+    assert!(matches!(refused, Err(HubError::Invalid { pointer, .. }) if pointer == "/channel/mail"), "this hub sends no mail");
+    let (made, secret) = realm.hub.add_subscription(&member, new(NewChannel::Webhook { url: "https://soc.example/hook".to_owned() })).await.unwrap();
+    let secret = secret.unwrap();
+    assert!(secret.starts_with("whsec_"));
+    let (_, other) = realm.hub.rotate_subscription_secret(&member, made.id).await.unwrap();
+    assert_ne!(other.unwrap(), secret);
+    realm.hub.close().await;
+}

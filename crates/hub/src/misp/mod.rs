@@ -1,0 +1,123 @@
+//! MISP: the events that members contribute, kept whole, and the feed of what the hub itself knows.
+//!
+//! Flow: `web::misp` hands over a request's JSON → `change` makes one change of one event in one transaction → `sharing` brings the hub's own
+//! events in line with what is published of it. Reading: `search` decides on the rows who sees what → `show` writes what is left. What others
+//! would have changed are `proposals`; `erase` takes a value out of all of it.
+//! Invariant: nothing of an event that `policy` hides is found, counted or shown; an attribute never reaches further than its event. What is not
+//! published is among no events of the hub's, and so in no product, collection or feed.
+//! Not here: HTTP and MISP's paths (`web::misp`), how events are kept (`store::misp`), what an attribute means (`formats::misp`).
+
+mod access;
+mod change;
+mod document;
+mod erase;
+mod export;
+pub(crate) mod feed;
+mod fields;
+mod filter;
+mod people;
+mod proposals;
+mod search;
+mod sharing;
+mod show;
+mod sightings;
+
+pub use feed::{FeedFile, FeedName};
+pub use search::{MispAnswer, MispMedia, Scope};
+pub(crate) use sharing::follow;
+
+use crate::{Actor, Hub, HubError};
+use document::Moment;
+use feed::Feed;
+use model::time::civil_from_days;
+use std::path::Path;
+use store::misp::Events;
+
+/// Attributes of an event at the most, those of objects and deleted ones too.
+pub const MAX_ATTRIBUTES: usize = 10_000;
+/// Objects of an event at the most.
+pub const MAX_OBJECTS: usize = 2_000;
+/// Tags of an event or attribute at the most.
+pub const MAX_TAGS: usize = 256;
+/// Bytes of a tag's name, or of an object's, at the most.
+pub const MAX_TAG: usize = 255;
+/// Bytes of a value, a comment or an event's info at the most. What is attached is bounded by [`MAX_BODY`] alone.
+pub const MAX_TEXT: usize = 65_535;
+/// Bytes of a request at the most.
+pub const MAX_BODY: usize = 16 * 1024 * 1024;
+/// Events that a search answers at the most.
+pub const MAX_EVENTS: usize = 1_000;
+/// Attributes or objects that a search answers at the most.
+pub const MAX_FOUND: usize = 60_000;
+/// Events of a list at the most.
+pub const MAX_LISTED: usize = 100_000;
+/// Bytes of an answer's events at the most; what is more is on the next page.
+pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// Values of one condition of a search at the most.
+pub const MAX_VALUES: usize = 1_000;
+/// Values with a sign for anything, and tags that are all wanted, at the most.
+pub const MAX_PATTERNS: usize = 100;
+/// Proposals of one organisation that wait, at the most.
+pub const MAX_PROPOSALS: i64 = 1_000;
+/// The version of MISP whose calls are answered.
+pub const VERSION: &str = "2.5.12";
+/// Locks among which events are divided while the hub's own events are brought in line with them.
+const TURNS: usize = 16;
+
+/// What is contributed, and what is made for the feed.
+#[derive(Debug)]
+pub(crate) struct Misp {
+    events: Events,
+    /// One event is brought in line by one at a time.
+    turns: [tokio::sync::Mutex<()>; TURNS],
+    pub(crate) feed: Feed,
+}
+
+impl Misp {
+    /// Opens what is contributed.
+    pub(crate) async fn open(data: &Path) -> Result<Self, HubError> {
+        let events = Events::open(&data.join(FILE)).await?;
+        Ok(Self { events, turns: std::array::from_fn(|_| tokio::sync::Mutex::new(())), feed: Feed::default() })
+    }
+
+    /// Closes it.
+    pub(crate) async fn close(&self) {
+        self.events.close().await;
+    }
+
+    fn turn(&self, event: i64) -> Option<&tokio::sync::Mutex<()>> {
+        self.turns.get(usize::try_from(event).unwrap_or(0) % TURNS)
+    }
+}
+
+/// The file of contributed events in the realm's folder.
+pub(crate) const FILE: &str = "misp.sqlite";
+
+impl Hub {
+    fn misp_events(&self) -> &Events {
+        &self.misp.events
+    }
+
+    /// Now, and today in the realm's zone.
+    fn misp_moment(&self) -> Moment {
+        let now = self.clock().now();
+        let mut days = self.make_days();
+        Moment { now: now.seconds(), today: civil_day(i64::from(days.day(now))) }
+    }
+}
+
+/// A day as MISP writes it.
+fn civil_day(day: i64) -> String {
+    let (year, month, day) = civil_from_days(day);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// Says no to roles that read no events.
+fn reads(actor: &Actor) -> Result<(), HubError> {
+    if actor.reader.reads_events() { Ok(()) } else { Err(HubError::Forbidden("this role may not do this")) }
+}
+
+/// Runs what takes a while on a thread for it.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T, HubError> + Send + 'static) -> Result<T, HubError> {
+    tokio::task::spawn_blocking(work).await.map_err(|broken| HubError::Internal(Box::new(broken)))?
+}

@@ -1,0 +1,396 @@
+//! Contributed events, attributes and objects as a reader sees them.
+//!
+//! Flow: a name → [`Hub::misp_find`] (own first, then what is visible) → which attributes are visible, by their rows → the document without the rest.
+//! Invariant: what is hidden is absent; who contributed is the hub where `policy` withholds it. Other instances see nothing that is not published.
+
+use super::document::{Document, inner, inner_mut};
+use super::fields::{Fields, flag, number, set, text, text_of, uuid_of};
+use super::people::organisation_number;
+use super::{apart, reads};
+use crate::sharing::view::View;
+use crate::{Actor, Hub, HubError};
+use hashbrown::{HashMap, HashSet};
+use policy::Sight;
+use serde_json::{Value, json};
+use store::misp::{Condition, Head, MAX_READ, Name, Part, Place, RowQuery};
+
+/// How much of an event is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// Only the event's own fields.
+    pub metadata: bool,
+    /// Also what is attached.
+    pub attachments: bool,
+    /// Deleted parts: none, only those, or both.
+    pub deleted: Option<bool>,
+}
+
+impl Extent {
+    /// What a client is answered that has changed an event.
+    pub(super) const WHOLE: Self = Self { metadata: false, attachments: true, deleted: Some(false) };
+}
+
+/// The name in a path: a number or a UUID.
+pub(super) fn name_of(text: &str) -> Result<Name, HubError> {
+    if let Some(uuid) = uuid_of(text) {
+        return Ok(Name::Uuid(uuid));
+    }
+    text.parse().map(Name::Id).map_err(|_| HubError::NotFound)
+}
+
+impl Hub {
+    /// An event, as the caller sees it.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] where there is none that the caller may know of.
+    pub async fn misp_view(&self, actor: &Actor, name: &str, options: &Fields, sync: bool) -> Result<Value, HubError> {
+        reads(actor)?;
+        let head = self.misp_find(actor, &name_of(name)?, sync).await?;
+        let deleted = match options.get("deleted") {
+            Some(Value::String(word)) if word == "only" => Some(true),
+            Some(Value::Array(list)) if !list.is_empty() => deleted_of(list),
+            Some(value) if super::fields::flag_of(value) == Some(true) => None,
+            _ => Some(false),
+        };
+        // A pulling instance asks for deleted parts, so that it deletes them, too.
+        let deleted = options.get("deleted[]").map_or(deleted, |_| None);
+        let extent = Extent { metadata: flag(options, "metadata") == Some(true), deleted, ..Extent::WHOLE };
+        let mut shown = self.misp_shown(actor, &head, extent, sync).await?;
+        // An instance asks for them on their own.
+        if !sync && !extent.metadata {
+            let sightings = if flag(options, "noSightings") == Some(true) { Vec::new() } else { self.misp_sightings_of(actor, &head, None).await? };
+            let proposals = self.misp_proposals_of(actor, head.id).await?;
+            if let Some(event) = shown.get_mut("Event").and_then(Value::as_object_mut) {
+                put_beside(event, "Sighting", "attribute_id", sightings);
+                put_beside(event, "ShadowAttribute", "old_id", proposals);
+            }
+        }
+        Ok(shown)
+    }
+
+    /// The event that a name leads the caller to: its own one, else the first that it sees.
+    pub(super) async fn misp_find(&self, actor: &Actor, name: &Name, sync: bool) -> Result<Head, HubError> {
+        let heads = self.misp_events().named(name).await?;
+        self.first_seen_by(actor, heads, sync).ok_or(HubError::NotFound)
+    }
+
+    pub(super) fn first_seen_by(&self, actor: &Actor, heads: Vec<Head>, sync: bool) -> Option<Head> {
+        let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
+        let own = actor.organisation.number;
+        let mut seen: Vec<Head> =
+            heads.into_iter().filter(|head| !head.deleted && (head.published || !sync || head.org == own) && view.misp_event(head).sees_event()).collect();
+        seen.sort_by_key(|head| (head.org != own, head.id));
+        seen.into_iter().next()
+    }
+
+    /// The attribute or object that a name leads the caller to, with its event.
+    pub(super) async fn misp_find_part(&self, actor: &Actor, part: Part, name: &Name) -> Result<(Head, Place), HubError> {
+        let mut found: Vec<(Head, Place)> = Vec::new();
+        for place in self.misp_events().places(part, name).await? {
+            let Some(head) = self.first_seen_by(actor, self.misp_events().named(&Name::Id(place.event)).await?, false) else { continue };
+            let query = RowQuery { ids: Condition { any: vec![place.id], none: Vec::new() }, ..RowQuery::default() };
+            if part != Part::Attribute || !self.misp_visible(actor, &head, query).await?.is_empty() {
+                found.push((head, place));
+            }
+        }
+        found.sort_by_key(|(head, place)| (head.org != actor.organisation.number, place.id));
+        found.into_iter().next().ok_or(HubError::NotFound)
+    }
+
+    /// The attributes of an event that meet a condition and that the caller sees.
+    pub(super) async fn misp_visible(&self, actor: &Actor, head: &Head, query: RowQuery) -> Result<HashSet<i64>, HubError> {
+        let mut query = RowQuery { limit: MAX_READ, ..query };
+        query.events.ids = Condition { any: vec![head.id], none: Vec::new() };
+        let mut visible = HashSet::new();
+        loop {
+            let rows = self.misp_events().rows(&query).await?;
+            let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
+            visible.extend(rows.iter().filter(|found| view.misp_attribute(head, found)).map(|found| found.id));
+            match rows.last().filter(|_| rows.len() >= MAX_READ) {
+                Some(last) => query.after = (last.event, last.id),
+                None => return Ok(visible),
+            }
+        }
+    }
+
+    /// An event that the caller sees, in its wrapper.
+    pub(super) async fn misp_shown(&self, actor: &Actor, head: &Head, extent: Extent, sync: bool) -> Result<Value, HubError> {
+        let query = RowQuery { deleted: extent.deleted, ..RowQuery::default() };
+        let visible = if extent.metadata { HashSet::new() } else { self.misp_visible(actor, head, query).await? };
+        self.misp_written(actor, head, extent, sync, visible).await
+    }
+
+    /// The same with the attributes that are to be shown.
+    pub(super) async fn misp_written(&self, actor: &Actor, head: &Head, extent: Extent, sync: bool, visible: HashSet<i64>) -> Result<Value, HubError> {
+        let mut shown = self.misp_head(actor, head, sync)?;
+        let sight = self.misp_sight(actor, head);
+        if !extent.metadata {
+            let document = self.misp_document(head).await?;
+            let event = head.id;
+            set(&mut shown, "attribute_count", visible.len().to_string());
+            let parts = apart(move || Ok(parts(document, event, &visible, extent, sight, sync))).await?;
+            shown.extend(parts);
+        }
+        for name in ["RelatedEvent", "ShadowAttribute", "Galaxy", "EventReport", "CryptographicKey", "Attribute", "Object"] {
+            if !shown.contains_key(name) {
+                set(&mut shown, name, Vec::<Value>::new());
+            }
+        }
+        Ok(json!({ "Event": shown }))
+    }
+
+    /// An event's own fields.
+    pub(super) fn misp_head(&self, actor: &Actor, head: &Head, sync: bool) -> Result<Fields, HubError> {
+        let sight = self.misp_sight(actor, head);
+        let mut shown: Fields = serde_json::from_str(&head.json).map_err(|error| HubError::Internal(Box::new(error)))?;
+        // Nobody appears as another member by saying so.
+        let foreign = shown.remove("Orgc").filter(|creator| sight == Sight::Own || !self.is_member(creator));
+        let organisation = self.directory().organisation(head.org).filter(|_| sight.sees_reporter());
+        let (org, orgc) = match organisation {
+            Some(organisation) => {
+                let own = self.misp_organisation_json(&organisation);
+                (own.clone(), foreign.unwrap_or(own))
+            }
+            None => (self.misp_hub_json(), self.misp_hub_json()),
+        };
+        let number = if sight.sees_reporter() { organisation_number(head.org) } else { 0 };
+        set(&mut shown, "id", head.id.to_string());
+        set(&mut shown, "org_id", number.to_string());
+        set(&mut shown, "orgc_id", orgc.get("id").and_then(Value::as_str).unwrap_or("0"));
+        set(&mut shown, "published", head.published);
+        set(&mut shown, "publish_timestamp", head.published_at.to_string());
+        if sight.sees_victims() {
+            // How many there are tells of hidden ones.
+            set(&mut shown, "attribute_count", head.attributes.to_string());
+        }
+        set(&mut shown, "locked", false);
+        set(&mut shown, "proposal_email_lock", false);
+        set(&mut shown, "Org", org);
+        set(&mut shown, "Orgc", orgc);
+        limit(&mut shown, sight, sync);
+        Ok(shown)
+    }
+
+    fn is_member(&self, creator: &Value) -> bool {
+        let uuid = creator.get("uuid").and_then(Value::as_str).unwrap_or_default();
+        self.directory().snapshot().organisations().any(|organisation| organisation.id.0.to_string() == uuid)
+    }
+
+    fn misp_sight(&self, actor: &Actor, head: &Head) -> Sight {
+        View { reader: &actor.reader, directory: self.directory().snapshot() }.misp_event(head)
+    }
+
+    /// What is kept of an event.
+    pub(super) async fn misp_document(&self, head: &Head) -> Result<Document, HubError> {
+        let content = self.misp_events().content(head.id).await?.ok_or(HubError::NotFound)?;
+        let json = head.json.clone();
+        apart(move || Document::open(&json, &content)).await
+    }
+
+    /// One attribute, in its wrapper.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] where there is none that the caller may know of.
+    pub async fn misp_attribute(&self, actor: &Actor, name: &str) -> Result<Value, HubError> {
+        reads(actor)?;
+        let (head, place) = self.misp_find_part(actor, Part::Attribute, &name_of(name)?).await?;
+        self.misp_attribute_at(actor, &head, place.id).await
+    }
+
+    pub(super) async fn misp_attribute_at(&self, actor: &Actor, head: &Head, id: i64) -> Result<Value, HubError> {
+        let sight = self.misp_sight(actor, head);
+        let document = self.misp_document(head).await?;
+        let found = document.each().find(|(attribute, _)| number(attribute, "id") == Some(id));
+        let (attribute, object) = found.ok_or(HubError::NotFound)?;
+        let object = object.and_then(|object| number(object, "id")).unwrap_or(0);
+        let mut shown = attribute_fields(attribute, head.id, object, true, sight, false);
+        set(&mut shown, "event_uuid", head.uuid.as_str());
+        Ok(json!({ "Attribute": shown }))
+    }
+
+    /// One object with its attributes, in its wrapper.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] where there is none that the caller may know of.
+    pub async fn misp_object(&self, actor: &Actor, name: &str) -> Result<Value, HubError> {
+        reads(actor)?;
+        let (head, place) = self.misp_find_part(actor, Part::Object, &name_of(name)?).await?;
+        self.misp_object_at(actor, &head, place.id).await
+    }
+
+    pub(super) async fn misp_object_at(&self, actor: &Actor, head: &Head, id: i64) -> Result<Value, HubError> {
+        let sight = self.misp_sight(actor, head);
+        let document = self.misp_document(head).await?;
+        let found = document.objects.iter().find(|object| number(object, "id") == Some(id)).ok_or(HubError::NotFound)?;
+        // A deleted attribute of an object that stands is asked for by its own name.
+        let deleted = if flag(found, "deleted") == Some(true) { None } else { Some(false) };
+        let visible = self.misp_visible(actor, head, RowQuery { deleted, ..RowQuery::default() }).await?;
+        let extent = Extent { deleted, ..Extent::WHOLE };
+        let shown = object_fields(found, head.id, &visible, extent, sight, false).ok_or(HubError::NotFound)?;
+        Ok(json!({ "Object": shown }))
+    }
+}
+
+/// Puts entries into the attributes that they are about, and those about none into the event.
+fn put_beside(event: &mut Fields, name: &str, by: &str, entries: Vec<Value>) {
+    let mut grouped: HashMap<String, Vec<Value>> = HashMap::new();
+    for entry in entries {
+        let of = entry.get(by).and_then(text_of).unwrap_or_default();
+        grouped.entry(of).or_default().push(entry);
+    }
+    if let Some(own) = grouped.remove("0") {
+        set(event, name, own);
+    }
+    if grouped.is_empty() {
+        return;
+    }
+    let mut put = |attribute: &mut Fields| {
+        if let Some(own) = text(attribute, "id").and_then(|id| grouped.remove(&id)) {
+            set(attribute, name, own);
+        }
+    };
+    inner_mut(event).for_each(&mut put);
+    let objects = event.get_mut("Object").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut);
+    for object in objects {
+        inner_mut(object).for_each(&mut put);
+    }
+}
+
+/// Which parts a list of truth values asks for: deleted ones, others, or both.
+pub(super) fn deleted_of(list: &[Value]) -> Option<bool> {
+    let asks = |wanted| list.iter().any(|value| super::fields::flag_of(value) == Some(wanted));
+    match (asks(true), asks(false)) {
+        (true, true) => None,
+        (true, false) => Some(true),
+        (false, _) => Some(false),
+    }
+}
+
+/// The attributes and objects of an event.
+fn parts(document: Document, event: i64, visible: &HashSet<i64>, extent: Extent, sight: Sight, sync: bool) -> Fields {
+    let is_seen = |fields: &&Fields| number(fields, "id").is_some_and(|id| visible.contains(&id));
+    let attributes: Vec<Value> = document
+        .attributes
+        .iter()
+        .filter(is_seen)
+        .map(|attribute| Value::Object(attribute_fields(attribute, event, 0, extent.attachments, sight, sync)))
+        .collect();
+    let objects: Vec<Value> =
+        document.objects.iter().filter_map(|object| object_fields(object, event, visible, extent, sight, sync)).map(Value::Object).collect();
+    let mut parts = Fields::new();
+    set(&mut parts, "Attribute", attributes);
+    set(&mut parts, "Object", objects);
+    parts
+}
+
+/// An object with those of its attributes that are to be shown; `None` where it is not.
+pub(super) fn object_fields(object: &Fields, event: i64, visible: &HashSet<i64>, extent: Extent, sight: Sight, sync: bool) -> Option<Fields> {
+    if extent.deleted.is_some_and(|wanted| (flag(object, "deleted") == Some(true)) != wanted) {
+        return None;
+    }
+    let id = number(object, "id").unwrap_or(0);
+    let attributes: Vec<Value> = inner(object)
+        .filter(|attribute| number(attribute, "id").is_some_and(|id| visible.contains(&id)))
+        .map(|attribute| Value::Object(attribute_fields(attribute, event, id, extent.attachments, sight, sync)))
+        .collect();
+    // An object of which nothing may be seen is not there, but for those who see everything.
+    if attributes.is_empty() && !sight.sees_victims() {
+        return None;
+    }
+    let mut shown: Fields = object.iter().filter(|(name, _)| name.as_str() != "Attribute").map(|(name, value)| (name.clone(), value.clone())).collect();
+    set(&mut shown, "event_id", event.to_string());
+    set(&mut shown, "Attribute", attributes);
+    if !shown.contains_key("ObjectReference") {
+        set(&mut shown, "ObjectReference", Vec::<Value>::new());
+    }
+    limit(&mut shown, sight, sync);
+    Some(shown)
+}
+
+/// An attribute.
+pub(super) fn attribute_fields(attribute: &Fields, event: i64, object: i64, attachments: bool, sight: Sight, sync: bool) -> Fields {
+    let mut shown: Fields =
+        attribute.iter().filter(|(name, _)| attachments || name.as_str() != "data").map(|(name, value)| (name.clone(), value.clone())).collect();
+    set(&mut shown, "event_id", event.to_string());
+    set(&mut shown, "object_id", object.to_string());
+    for name in ["Galaxy", "ShadowAttribute"] {
+        if !shown.contains_key(name) {
+            set(&mut shown, name, Vec::<Value>::new());
+        }
+    }
+    limit(&mut shown, sight, sync);
+    shown
+}
+
+/// Takes out what is for the owner and those who see everything alone: who is in a sharing group, and local tags, which no instance gets.
+fn limit(shown: &mut Fields, sight: Sight, sync: bool) {
+    if !sight.sees_victims() {
+        shown.remove("SharingGroup");
+    }
+    if (sync || !sight.sees_victims())
+        && let Some(Value::Array(tags)) = shown.get_mut("Tag")
+    {
+        tags.retain(|tag| tag.as_object().is_none_or(|tag| flag(tag, "local") != Some(true)));
+    }
+    if text(shown, "distribution").is_none() {
+        set(shown, "distribution", "1");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn fields(value: Value) -> Fields {
+        super::super::fields::object(value).unwrap()
+    }
+
+    #[test]
+    fn a_name_is_a_number_or_a_uuid() {
+        assert_eq!(name_of("7").unwrap(), Name::Id(7));
+        assert!(matches!(name_of("AB2B6E28-fda5-4282-bf60-22b81de77851").unwrap(), Name::Uuid(uuid) if uuid.starts_with("ab2b")));
+        assert!(matches!(name_of("x"), Err(HubError::NotFound)));
+    }
+
+    #[test]
+    fn an_object_without_anything_to_see_is_not_there_but_for_its_owner() {
+        let object = fields(json!({ "id": "3", "name": "file", "deleted": false, "Attribute": [{ "id": "9", "value": "x", "data": "AAAA" }] }));
+        let shown = |visible: &[i64], sight| {
+            object_fields(&object, 1, &visible.iter().copied().collect(), Extent { attachments: false, ..Extent::WHOLE }, sight, false)
+        };
+        assert!(shown(&[], Sight::WithoutVictims).is_none());
+        assert!(shown(&[], Sight::Own).unwrap()["Attribute"].as_array().unwrap().is_empty());
+        let seen = shown(&[9], Sight::WithoutVictims).unwrap();
+        assert_eq!((&seen["Attribute"][0]["object_id"], seen["Attribute"][0].get("data")), (&json!("3"), None));
+    }
+
+    #[test]
+    fn local_tags_and_the_members_of_a_group_are_for_the_owner_alone() {
+        let event = json!({ "Tag": [{ "name": "a", "local": true }, { "name": "b", "local": false }], "SharingGroup": {} });
+        let seen = |sight, sync| {
+            let mut shown = fields(event.clone());
+            limit(&mut shown, sight, sync);
+            (shown["Tag"].as_array().unwrap().len(), shown.contains_key("SharingGroup"))
+        };
+        assert_eq!(seen(Sight::Own, false), (2, true));
+        assert_eq!(seen(Sight::Own, true), (1, true));
+        assert_eq!(seen(Sight::WithoutVictims, false), (1, false));
+    }
+
+    #[test]
+    fn what_is_beside_an_event_comes_to_the_attribute_that_it_is_about() {
+        let mut event = fields(json!({ "Attribute": [{ "id": "7" }], "Object": [{ "Attribute": [{ "id": "8" }] }], "ShadowAttribute": [] }));
+        let about = |id: &str| json!({ "old_id": id });
+        put_beside(&mut event, "ShadowAttribute", "old_id", vec![about("8"), about("0"), about("7"), about("7"), about("9")]);
+        let count = |value: &Value| value["ShadowAttribute"].as_array().map_or(0, Vec::len);
+        assert_eq!((count(&event["Attribute"][0]), count(&event["Object"][0]["Attribute"][0]), event["ShadowAttribute"].as_array().unwrap().len()), (2, 1, 1));
+    }
+
+    #[test]
+    fn a_list_of_truth_values_asks_for_deleted_parts_others_or_both() {
+        for (list, expected) in [(json!([0, 1]), None), (json!([1]), Some(true)), (json!(["0"]), Some(false)), (json!([true, false]), None)] {
+            assert_eq!(deleted_of(list.as_array().unwrap()), expected, "{list}");
+        }
+    }
+}

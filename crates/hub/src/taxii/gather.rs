@@ -1,0 +1,242 @@
+//! One page of a collection made from events.
+//!
+//! Flow: what is fixed → the log from the page's place on, entry by entry with what stands beside each; or, where ids are asked for, their versions alone.
+//! Invariant: objects are in the order of their dates, and no two have the same. What stands beside an entry is on the entry's page, unless the page
+//! is too small for both. A page ends after so many objects, or after so much time with where to go on.
+//! Not here: what an object looks like ([`super::events`], [`super::beside`]).
+
+use super::beside::{Among, Change, ROOM, has_room};
+use super::{Filter, Item, Page, Versions};
+use crate::Hub;
+use formats::stix::write;
+use model::{Timestamp, Tlp};
+use std::time::{Duration, Instant};
+use store::views::indicators::{self, Indicator};
+use uuid::Uuid;
+
+/// Entries of the log read at once where filters leave few of them.
+const READ_AT_ONCE: usize = 1_000;
+/// How long a page is looked for; then what was found is given, with where to go on.
+const MAX_TIME: Duration = Duration::from_secs(5);
+
+/// One page being made.
+pub(super) struct Wanted<'a> {
+    pub(super) hub: &'a Hub,
+    pub(super) events: indicators::Collection,
+    /// The strictest marking of what is given.
+    pub(super) most: Tlp,
+    pub(super) filter: &'a Filter,
+    pub(super) limit: usize,
+}
+
+impl Wanted<'_> {
+    /// The page from after `after` on. `fixed` comes before everything else.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub(super) fn page(&self, fixed: Vec<Item>, after: Option<Timestamp>) -> std::io::Result<Page> {
+        let mut page = Page::default();
+        for item in fixed {
+            if after.is_none_or(|after| item.added > after) && self.names_fixed(&item) && !self.take(&mut page, item) {
+                return Ok(page);
+            }
+        }
+        if ["indicator", "malware", "relationship"].into_iter().any(|kind| self.names(kind)) {
+            let found = if self.filter.ids.is_empty() { self.walk(&mut page, after) } else { self.look_up(&mut page, after) };
+            found?;
+        }
+        Ok(page)
+    }
+
+    /// Whether the filter can want objects of a type, which are all of STIX 2.1.
+    fn names(&self, kind: &str) -> bool {
+        let of = |list: &[String], word: &str| list.is_empty() || list.iter().any(|given| given == word);
+        of(&self.filter.types, kind) && of(&self.filter.specs, "2.1")
+    }
+
+    /// Whether the filter wants one of the fixed objects, each of which has one version.
+    fn names_fixed(&self, item: &Item) -> bool {
+        let kind = item.id.split("--").next().unwrap_or_default();
+        let named = self.filter.ids.is_empty() || self.filter.ids.contains(&item.id);
+        named && self.names(kind) && self.wants_only(item.version)
+    }
+
+    /// Puts an object on the page; false where it is full, and then where it goes on is noted.
+    fn take(&self, page: &mut Page, item: Item) -> bool {
+        if page.items.len() >= self.limit {
+            page.more_after = page.items.last().map(|last| last.added);
+            return false;
+        }
+        page.items.push(item);
+        true
+    }
+
+    /// Goes through the log in its order.
+    fn walk(&self, page: &mut Page, after: Option<Timestamp>) -> std::io::Result<()> {
+        let started = Instant::now();
+        // What is fixed may be on the page already.
+        let begin = page.items.last().map(|item| item.added).or(after);
+        let mut place = begin;
+        // Entries right before it are read, too: they tell whether the next one has room beside it.
+        let mut read = begin.map(|begin| Timestamp::from_micros(begin.micros().saturating_sub(ROOM)));
+        let mut before = None;
+        loop {
+            // One more than fits tells whether there is more.
+            let want = (self.limit + 1).saturating_sub(page.items.len()).clamp(1, READ_AT_ONCE);
+            let entries = self.hub.store().indicators.page(self.events, read, want)?;
+            let end = entries.len() < want;
+            for entry in entries {
+                let room = has_room(before, entry.added);
+                (before, read) = (Some(entry.added), Some(entry.added));
+                if begin.is_some_and(|begin| entry.added <= begin) {
+                    continue;
+                }
+                let mut group = self.group(&entry, room, None)?;
+                group.retain(|item| begin.is_none_or(|begin| item.added > begin));
+                if !group.is_empty() && page.items.len() + group.len() > self.limit {
+                    if page.items.is_empty() {
+                        group.truncate(self.limit);
+                        page.more_after = group.last().map(|item| item.added);
+                        page.items = group;
+                    } else {
+                        // What was passed over since the last object need not be looked at again.
+                        page.more_after = place;
+                    }
+                    return Ok(());
+                }
+                page.items.append(&mut group);
+                place = Some(entry.added);
+            }
+            if end {
+                return Ok(());
+            }
+            if started.elapsed() >= MAX_TIME {
+                page.more_after = place;
+                return Ok(());
+            }
+        }
+    }
+
+    /// What is wanted of an entry and of what stands beside it, in the order of their dates. `versions` are all of its value, where they were read.
+    fn group(&self, entry: &Indicator, room: bool, versions: Option<&[Indicator]>) -> std::io::Result<Vec<Item>> {
+        let mut group = Vec::new();
+        if !self.may_have(entry) {
+            return Ok(group);
+        }
+        let among = Among::new(self.hub, entry, versions);
+        if room && (self.names("malware") || self.names("relationship")) {
+            self.beside(&among, &mut group)?;
+        }
+        if self.names("indicator") && self.wants(entry.added, || Ok(among.is_first()), || among.is_newest())? {
+            group.extend(self.hub.indicator_item(entry));
+        }
+        Ok(group)
+    }
+
+    /// What is wanted of what stands beside a version.
+    fn beside(&self, among: &Among<'_>, group: &mut Vec<Item>) -> std::io::Result<()> {
+        let version = among.version;
+        if self.names("malware")
+            && let Some(name) = version.malware.as_ref().filter(|_| !version.revoked)
+            && self.wants_only(write::floor(version.added))
+            && self.hub.family_brought(self.events, name, version.added)? == Some(version.added)
+        {
+            group.push(self.hub.malware_item(version, name));
+        }
+        if self.names("relationship")
+            && let Some(change) = among.change()?
+            && self.wants(version.added, || among.is_first_change(), || among.is_last_change())?
+            && write::pattern(version.kind, &version.value).is_some()
+            && self.has_family(&change, version)?
+        {
+            group.push(self.hub.relationship_item(version, &change));
+        }
+        Ok(())
+    }
+
+    /// Whether the malware of a relationship is in the collection: of too many names the last are not.
+    fn has_family(&self, change: &Change, version: &Indicator) -> std::io::Result<bool> {
+        let (Change::Names(name) | Change::TakesBack(name)) = change;
+        Ok(self.hub.family_brought(self.events, name, version.added)?.is_some())
+    }
+
+    /// Looks up the ids that are asked for.
+    fn look_up(&self, page: &mut Page, after: Option<Timestamp>) -> std::io::Result<()> {
+        let mut items = Vec::new();
+        let mut ids: Vec<&String> = self.filter.ids.iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            let Some((kind, uuid)) = id.split_once("--").and_then(|(kind, uuid)| Some((kind, Uuid::try_parse(uuid).ok()?))) else { continue };
+            match kind {
+                "indicator" | "relationship" if self.names(kind) => self.look_up_value(kind, uuid, &mut items)?,
+                "malware" if self.names(kind) => self.look_up_family(uuid, &mut items)?,
+                _ => {}
+            }
+        }
+        // An id is a text: a UUID that is written in another way is another one.
+        items.retain(|item| self.filter.ids.contains(&item.id) && after.is_none_or(|after| item.added > after));
+        items.sort_unstable_by_key(|item| item.added);
+        for item in items {
+            if !self.take(page, item) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The wanted versions of one value's indicator or relationship.
+    fn look_up_value(&self, kind: &str, uuid: Uuid, items: &mut Vec<Item>) -> std::io::Result<()> {
+        let of_indicators = kind == "indicator";
+        let mask = if of_indicators { self.hub.mask(self.events) } else { self.hub.relationship_mask(self.events) };
+        let versions = self.hub.versions_of(self.events, uuid, mask)?;
+        for version in &versions {
+            let room = !of_indicators && self.has_room(version)?;
+            items.extend(self.group(version, room, Some(&versions))?.into_iter().filter(|item| item.id.split("--").next() == Some(kind)));
+        }
+        Ok(())
+    }
+
+    /// One family.
+    fn look_up_family(&self, uuid: Uuid, items: &mut Vec<Item>) -> std::io::Result<()> {
+        let Some((_, brought)) = self.hub.family(self.events, uuid)? else { return Ok(()) };
+        let just_before = Timestamp::from_micros(brought.micros() - 1);
+        for version in self.hub.store().indicators.page(self.events, Some(just_before), 1)? {
+            items.extend(self.group(&version, true, None)?.into_iter().filter(|item| item.id.starts_with("malware--")));
+        }
+        Ok(())
+    }
+
+    /// Whether a version has room beside it.
+    fn has_room(&self, version: &Indicator) -> std::io::Result<bool> {
+        let from = Timestamp::from_micros(version.added.micros().saturating_sub(ROOM));
+        Ok(self.hub.store().indicators.page(self.events, Some(from), 1)?.first().is_none_or(|first| first.added >= version.added))
+    }
+
+    /// Whether a version is for the reader: that something is taken back is told to whoever may have had it.
+    fn may_have(&self, entry: &Indicator) -> bool {
+        entry.tlp <= self.most || entry.revoked
+    }
+
+    /// Whether the filter wants a version added at a moment. What is only known by looking is only asked where it matters.
+    fn wants(
+        &self,
+        added: Timestamp,
+        is_first: impl FnOnce() -> std::io::Result<bool>,
+        is_newest: impl FnOnce() -> std::io::Result<bool>,
+    ) -> std::io::Result<bool> {
+        match &self.filter.versions {
+            Versions::All => Ok(true),
+            Versions::Last => is_newest(),
+            Versions::Chosen { first, last, at } => Ok(at.contains(&write::floor(added)) || (*first && is_first()?) || (*last && is_newest()?)),
+        }
+    }
+
+    /// Whether the filter wants the only version of an object.
+    fn wants_only(&self, version: Timestamp) -> bool {
+        match &self.filter.versions {
+            Versions::Last | Versions::All => true,
+            Versions::Chosen { first, last, at } => *first || *last || at.contains(&version),
+        }
+    }
+}

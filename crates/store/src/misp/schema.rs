@@ -1,0 +1,116 @@
+//! The tables of contributed MISP events.
+//!
+//! Invariant: a number that was given is never given again: `counter` outlives what it counted.
+
+use crate::sqlite::Schema;
+
+/// The version this program writes, and the newest it opens.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// The tables.
+pub(super) const SCHEMA: Schema = Schema { version: SCHEMA_VERSION, tables: &TABLES };
+
+const TABLES: [&str; 26] = [
+    // What decides about an event, and what a list of events shows, is read without its content.
+    "CREATE TABLE event (
+        id INTEGER NOT NULL PRIMARY KEY,
+        org BIGINT NOT NULL,
+        uuid TEXT NOT NULL,
+        published BIGINT NOT NULL,
+        deleted BIGINT NOT NULL,
+        tlp BIGINT NOT NULL,
+        audience TEXT NOT NULL,
+        test BIGINT NOT NULL,
+        timestamp BIGINT NOT NULL,
+        published_at BIGINT NOT NULL,
+        date TEXT NOT NULL,
+        info TEXT NOT NULL,
+        attributes BIGINT NOT NULL,
+        generation BIGINT NOT NULL,
+        pending BIGINT NOT NULL,
+        head TEXT NOT NULL,
+        content BLOB NOT NULL
+    )",
+    // Two members may each keep the event of a third party: neither learns of the other's by its id.
+    "CREATE UNIQUE INDEX event_by_uuid ON event (uuid, org)",
+    "CREATE INDEX event_by_org ON event (org, id)",
+    "CREATE INDEX event_pending ON event (id) WHERE pending = 1",
+    "CREATE TABLE attribute (
+        id INTEGER NOT NULL PRIMARY KEY,
+        event BIGINT NOT NULL,
+        object BIGINT NOT NULL,
+        uuid TEXT NOT NULL,
+        type TEXT NOT NULL,
+        category TEXT NOT NULL,
+        value TEXT NOT NULL,
+        value1 TEXT NOT NULL,
+        value2 TEXT NOT NULL,
+        comment TEXT NOT NULL,
+        to_ids BIGINT NOT NULL,
+        deleted BIGINT NOT NULL,
+        timestamp BIGINT NOT NULL,
+        tlp BIGINT NOT NULL,
+        audience TEXT NOT NULL,
+        victim BIGINT NOT NULL,
+        test BIGINT NOT NULL,
+        digest BIGINT NOT NULL
+    )",
+    "CREATE INDEX attribute_by_event ON attribute (event, id)",
+    "CREATE INDEX attribute_by_uuid ON attribute (uuid)",
+    "CREATE INDEX attribute_by_value ON attribute (value)",
+    "CREATE INDEX attribute_by_value1 ON attribute (value1)",
+    "CREATE INDEX attribute_by_value2 ON attribute (value2) WHERE value2 <> ''",
+    "CREATE INDEX attribute_by_type ON attribute (type, id)",
+    "CREATE TABLE object (
+        id INTEGER NOT NULL PRIMARY KEY,
+        event BIGINT NOT NULL,
+        uuid TEXT NOT NULL,
+        name TEXT NOT NULL,
+        deleted BIGINT NOT NULL
+    )",
+    "CREATE INDEX object_by_uuid ON object (uuid)",
+    "CREATE INDEX object_by_event ON object (event)",
+    // Attribute 0 is the event itself.
+    "CREATE TABLE tag (
+        event BIGINT NOT NULL,
+        attribute BIGINT NOT NULL,
+        name TEXT NOT NULL,
+        PRIMARY KEY (event, attribute, name)
+    ) WITHOUT ROWID",
+    "CREATE INDEX tag_by_name ON tag (name, event)",
+    "CREATE TABLE sighting (
+        id INTEGER NOT NULL PRIMARY KEY,
+        uuid TEXT NOT NULL UNIQUE,
+        event BIGINT NOT NULL,
+        attribute BIGINT NOT NULL,
+        org BIGINT NOT NULL,
+        kind BIGINT NOT NULL,
+        seen BIGINT NOT NULL,
+        source TEXT NOT NULL
+    )",
+    "CREATE INDEX sighting_by_attribute ON sighting (event, attribute)",
+    // What of an event is among the hub's own events: each attribute, a hash of what was said, and its sequence number.
+    "CREATE TABLE shared (
+        event BIGINT NOT NULL,
+        attribute TEXT NOT NULL,
+        digest BIGINT NOT NULL,
+        seq BIGINT NOT NULL,
+        PRIMARY KEY (event, attribute)
+    ) WITHOUT ROWID",
+    // Attribute 0: one that is to be added.
+    "CREATE TABLE proposal (
+        id INTEGER NOT NULL PRIMARY KEY,
+        uuid TEXT NOT NULL,
+        event BIGINT NOT NULL,
+        attribute BIGINT NOT NULL,
+        org BIGINT NOT NULL,
+        created BIGINT NOT NULL,
+        content TEXT NOT NULL
+    )",
+    "CREATE INDEX proposal_by_event ON proposal (event, id)",
+    "CREATE INDEX proposal_by_org ON proposal (org, id)",
+    "CREATE INDEX proposal_by_uuid ON proposal (uuid)",
+    "CREATE TABLE counter (name TEXT NOT NULL PRIMARY KEY, next BIGINT NOT NULL)",
+    "INSERT INTO counter (name, next) VALUES ('event', 1), ('attribute', 1), ('object', 1), ('sighting', 1), ('proposal', 1)",
+    "CREATE TABLE schema_version (version BIGINT NOT NULL)",
+];

@@ -1,0 +1,201 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use super::*;
+
+const ME: OrgNo = OrgNo(3);
+const OTHER: OrgNo = OrgNo(4);
+
+async fn events() -> (tempfile::TempDir, Events) {
+    let folder = tempfile::tempdir().unwrap();
+    let events = Events::open(&folder.path().join("misp.sqlite")).await.unwrap();
+    (folder, events)
+}
+
+fn attribute(id: i64, kind: &str, value: &str) -> NewAttribute {
+    NewAttribute {
+        id,
+        object: 0,
+        uuid: format!("uuid-{id}"),
+        kind: kind.to_owned(),
+        category: "network activity".to_owned(),
+        value: key_of(value),
+        value1: key_of(value.split('|').next().unwrap()),
+        value2: key_of(value.split('|').nth(1).unwrap_or_default()),
+        comment: String::new(),
+        to_ids: true,
+        deleted: false,
+        timestamp: 100 + id,
+        tlp: Tlp::Amber,
+        audience: Vec::new(),
+        victim: false,
+        test: false,
+    }
+}
+
+fn event(id: i64, org: OrgNo, attributes: Vec<NewAttribute>) -> NewEvent {
+    NewEvent {
+        id,
+        org,
+        uuid: format!("event-{id}"),
+        published: false,
+        deleted: false,
+        tlp: Tlp::Green,
+        audience: vec![Text::from("members")],
+        test: false,
+        timestamp: 1_000 + id,
+        published_at: 0,
+        date: "2026-11-21".to_owned(),
+        info: "a thing".to_owned(),
+        generation: 1,
+        head: "{}".to_owned(),
+        content: b"{\"Attribute\":[]}".to_vec(),
+        attributes,
+        objects: Vec::new(),
+        tags: Vec::new(),
+    }
+}
+
+async fn put(events: &Events, event: &NewEvent) {
+    let mut edit = events.write().await.unwrap();
+    edit.put(event).await.unwrap();
+    edit.commit().await.unwrap();
+}
+
+async fn found(events: &Events, query: RowQuery) -> Vec<i64> {
+    events.rows(&RowQuery { limit: 100, ..query }).await.unwrap().iter().map(|found| found.id).collect()
+}
+
+fn words(any: &[&str]) -> Words {
+    Words { any: any.iter().map(|word| (*word).to_owned()).collect(), none: Vec::new() }
+}
+
+#[tokio::test]
+async fn an_event_comes_back_as_it_was_put_and_is_replaced_by_the_next_put() {
+    let (folder, events) = events().await;
+    let mut one = event(1, ME, vec![attribute(1, "domain", "A.example"), attribute(2, "domain|ip", "b.example|198.51.100.1")]);
+    put(&events, &one).await;
+    let head = events.named(&Name::Uuid("event-1".into())).await.unwrap().remove(0);
+    assert_eq!((head.id, head.org, head.attributes, head.audience.len(), head.deleted), (1, ME, 2, 1, false));
+    assert_eq!(events.content(1).await.unwrap().unwrap(), one.content);
+    one.attributes.remove(0);
+    one.attributes[0].comment = "changed".into();
+    put(&events, &one).await;
+    events.close().await;
+    let events = Events::open(&folder.path().join("misp.sqlite")).await.unwrap();
+    assert_eq!(found(&events, RowQuery::default()).await, [2]);
+    assert_eq!(found(&events, RowQuery { anywhere: words(&["%chang%"]), ..RowQuery::default() }).await, [2]);
+    assert_eq!(events.pending().await.unwrap(), [1]);
+}
+
+#[tokio::test]
+async fn two_organisations_may_keep_an_event_of_the_same_uuid_and_one_may_not() {
+    let (_folder, events) = events().await;
+    put(&events, &event(1, ME, Vec::new())).await;
+    let mut again = event(2, OTHER, Vec::new());
+    again.uuid = "event-1".into();
+    put(&events, &again).await;
+    assert_eq!(events.named(&Name::Uuid("event-1".into())).await.unwrap().len(), 2);
+    again.id = 3;
+    let mut edit = events.write().await.unwrap();
+    assert!(matches!(edit.put(&again).await, Err(RecordsError::Taken)));
+}
+
+#[tokio::test]
+async fn values_are_found_whole_by_their_parts_and_by_pattern_and_never_by_what_they_are_not() {
+    let (_folder, events) = events().await;
+    let mut one = event(1, ME, vec![attribute(1, "domain", "A.example"), attribute(2, "domain|ip", "b.example|198.51.100.1"), attribute(3, "text", "100%_x")]);
+    one.tags = vec![(0, "tlp:green".into()), (2, "c2".into())];
+    put(&events, &one).await;
+    for (value, expected) in
+        [("a.EXAMPLE", &[1][..]), ("198.51.100.1", &[2]), ("%.example", &[1, 2]), ("example", &[]), ("%198%", &[2]), ("%0%_x", &[3]), ("%a_example", &[])]
+    {
+        assert_eq!(found(&events, RowQuery { value: words(&[value]), ..RowQuery::default() }).await, expected, "{value}");
+    }
+    let not = RowQuery { value: Words { any: Vec::new(), none: vec!["a.example".into()] }, ..RowQuery::default() };
+    assert_eq!(found(&events, not).await, [2, 3]);
+    let tagged = |any: &[&str], all: &[&str], none: &[&str]| {
+        let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        RowQuery { tags: TagCondition { any: list(any), all: list(all), none: list(none) }, ..RowQuery::default() }
+    };
+    assert_eq!(found(&events, tagged(&["TLP:green"], &[], &[])).await, [1, 2, 3]);
+    assert_eq!(found(&events, tagged(&[], &["tlp:%", "c2"], &[])).await, [2]);
+    assert_eq!(found(&events, tagged(&["tlp:green"], &[], &["c2"])).await, [1, 3]);
+    assert!(found(&events, tagged(&[], &[], &["tlp:green"])).await.is_empty());
+}
+
+#[tokio::test]
+async fn heads_are_given_in_order_by_what_is_asked_for_and_deleted_ones_only_by_name() {
+    let (_folder, events) = events().await;
+    for id in 1..=4 {
+        put(&events, &NewEvent { published: id % 2 == 0, deleted: id == 4, ..event(id, if id < 3 { ME } else { OTHER }, Vec::new()) }).await;
+    }
+    let ids = async |query: EventQuery| -> Vec<i64> { events.heads(&EventQuery { limit: 10, ..query }).await.unwrap().iter().map(|head| head.id).collect() };
+    assert_eq!(ids(EventQuery::default()).await, [1, 2, 3]);
+    assert_eq!(ids(EventQuery { published: Some(true), ..EventQuery::default() }).await, [2]);
+    assert_eq!(ids(EventQuery { orgs: Condition { any: Vec::new(), none: vec![4] }, ..EventQuery::default() }).await, [1, 2]);
+    assert_eq!(ids(EventQuery { timestamp: (Some(1_002), Some(1_003)), after: 2, ..EventQuery::default() }).await, [3]);
+    assert!(events.named(&Name::Id(4)).await.unwrap()[0].deleted);
+}
+
+#[tokio::test]
+async fn what_is_shared_is_noted_and_only_the_change_it_was_made_of_is_behind_no_more() {
+    let (_folder, events) = events().await;
+    put(&events, &NewEvent { generation: 2, ..event(1, ME, Vec::new()) }).await;
+    let came = [Shared { attribute: "u".into(), digest: 5, seq: Seq(9) }];
+    for (generation, pending) in [(1, 1), (2, 0)] {
+        let mut edit = events.write().await.unwrap();
+        edit.set_shared(1, generation, &[], &came).await.unwrap();
+        edit.commit().await.unwrap();
+        assert_eq!(events.pending().await.unwrap().len(), pending);
+    }
+    assert_eq!(events.shared(1).await.unwrap(), came);
+}
+
+#[tokio::test]
+async fn numbers_are_never_given_twice_and_sightings_are_taken_back() {
+    let (_folder, events) = events().await;
+    let mut edit = events.write().await.unwrap();
+    assert_eq!(edit.numbers(Part::Attribute, 3).await.unwrap(), 1);
+    assert_eq!(edit.numbers(Part::Attribute, 1).await.unwrap(), 4);
+    let sighting = NewSighting { uuid: "s".into(), event: 1, attribute: 2, org: ME, kind: 1, seen: 7, source: "x".into() };
+    let id = edit.add_sighting(&sighting).await.unwrap();
+    edit.commit().await.unwrap();
+    assert_eq!(events.sightings(Some(1), Some(2), 0).await.unwrap()[0].id, id);
+    let mut edit = events.write().await.unwrap();
+    edit.delete_sighting(id).await.unwrap();
+    edit.commit().await.unwrap();
+    assert_eq!(events.sighting(&Name::Uuid("s".into())).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn proposals_are_kept_counted_and_taken_out_once() {
+    let (_folder, events) = events().await;
+    let proposal = NewProposal { uuid: "u".into(), event: 1, attribute: 2, org: ME, created: 7, json: "{}".into() };
+    let mut edit = events.write().await.unwrap();
+    let (first, second) = (edit.add_proposal(&proposal).await.unwrap(), edit.add_proposal(&proposal).await.unwrap());
+    assert_eq!((edit.count_proposals(ME).await.unwrap(), edit.count_proposals(OTHER).await.unwrap()), (2, 0));
+    edit.commit().await.unwrap();
+    let ids = |list: Vec<Proposal>| list.iter().map(|proposal| proposal.id).collect::<Vec<_>>();
+    assert_eq!(ids(events.proposals(Some(1), 0).await.unwrap()), [first, second]);
+    assert_eq!(ids(events.proposals(None, first).await.unwrap()), [second]);
+    assert_eq!(ids(events.proposal(&Name::Uuid("u".into())).await.unwrap()), [first, second]);
+    assert!(events.proposals(Some(2), 0).await.unwrap().is_empty());
+    let mut edit = events.write().await.unwrap();
+    assert!(edit.delete_proposal(first).await.unwrap() && !edit.delete_proposal(first).await.unwrap());
+    edit.commit().await.unwrap();
+    assert!(events.proposal(&Name::Id(first)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_check_finds_nothing_in_a_sound_file_and_names_what_does_not_fit() {
+    let (folder, events) = events().await;
+    put(&events, &event(1, ME, vec![attribute(1, "domain", "a.example")])).await;
+    put(&events, &NewEvent { deleted: true, ..event(2, ME, Vec::new()) }).await;
+    assert_eq!((events.check().await.unwrap(), events.ids(0).await.unwrap()), (Vec::<String>::new(), vec![1, 2]));
+    let copy = folder.path().join("copy.sqlite");
+    events.backup_to(&copy).await.unwrap();
+    assert_eq!(Events::open(&copy).await.unwrap().ids(1).await.unwrap(), [2]);
+    put(&events, &NewEvent { content: b"no JSON".to_vec(), ..event(1, ME, Vec::new()) }).await;
+    assert_eq!(events.check().await.unwrap(), ["content of event 1 cannot be read"]);
+    events.checkpoint().await.unwrap();
+}

@@ -1,0 +1,89 @@
+//! Whom to tell of what belongs to no member: addresses for abuse of ranges, AS numbers and domains, as records.
+//!
+//! Invariant: one for each place, under an id made of the place, so that a table imported twice changes nothing. The address can be a person's: it
+//! is kept beside the content, in no history but as a hash, so that [`Records::erase_abuse_contacts`] leaves no byte of it.
+
+use super::{Change, Erasable, NetworkKind, Parts, Record, Records, RecordsError};
+use crate::ledger::Victim;
+use model::ids::AbuseContactId;
+use model::{ObservableType, Text, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Whom to tell of one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AbuseContact {
+    /// Its id, made of kind and value.
+    pub id: AbuseContactId,
+    /// What kind of place.
+    pub kind: NetworkKind,
+    /// The place in canonical form.
+    pub value: Text,
+    /// The mail address in canonical form; `None` where it was taken away or erased.
+    #[serde(skip)]
+    pub address: Option<Text>,
+    /// Where it is from, in the words of who imported it.
+    pub source: Text,
+    /// Version, starting at 1.
+    #[serde(skip)]
+    pub version: u64,
+    /// When it was changed last.
+    #[serde(skip)]
+    pub updated: Timestamp,
+}
+
+impl AbuseContact {
+    /// The id of a place's contact.
+    pub fn id_of(kind: NetworkKind, value: &str) -> AbuseContactId {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"abuse contact");
+        hasher.update(kind.as_str().as_bytes());
+        hasher.update(&[0]);
+        hasher.update(value.as_bytes());
+        let mut half = [0; 16];
+        half.copy_from_slice(hasher.finalize().as_bytes().split_at(16).0);
+        AbuseContactId(Uuid::from_bytes(half))
+    }
+}
+
+impl Record for AbuseContact {
+    const KIND: &'static str = "abuse-contact";
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn content(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    fn from_parts(parts: Parts) -> Result<Self, serde_json::Error> {
+        let contact: Self = serde_json::from_str(&parts.content)?;
+        Ok(Self { address: parts.erasable.map(|erasable| erasable.value), version: parts.version, updated: parts.updated, ..contact })
+    }
+
+    fn state(&self) -> &'static str {
+        if self.address.is_some() { "active" } else { "gone" }
+    }
+
+    fn erasable(&self) -> Option<Erasable> {
+        self.address.clone().map(|value| Erasable { value, note: None })
+    }
+}
+
+impl Records {
+    /// Destroys the address of every such contact that is the victim's value; gives how many there were.
+    pub async fn erase_abuse_contacts(&self, victim: &Victim, change: &Change<'_>) -> Result<u64, RecordsError> {
+        let mut writer = self.write().await?;
+        let contacts: Vec<AbuseContact> = writer.all().await?;
+        let mut changed = 0;
+        for contact in contacts.into_iter().filter(|contact| contact.address.as_deref().is_some_and(|address| victim.is_value(ObservableType::Email, address)))
+        {
+            let version = contact.version;
+            writer.update(&AbuseContact { address: None, version: version + 1, ..contact }, version, change, &[]).await?;
+            changed += 1;
+        }
+        writer.commit().await?;
+        Ok(changed)
+    }
+}

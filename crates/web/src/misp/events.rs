@@ -1,0 +1,85 @@
+//! Events: adding, editing, publishing, deleting, listing, searching.
+
+use super::{Asking, Sent};
+use crate::AppState;
+use crate::params::At;
+use crate::problem::Problem;
+use crate::reply::{self, Reply};
+use crate::state::act;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use hub::misp::{MispAnswer, MispMedia, Scope};
+use serde_json::{Map, Value};
+
+/// How many were found, as MISP says it.
+const X_RESULT_COUNT: &str = "x-result-count";
+
+/// `POST /misp/events/add`
+pub async fn add(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
+    let metadata = asking.is("metadata");
+    let Asking { actor, sync, .. } = asking;
+    reply::ok(&act(async move { state.hub.misp_add(&actor, sent.value, metadata, sync).await }).await?)
+}
+
+/// `GET` and `POST /misp/events/view/{event}`
+pub async fn view(State(state): State<AppState>, asking: Asking, At(event): At<String>, sent: Sent) -> Reply {
+    let options = asking.filters(sent.value);
+    reply::ok(&state.hub.misp_view(&asking.actor, &event, &options, asking.sync).await?)
+}
+
+/// `POST /misp/events/edit/{event}`
+pub async fn edit(State(state): State<AppState>, asking: Asking, At(event): At<String>, sent: Sent) -> Reply {
+    let metadata = asking.is("metadata");
+    let Asking { actor, sync, .. } = asking;
+    reply::ok(&act(async move { state.hub.misp_edit(&actor, &event, sent.value, metadata, sync).await }).await?)
+}
+
+/// `POST /misp/events/delete/{event}`
+pub async fn delete(State(state): State<AppState>, asking: Asking, At(event): At<String>) -> Reply {
+    reply::ok(&act(async move { state.hub.misp_delete(&asking.actor, &event).await }).await?)
+}
+
+/// `POST /misp/events/publish/{event}`
+pub async fn publish(State(state): State<AppState>, asking: Asking, At(event): At<String>) -> Reply {
+    reply::ok(&act(async move { state.hub.misp_publish(&asking.actor, &event, true).await }).await?)
+}
+
+/// `POST /misp/events/unpublish/{event}`
+pub async fn unpublish(State(state): State<AppState>, asking: Asking, At(event): At<String>) -> Reply {
+    reply::ok(&act(async move { state.hub.misp_publish(&asking.actor, &event, false).await }).await?)
+}
+
+/// `GET` and `POST /misp/events/index`
+pub async fn index(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
+    let filters = asking.filters(sent.value);
+    reply::ok(&state.hub.misp_index(&asking.actor, &filters, asking.sync).await?)
+}
+
+/// `GET` and `POST /misp/events/restSearch`
+pub async fn search(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
+    let filters = asking.filters(sent.value);
+    searched(&state, &asking, Scope::Events, &filters).await
+}
+
+/// `POST /misp/events/filterEventIdsForPush`
+pub async fn wanted(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
+    reply::ok(&state.hub.misp_wanted(&asking.actor, &sent.value).await?)
+}
+
+/// The answer to a search, in the format that was asked for.
+pub(super) async fn searched(state: &AppState, asking: &Asking, scope: Scope, filters: &Map<String, Value>) -> Reply {
+    let found = state.hub.misp_search(&asking.actor, scope, filters, asking.sync).await.map_err(Problem::from)?;
+    Ok(written(found))
+}
+
+fn written(found: MispAnswer) -> Response {
+    let media = match found.media {
+        MispMedia::Json => reply::JSON,
+        MispMedia::Csv => "text/csv; charset=utf-8",
+        MispMedia::Text => "text/plain; charset=utf-8",
+    };
+    let mut response = reply::typed(StatusCode::OK, media, found.body);
+    response.headers_mut().insert(X_RESULT_COUNT, HeaderValue::from(found.count));
+    response
+}

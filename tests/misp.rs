@@ -1,0 +1,464 @@
+//! MISP's interface and feed from outside: what members see of each other's events, and what of them reaches the other doors.
+//!
+//! Not here: PyMISP (`tests/python/misp.py`), who may call what (`authorisation`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use support::{Answer, Client, Hub};
+
+/// How long what was published may take to come into the feed.
+const FOLLOWS_WITHIN: Duration = Duration::from_secs(20);
+const UUID: &str = "ab2b6e28-fda5-4282-bf60-22b81de77851";
+
+/// A hub with two members and a partner.
+struct Shared {
+    hub: Hub,
+    owner: Client,
+    other: Client,
+    partner: Client,
+}
+
+impl Shared {
+    fn start() -> Self {
+        let hub = Hub::start();
+        let (owner, other) = (hub.member("Owner", "analyst"), hub.member("Other", "analyst"));
+        let partner = hub.client(&hub.key(&hub.organisation("Partner", "partner", "", ""), "analyst"));
+        Self { hub, owner, other, partner }
+    }
+}
+
+/// Adds an event; it must be taken. Gives what is answered.
+fn add(client: &Client, event: &Value) -> Value {
+    let answer = client.post("/misp/events/add", event);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["Event"].clone()
+}
+
+fn attribute(kind: &str, value: &str) -> Value {
+    json!({ "type": kind, "value": value, "to_ids": true })
+}
+
+fn event(more: &Value) -> Value {
+    let mut event = json!({ "info": "A case", "distribution": "3", "Tag": [{ "name": "tlp:green" }], "Attribute": [attribute("domain", "evil.example.kr")] });
+    for (name, value) in more.as_object().unwrap() {
+        event[name] = value.clone();
+    }
+    event
+}
+
+fn id(event: &Value) -> &str {
+    event["id"].as_str().unwrap()
+}
+
+fn view(client: &Client, event: &str) -> Answer {
+    client.get(&format!("/misp/events/view/{event}"))
+}
+
+/// The values that a search for attributes finds.
+fn found(client: &Client, filter: &Value) -> Vec<String> {
+    let answer = client.post("/misp/attributes/restSearch", filter);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let list = answer.json()["response"]["Attribute"].as_array().unwrap().clone();
+    list.iter().map(|attribute| attribute["value"].as_str().unwrap().to_owned()).collect()
+}
+
+fn publish(client: &Client, event: &Value) {
+    let answer = client.post(&format!("/misp/events/publish/{}", id(event)), &json!({}));
+    assert_eq!((answer.status, answer.json()["success"].as_bool()), (200, Some(true)), "{}", answer.text());
+}
+
+#[test]
+fn an_event_is_kept_whole_changed_by_its_owner_alone_and_deleted_for_good() {
+    let Shared { owner, other, hub: _hub, .. } = Shared::start();
+    let object = json!({ "name": "file", "x_of_object": 1, "Attribute": [{ "type": "filename", "value": "a.exe", "object_relation": "filename" }] });
+    let added = add(&owner, &event(&json!({ "uuid": UUID, "x_own": { "deep": [1] }, "Object": [object] })));
+    assert_eq!(
+        (&added["uuid"], &added["x_own"], &added["Object"][0]["x_of_object"], &added["published"]),
+        (&json!(UUID), &json!({ "deep": [1] }), &json!(1), &json!(false))
+    );
+    assert_eq!(view(&owner, UUID).json()["Event"]["Object"][0]["Attribute"][0]["value"], "a.exe");
+
+    let again = owner.post("/misp/events/add", &event(&json!({ "uuid": UUID })));
+    assert_eq!((again.status, again.json()["errors"]["uuid"].is_array()), (422, true), "{}", again.text());
+    let foreign = other.post(&format!("/misp/events/edit/{UUID}"), &json!({ "info": "mine" }));
+    assert_eq!((foreign.status, &foreign.json()["message"]), (403, &json!("You do not have permission to do that.")));
+    let changed = owner.post(&format!("/misp/events/edit/{UUID}"), &json!({ "info": "Another case", "Attribute": [attribute("ip-dst", "185.60.1.7")] }));
+    assert_eq!(changed.json()["Event"]["Attribute"].as_array().unwrap().len(), 2, "{}", changed.text());
+    assert_eq!(view(&other, UUID).json()["Event"]["info"], "Another case");
+
+    let first = added["Attribute"][0]["id"].as_str().unwrap();
+    assert_eq!(owner.post(&format!("/misp/attributes/delete/{first}"), &json!({})).status, 200);
+    assert_eq!(found(&owner, &json!({ "eventid": id(&added) })), ["185.60.1.7", "a.exe"]);
+    assert_eq!(found(&owner, &json!({ "eventid": id(&added), "deleted": 1 })), ["evil.example.kr"]);
+    let both = owner.post(&format!("/misp/events/view/{UUID}"), &json!({ "deleted": [0, 1] })).json();
+    assert_eq!(both["Event"]["Attribute"].as_array().unwrap().len(), 2);
+
+    assert_eq!(other.post(&format!("/misp/events/delete/{UUID}"), &json!({})).status, 403);
+    assert_eq!(owner.post(&format!("/misp/events/delete/{UUID}"), &json!({})).json()["message"], "Event deleted.");
+    assert_eq!((view(&owner, UUID).status, view(&owner, id(&added)).status, found(&owner, &json!({})).len()), (404, 404, 0));
+    let pushed = owner.request(
+        "POST",
+        "/misp/events/add",
+        &[("content-type", "application/json"), ("misp-uuid", "x")],
+        Some(event(&json!({ "uuid": UUID })).to_string().as_bytes()),
+    );
+    assert_eq!(pushed.status, 403, "what was deleted does not come back from elsewhere");
+}
+
+#[test]
+fn distribution_and_marking_decide_together_and_attributes_only_narrow() {
+    let Shared { owner, other, partner, hub: _hub } = Shared::start();
+    for (distribution, tag, to_other, to_partner) in [
+        ("0", "tlp:clear", 404, 404),
+        ("1", "tlp:clear", 200, 404),
+        ("2", "tlp:green", 200, 200),
+        ("3", "tlp:clear", 200, 200),
+        ("3", "tlp:amber", 200, 404),
+        ("3", "tlp:red", 404, 404),
+        ("4", "tlp:green", 404, 404),
+    ] {
+        let added = add(&owner, &event(&json!({ "distribution": distribution, "sharing_group_id": "77", "Tag": [{ "name": tag }] })));
+        let seen = (view(&owner, id(&added)).status, view(&other, id(&added)).status, view(&partner, id(&added)).status);
+        assert_eq!(seen, (200, to_other, to_partner), "{distribution} {tag}");
+        let uuid = added["uuid"].as_str().unwrap();
+        let listed = partner.get("/misp/events/index").json().as_array().unwrap().iter().any(|event| event["uuid"] == uuid);
+        assert_eq!(listed, to_partner == 200, "{distribution} {tag}");
+    }
+    let mut own = attribute("domain", "own.example.kr");
+    own["distribution"] = json!(0);
+    let mut red = attribute("domain", "red.example.kr");
+    red["Tag"] = json!([{ "name": "tlp:red" }]);
+    let mut wide = attribute("domain", "wide.example.kr");
+    wide["distribution"] = json!(3);
+    let added = add(&owner, &event(&json!({ "distribution": 1, "Attribute": [own, red, wide] })));
+    let seen: Vec<String> = found(&other, &json!({ "eventid": id(&added) }));
+    assert_eq!(seen, ["wide.example.kr"]);
+    assert!(found(&partner, &json!({ "value": "wide.example.kr" })).is_empty(), "an attribute reaches no further than its event");
+    let hidden = other.post("/misp/events/restSearch", &json!({ "value": "own.example.kr" })).json();
+    assert_eq!(hidden["response"], json!([]), "a filter finds nothing that is hidden");
+    let hidden = added["Attribute"][0]["uuid"].as_str().unwrap();
+    assert_eq!(other.get(&format!("/misp/attributes/view/{hidden}")).status, 404);
+    assert_eq!(other.post(&format!("/misp/attributes/edit/{hidden}"), &json!({ "comment": "x" })).status, 404);
+}
+
+#[test]
+fn victims_and_who_contributed_are_withheld_as_everywhere() {
+    let Shared { hub, owner, other, .. } = Shared::start();
+    let target = json!({ "type": "target-user", "value": "kim.minsu", "category": "Targeting data" });
+    let infected = json!({ "type": "ip-src", "value": "185.60.1.44", "to_ids": false, "Tag": [{ "name": "rsit:malicious-code=\"infected-system\"" }] });
+    let added = add(&owner, &event(&json!({ "Attribute": [attribute("domain", "c2.example.kr"), target, infected] })));
+    let text = view(&other, id(&added)).text();
+    assert!(text.contains("c2.example.kr") && !text.contains("kim.minsu") && !text.contains("185.60.1.44") && !text.contains("Owner"), "{text}");
+    let seen = view(&other, id(&added)).json();
+    assert_eq!((&seen["Event"]["Orgc"]["name"], &seen["Event"]["org_id"]), (&json!("Bongsu main"), &json!("0")));
+    assert_eq!(view(&owner, id(&added)).json()["Event"]["Orgc"]["name"], "Owner");
+    assert!(view(&hub.coordinator(), id(&added)).text().contains("kim.minsu"));
+    let own = added["Orgc"]["id"].as_str().unwrap();
+    let by = |client: &Client, org: &str| client.post("/misp/events/restSearch", &json!({ "org": org })).json()["response"].as_array().unwrap().len();
+    assert_eq!((by(&owner, own), by(&other, own), by(&other, "Owner"), by(&other, "Bongsu main")), (1, 0, 0, 1), "nobody is found by a name that is not shown");
+}
+
+#[test]
+fn what_is_published_is_among_the_hubs_events_until_it_is_taken_back() {
+    let Shared { owner, other, partner, hub: _hub } = Shared::start();
+    let knows = |client: &Client, value: &str| {
+        let answer = client.observable("domain", value);
+        answer.status == 200 && answer.json()["state"] != "withdrawn"
+    };
+    let added = add(&owner, &event(&json!({ "distribution": 1 })));
+    assert!(!knows(&other, "evil.example.kr"), "what is not published is in nothing but MISP");
+    publish(&owner, &added);
+    assert!(knows(&other, "evil.example.kr") && !knows(&partner, "evil.example.kr"));
+    let more = owner.post(&format!("/misp/attributes/add/{}", id(&added)), &attribute("domain", "more.example.kr")).json();
+    assert_eq!(more["Attribute"]["value"], "more.example.kr");
+    assert!(!knows(&other, "evil.example.kr"), "a change ends its being published");
+    publish(&owner, &added);
+    assert!(knows(&other, "evil.example.kr") && knows(&other, "more.example.kr"));
+    assert_eq!(other.search("domain=evil.example.kr").len(), 1, "once");
+    let changed = json!({ "value": "other.example.kr" });
+    assert_eq!(owner.post(&format!("/misp/attributes/edit/{}", more["Attribute"]["uuid"].as_str().unwrap()), &changed).status, 200);
+    publish(&owner, &added);
+    assert!(!knows(&other, "more.example.kr") && knows(&other, "other.example.kr"));
+    assert_eq!(owner.post(&format!("/misp/events/unpublish/{}", id(&added)), &json!({})).status, 200);
+    assert!(!knows(&other, "evil.example.kr"));
+    publish(&owner, &added);
+    assert!(knows(&other, "evil.example.kr"));
+    owner.post(&format!("/misp/events/delete/{}", id(&added)), &json!({}));
+    assert!(!knows(&other, "evil.example.kr") && other.search("domain=example.kr").is_empty());
+}
+
+#[test]
+fn another_instance_is_told_of_published_events_alone_and_its_own_come_one_step_less_far() {
+    let Shared { hub, owner, other, .. } = Shared::start();
+    let sync = |client: &Client, method: &str, path: &str, body: &Value| {
+        let body = (method == "POST").then(|| body.to_string().into_bytes());
+        client.request(method, path, &[("content-type", "application/json"), ("user-agent", "MISP 2.5.12 - #x")], body.as_deref())
+    };
+    let added = add(&owner, &event(&json!({})));
+    let pulled = |client: &Client| sync(client, "POST", "/misp/events/index", &json!({ "minimal": 1, "published": 1 })).json().as_array().unwrap().len();
+    assert_eq!((pulled(&other), sync(&other, "GET", &format!("/misp/events/view/{}", id(&added)), &Value::Null).status), (0, 404));
+    publish(&owner, &added);
+    assert_eq!(pulled(&other), 1);
+    let seen =
+        sync(&other, "GET", &format!("/misp/events/view/{}/deleted[]:0/deleted[]:1/excludeLocalTags:1", added["uuid"].as_str().unwrap()), &Value::Null).json();
+    assert_eq!(seen["Event"]["uuid"], added["uuid"]);
+
+    let back = sync(&other, "POST", "/misp/events/add", &seen);
+    assert_eq!(back.status, 403, "what came from here does not come back: {}", back.text());
+    let pushed = sync(&owner, "POST", "/misp/events/add/metadata:1", &event(&json!({ "distribution": 2, "published": true, "uuid": UUID })));
+    assert_eq!(
+        (pushed.json()["Event"]["distribution"].as_str(), pushed.json()["Event"]["Attribute"].as_array().map(Vec::len)),
+        (Some("1"), Some(0)),
+        "{}",
+        pushed.text()
+    );
+    let wanted = sync(
+        &owner,
+        "POST",
+        "/misp/events/filterEventIdsForPush",
+        &json!([{ "Event": { "uuid": UUID, "timestamp": "1" } }, { "Event": { "uuid": "5b0a6f3e-0d8e-4a47-8c24-0d3a4f1e2b11", "timestamp": "1" } }]),
+    );
+    assert_eq!(wanted.json(), json!(["5b0a6f3e-0d8e-4a47-8c24-0d3a4f1e2b11"]));
+    let foreign = json!({ "Orgc": { "uuid": "0d3a4f1e-2b11-4a47-8c24-5b0a6f3e0d8e", "name": "Elsewhere" } });
+    let kept = add(&owner, &event(&foreign));
+    assert_eq!(view(&owner, id(&kept)).json()["Event"]["Orgc"]["name"], "Elsewhere");
+    assert_eq!(view(&other, id(&kept)).json()["Event"]["Orgc"]["name"], "Bongsu main");
+    drop(hub);
+}
+
+#[test]
+fn searches_are_answered_in_each_format_and_tags_and_sightings_are_kept() {
+    let Shared { owner, other, hub: _hub, .. } = Shared::start();
+    let added = add(
+        &owner,
+        &event(&json!({ "Attribute": [attribute("domain", "one.example.kr"), { "type": "comment", "value": "words", "to_ids": false }], "published": true })),
+    );
+    let as_format = |format: &str| owner.post("/misp/attributes/restSearch", &json!({ "eventid": id(&added), "returnFormat": format }));
+    assert_eq!(as_format("text").text(), "one.example.kr\n");
+    assert!(as_format("csv").text().starts_with("uuid,event_id,") && as_format("csv").text().lines().count() == 3);
+    assert!(as_format("suricata").text().contains("one.example.kr"));
+    assert!(as_format("cache").text().lines().all(|line| line.ends_with(added["uuid"].as_str().unwrap())));
+    assert!(as_format("stix2").json()["objects"].as_array().unwrap().iter().any(|object| object["pattern"] == "[domain-name:value = 'one.example.kr']"));
+    assert_eq!((as_format("openioc").status, owner.get("/misp/events/restSearch/value:one.example.kr").json()["response"].as_array().unwrap().len()), (422, 1));
+
+    let uuid = added["Attribute"][0]["uuid"].as_str().unwrap();
+    let tagged = owner.post("/misp/tags/attachTagToObject", &json!({ "uuid": uuid, "tag": "own:tag" }));
+    assert!(tagged.json()["message"].as_str().unwrap().contains("successfully attached"), "{}", tagged.text());
+    assert_eq!(found(&other, &json!({ "tags": "own:%" })), ["one.example.kr"]);
+    assert!(found(&other, &json!({ "tags": ["tlp:green", "!own:tag"] })).iter().all(|value| value == "words"));
+    assert_eq!(other.post("/misp/tags/attachTagToObject", &json!({ "uuid": uuid, "tag": "x" })).status, 403);
+    let names = other.get("/misp/tags/index").json()["Tag"].as_array().unwrap().iter().filter(|tag| tag["name"] == "own:tag").count();
+    assert_eq!(names, 1);
+
+    let sighted = other.post(&format!("/misp/sightings/add/{uuid}"), &json!({ "source": "desk", "type": "0" }));
+    assert_eq!((sighted.status, &sighted.json()["Sighting"]["source"]), (200, &json!("desk")), "{}", sighted.text());
+    let wrong = other.post("/misp/sightings/add", &json!({ "value": "one.example.kr", "type": "1" }));
+    assert_eq!(wrong.status, 200, "{}", wrong.text());
+    let list = |client: &Client| client.post("/misp/sightings/listSightings", &json!({ "context": "event", "id": id(&added) })).json();
+    let (own, seen) = (list(&other), list(&owner));
+    assert_eq!(
+        (own.as_array().unwrap().len(), own[0]["source"].as_str(), seen[0]["source"].as_str(), seen[0]["org_id"].as_str()),
+        (2, Some("desk"), Some(""), Some("0"))
+    );
+    assert_eq!(seen.as_array().unwrap().len(), 2, "who contributed it learns that it is called a false positive");
+}
+
+#[test]
+fn refusals_are_misps_and_nothing_is_known_without_a_key() {
+    let Shared { hub, owner, .. } = Shared::start();
+    let company = hub.organisation("Bare", "company", "private", "finance");
+    let key = hub.key(&company, "analyst");
+    let bare = hub.stranger().request("GET", "/misp/servers/getVersion.json", &[("authorization", key.as_str())], None);
+    assert_eq!((bare.status, bare.json()["perm_sync"].as_bool()), (200, Some(true)), "{}", bare.text());
+    for path in ["/misp/servers/getVersion", "/misp/nowhere", "/misp"] {
+        assert_eq!(hub.stranger().get(path).status, 401, "{path}");
+    }
+    let missing = owner.get("/misp/events/view/5b0a6f3e-0d8e-4a47-8c24-0d3a4f1e2b11").json();
+    assert!(missing["name"].is_string() && missing["message"].is_string() && missing["url"].as_str().unwrap().starts_with("/events/view/"), "{missing}");
+    let many: Vec<Value> = (0..10_001).map(|number| attribute("domain", &format!("n{number}.example.kr"))).collect();
+    assert_eq!(owner.post("/misp/events/add", &event(&json!({ "Attribute": many }))).status, 413);
+    assert_eq!(owner.post("/misp/events/add", &event(&json!({ "Attribute": [{ "type": "no-such", "value": "x" }] }))).status, 422);
+    let auditor = hub.client(&hub.key(&company, "auditor"));
+    assert_eq!((auditor.get("/misp/events/index").status, auditor.get("/misp/users/view/me").status), (403, 200));
+    let reporter = hub.client(&hub.key(&company, "reporter"));
+    let sent = reporter.post("/misp/events/add", &event(&json!({})));
+    assert_eq!((sent.status, view(&reporter, sent.json()["Event"]["id"].as_str().unwrap()).status), (200, 403));
+}
+
+#[test]
+fn the_feed_holds_what_each_caller_may_have_and_says_what_was_taken_back() {
+    let Shared { hub, owner, .. } = Shared::start();
+    let clear = add(
+        &owner,
+        &event(
+            &json!({ "published": true, "Tag": [{ "name": "tlp:clear" }], "Attribute": [attribute("domain", "clear.example.kr"), attribute("ip-dst", "10.1.2.3")] }),
+        ),
+    );
+    add(&owner, &event(&json!({ "published": true, "Attribute": [attribute("domain", "green.example.kr")] })));
+    add(&owner, &event(&json!({ "distribution": 1, "published": true, "Attribute": [attribute("domain", "members.example.kr")] })));
+    add(&owner, &event(&json!({ "Attribute": [attribute("domain", "draft.example.kr")] })));
+    let attributes = |client: &Client| -> Vec<(String, bool)> {
+        let manifest = client.get("/feeds/misp/manifest.json");
+        if manifest.status != 200 {
+            return Vec::new();
+        }
+        let manifest = manifest.json();
+        let files = manifest.as_object().unwrap().keys().map(|uuid| client.get(&format!("/feeds/misp/{uuid}.json")).json());
+        let mut all: Vec<(String, bool)> = files
+            .flat_map(|file| file["Event"]["Attribute"].as_array().unwrap().clone())
+            .map(|attribute| (attribute["value"].as_str().unwrap().to_owned(), attribute["deleted"].as_bool().unwrap()))
+            .collect();
+        all.sort();
+        all
+    };
+    let is = |value: &str, deleted: bool| (value.to_owned(), deleted);
+    wait("the feed", || attributes(&hub.stranger()) == [is("clear.example.kr", false)]);
+    wait("the keyed feed", || attributes(&owner) == [is("clear.example.kr", false), is("green.example.kr", false)]);
+    let manifest = hub.stranger().get("/feeds/misp/manifest.json");
+    let again = hub.stranger().request("GET", "/feeds/misp/manifest.json", &[("if-none-match", manifest.header("etag"))], None);
+    assert_eq!((again.status, manifest.header("x-tlp")), (304, "clear"));
+    let (uuid, head) = manifest.json().as_object().unwrap().iter().next().map(|(uuid, head)| (uuid.clone(), head.clone())).unwrap();
+    assert_eq!(head["Orgc"]["name"], "Bongsu main");
+    let hashes = hub.stranger().get("/feeds/misp/hashes.csv").text();
+    assert!(hashes.lines().count() == 1 && hashes.trim().ends_with(&uuid), "{hashes}");
+    assert_eq!(hub.stranger().get("/feeds/misp/manifest.json?tlp=green").status, 401);
+    assert_eq!(hub.stranger().get("/feeds/misp/5b0a6f3e-0d8e-4a47-8c24-0d3a4f1e2b11.json").status, 404);
+
+    let copied = owner.post("/misp/events/add", &event(&json!({ "uuid": uuid })));
+    assert_eq!(copied.status, 403, "an event of the feed is the hub's own");
+    owner.post(&format!("/misp/events/unpublish/{}", id(&clear)), &json!({}));
+    wait("the recall", || attributes(&hub.stranger()) == [is("clear.example.kr", true)]);
+    assert!(hub.stranger().get("/feeds/misp/hashes.csv").text().is_empty());
+}
+
+#[test]
+fn a_proposal_changes_nothing_until_the_contributor_accepts_it_and_names_nobody() {
+    let Shared { hub, owner, other, partner } = Shared::start();
+    let added = add(&owner, &event(&json!({ "distribution": 1 })));
+    let first = added["Attribute"][0]["uuid"].as_str().unwrap();
+    let refused = other.post(&format!("/misp/attributes/add/{}", id(&added)), &attribute("domain", "more.example.kr"));
+    assert_eq!((refused.status, &refused.json()["message"]), (403, &json!("You do not have permission to do that.")));
+
+    let proposed = other.post(&format!("/misp/shadow_attributes/add/{}", id(&added)), &attribute("domain", "more.example.kr"));
+    assert_eq!((proposed.status, &proposed.json()["ShadowAttribute"]["Org"]["name"]), (200, &json!("Other")), "{}", proposed.text());
+    let changed = other.post(&format!("/misp/shadow_attributes/edit/{first}"), &json!({ "to_ids": false, "distribution": 3 }));
+    let changed = changed.json()["ShadowAttribute"].clone();
+    assert_eq!((&changed["to_ids"], &changed["value"], changed.get("distribution")), (&json!(false), &json!("evil.example.kr"), None));
+    let deletion = other.post(&format!("/misp/shadow_attributes/delete/{first}"), &json!({}));
+    assert_eq!((deletion.status, &deletion.json()["saved"]), (200, &json!(true)), "{}", deletion.text());
+
+    let list = |client: &Client| client.get("/misp/shadow_attributes/index").json().as_array().unwrap().clone();
+    assert_eq!((list(&owner).len(), list(&other).len(), list(&hub.coordinator()).len()), (3, 3, 3));
+    let seen = list(&owner)[0]["ShadowAttribute"].clone();
+    assert_eq!((&seen["Org"]["name"], &seen["org_id"]), (&json!("Bongsu main"), &json!("0")), "the contributor learns what, not by whom");
+    let (second, third) = (hub.member("Third", "analyst"), hub.member("Fourth", "analyst"));
+    assert!(list(&second).is_empty() && list(&partner).is_empty(), "no other member learns of it");
+    assert_eq!(third.get(&format!("/misp/shadow_attributes/view/{}", seen["id"].as_str().unwrap())).status, 404);
+    assert_eq!(partner.post(&format!("/misp/shadow_attributes/add/{}", id(&added)), &attribute("domain", "x.example.kr")).status, 404);
+    let whole = view(&owner, id(&added)).json()["Event"].clone();
+    assert_eq!((whole["ShadowAttribute"].as_array().unwrap().len(), whole["Attribute"][0]["ShadowAttribute"].as_array().unwrap().len()), (1, 2));
+    assert_eq!(found(&other, &json!({ "eventid": id(&added) })), ["evil.example.kr"], "nothing has changed");
+
+    let step = |client: &Client, step: &str, proposal: &Value| {
+        client.post(&format!("/misp/shadow_attributes/{step}/{}", proposal["id"].as_str().unwrap()), &json!({}))
+    };
+    assert_eq!(step(&other, "accept", &seen).status, 403, "who proposes does not accept");
+    assert_eq!(step(&owner, "accept", &seen).json()["message"], "Proposed change accepted.");
+    assert_eq!(found(&other, &json!({ "eventid": id(&added) })), ["evil.example.kr", "more.example.kr"]);
+    assert_eq!(step(&owner, "accept", &changed).status, 200);
+    assert_eq!(owner.get(&format!("/misp/attributes/view/{first}")).json()["Attribute"]["to_ids"], false);
+    let last = list(&other)[0]["ShadowAttribute"].clone();
+    assert_eq!((&last["proposal_to_delete"], step(&other, "discard", &last).json()["message"].as_str()), (&json!(true), Some("Proposal discarded.")));
+    assert!(list(&owner).is_empty());
+    assert_eq!(step(&owner, "discard", &last).status, 404);
+}
+
+#[test]
+fn sightings_come_one_by_one_in_lists_and_from_an_instance_that_pushes_them_once() {
+    let Shared { owner, other, hub: _hub, .. } = Shared::start();
+    let added = add(&owner, &event(&json!({})));
+    let uuid = added["Attribute"][0]["uuid"].as_str().unwrap();
+    let two = other.post(&format!("/misp/sightings/add/{uuid}"), &json!([{ "type": "0" }, { "type": "0", "source": "desk" }]));
+    assert_eq!((two.status, &two.json()["message"]), (200, &json!("2 sightings successfully added.")), "{}", two.text());
+    let pushed = json!([{ "uuid": UUID, "attribute_uuid": uuid, "date_sighting": "1767225600", "type": "0" }, { "attribute_uuid": UUID, "type": "0" }]);
+    let path = format!("/misp/sightings/bulkSaveSightings/{}", added["uuid"].as_str().unwrap());
+    let wanted = |uuids: &Value| other.post(&format!("/misp/sightings/filterSightingUuidsForPush/{}", id(&added)), uuids).json();
+    assert_eq!(wanted(&json!([UUID])), json!([UUID]));
+    assert_eq!(other.post(&path, &pushed).json()["message"], "1 sighting successfully added.");
+    assert_eq!(other.post(&path, &pushed).json()["message"], "0 sightings successfully added.", "what is here is passed over");
+    assert_eq!(wanted(&json!([UUID])), json!([]));
+    let seen = view(&owner, id(&added)).json()["Event"]["Attribute"][0]["Sighting"].as_array().map(Vec::len);
+    let without = owner.get(&format!("/misp/events/view/{}/noSightings:1", id(&added))).json()["Event"]["Attribute"][0].get("Sighting").is_some();
+    assert_eq!((seen, without), (Some(3), false));
+}
+
+#[test]
+fn what_other_events_say_of_a_value_is_given_as_far_as_it_is_seen() {
+    let Shared { owner, other, hub: _hub, .. } = Shared::start();
+    let first = add(&owner, &event(&json!({})));
+    let second = add(&other, &event(&json!({ "distribution": 1 })));
+    add(&other, &event(&json!({ "distribution": 0 })));
+    let search = json!({ "eventid": id(&first), "includeCorrelations": 1 });
+    let related = |client: &Client| {
+        let answer = client.post("/misp/attributes/restSearch", &search).json();
+        answer["response"]["Attribute"][0]["RelatedAttribute"].as_array().unwrap().clone()
+    };
+    assert_eq!((related(&owner).len(), &related(&owner)[0]["Event"]["uuid"], related(&other).len()), (1, &second["uuid"], 2));
+}
+
+#[test]
+fn a_base_url_without_its_slash_leads_to_the_same_door() {
+    let Shared { hub, owner, .. } = Shared::start();
+    let added = add(&owner, &event(&json!({})));
+    assert_eq!(owner.get(&format!("/events/view/{}", id(&added))).json()["Event"]["uuid"], added["uuid"]);
+    assert_eq!(owner.get("/sharingGroups/index.json").status, 200);
+    assert_eq!((hub.stranger().get("/events/view/1").status, hub.stranger().get("/nowhere").status), (401, 404));
+}
+
+#[test]
+fn an_erased_value_is_in_no_event_proposal_or_file_and_a_backup_holds_the_rest() {
+    const VALUE: &str = "erase.me.park@household.kr";
+    let Shared { mut hub, owner, other, .. } = Shared::start();
+    let victim = json!({ "type": "target-email", "category": "Targeting data", "value": VALUE });
+    let mut told = attribute("domain", "c2.example.kr");
+    told["comment"] = json!(format!("mailed to {}", VALUE.to_uppercase()));
+    let added = add(&owner, &event(&json!({ "published": true, "info": format!("Mail to {VALUE}"), "Attribute": [victim, told] })));
+    let proposal = json!({ "type": "domain", "value": "p.example.kr", "comment": VALUE });
+    assert_eq!(other.post(&format!("/misp/shadow_attributes/add/{}", id(&added)), &proposal).status, 200);
+    let authority = hub.organisation("Authority", "authority", "private", "government");
+    let person = |holder: &str| hub.client(&hub.key_with(&authority, &json!({ "role": "authority", "holder": holder })).1);
+    let (first, second) = (person("Kim Jiwoo"), person("Park Minseo"));
+    let asked = first.post("/api/v1/erasures", &json!({ "type": "email", "value": VALUE, "basis": "PIPA article 36" })).json();
+    let done = second.post(&format!("/api/v1/erasures/{}/steps", asked["id"].as_str().unwrap()), &json!({ "step": "confirm" }));
+    assert_eq!(done.status, 200, "{}", done.text());
+
+    let left = owner.post(&format!("/misp/events/view/{}", id(&added)), &json!({ "deleted": [0, 1] })).text();
+    assert!(!left.to_lowercase().contains(VALUE) && left.contains("c2.example.kr") && left.contains("[erased]"), "{left}");
+    assert_eq!(other.get("/misp/shadow_attributes/index").json(), json!([]));
+    wait("the event without the words", || owner.observable("domain", "c2.example.kr").json()["events"] == 1);
+    let (backup, data) = (hub.scratch().join("backup"), hub.scratch().join("restored"));
+    let (backup, data) = (backup.to_str().unwrap().to_owned(), data.to_str().unwrap().to_owned());
+    assert!(hub.terminate().0.success());
+    for entry in std::fs::read_dir(&hub.data).unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("misp.sqlite")) {
+        let bytes = std::fs::read(entry.path()).unwrap().to_ascii_lowercase();
+        assert!(!bytes.windows(VALUE.len()).any(|window| window == VALUE.as_bytes()), "{}", entry.path().display());
+    }
+    for command in [&["backup", &backup, "--data", hub.data.to_str().unwrap()][..], &["restore", &backup, "--data", &data], &["verify", "--data", &data]] {
+        let output = support::offline(command);
+        assert!(output.status.success(), "{command:?}: {}", support::said(&output));
+    }
+    assert!(std::path::Path::new(&data).join("misp.sqlite").exists());
+}
+
+/// Waits until it is so.
+fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < FOLLOWS_WITHIN, "{what} does not come");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
