@@ -262,6 +262,7 @@ impl Hub {
         self.records().erase_subscriptions(&victim, &change).await?;
         // After the ledger, so that whatever is rendered from now on is without it.
         self.delivery.erase(&victim).await?;
+        self.sources.erase(&victim).await?;
         // What members contributed and names it, also by the id that follows from it.
         let observable = formats::stix::write::observable_id(erasure.kind, &value);
         let objects = self.objects().erase(&victim, observable.as_deref(), self.taxii_erasure_secret()).await?;

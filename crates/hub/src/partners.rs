@@ -66,7 +66,7 @@ impl Hub {
     }
 
     /// Carries what is committed into the ledger. What cannot be carried now is tried again by the task that does so.
-    pub(crate) async fn carry(&self) {
+    pub async fn carry(&self) {
         if let Err(error) = self.drain_outbox().await {
             tracing::warn!(%error, "a change of an organisation waits in the outbox");
         }

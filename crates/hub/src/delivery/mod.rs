@@ -110,7 +110,10 @@ pub(crate) struct DeliveryOptions {
 impl Delivery {
     /// Takes up what the file holds.
     pub(crate) async fn open(file: Deliveries, records: &Records, options: DeliveryOptions) -> Result<Self, HubError> {
-        if file.position().await?.is_some_and(|position| position > options.end) {
+        // The place is written now and then; a subscription may begin behind it.
+        let is_ahead = file.position().await?.is_some_and(|position| position > options.end)
+            || file.subscribers().await?.iter().any(|subscriber| subscriber.first > options.end);
+        if is_ahead {
             tracing::warn!("deliveries are of a longer ledger, as after a restore; what the ledger lacks is forgotten");
             file.cut(options.end).await?;
         }

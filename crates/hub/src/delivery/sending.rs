@@ -26,6 +26,8 @@ const WARNINGS_AT_ONCE: usize = 8;
 const ORDINARY_AT_ONCE: usize = 16;
 /// How often it is looked whether a time has come.
 const TICK: Duration = Duration::from_secs(1);
+/// Wait before a message is looked at again whose subscription cannot be read.
+const UNREADABLE: Duration = Duration::from_secs(600);
 /// Characters kept of what a receiver says.
 const MAX_ERROR: usize = 500;
 
@@ -67,6 +69,8 @@ impl Hub {
                 let (number, subscriber) = (queued.number, queued.subscriber);
                 if let Err(error) = hub.send_one_message(lane, &queued).await {
                     tracing::warn!(%error, subscriber, "what became of a message was not noted; it may be sent again, with the same id");
+                    // It is due still: without a rest a full disk would be asked again and again.
+                    tokio::time::sleep(TICK).await;
                 }
                 hub.delivery.in_flight.lock().remove(&number);
                 // The next one of this subscriber can be made now.
@@ -84,8 +88,14 @@ impl Hub {
     /// Makes one attempt, and notes what became of it.
     async fn send_one_message(self: &Arc<Self>, lane: Lane, queued: &Queued) -> Result<(), HubError> {
         let file = &self.delivery.file;
-        let Some(entry) = self.delivery.roster.entry(queued.subscriber) else { return Ok(()) };
-        let Some(organisation) = self.directory().by_id(entry.subscription.organisation) else { return Ok(()) };
+        let entry = self.delivery.roster.entry(queued.subscriber);
+        let organisation = entry.as_ref().and_then(|entry| self.directory().by_id(entry.subscription.organisation));
+        let (Some(entry), Some(organisation)) = (entry, organisation) else {
+            // One that cannot be read takes no turn from others; of one that was removed nothing is there.
+            let now = self.clock().now();
+            file.failed(queued.number, now, "the subscription cannot be read", now.plus(UNREADABLE)).await?;
+            return Ok(());
+        };
         let reader = self.delivery_recipient(&organisation, self.clock().now()).reader;
         if lane == Lane::Ordinary && mark(&reader) != queued.reader {
             tracing::info!(subscriber = queued.subscriber, "a message is made again: what its organisation may receive has changed");

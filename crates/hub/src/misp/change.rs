@@ -11,17 +11,17 @@ use super::document::{Document, Moment, add_tag, inner_mut, mark_deleted, merge_
 use super::fields::{Fields, flag, number, object, set, text, unwrapped, uuid_of, wrong};
 use super::people::may_write;
 use super::show::{Extent, name_of};
-use super::{MAX_ATTRIBUTES, apart};
+use super::{MAX_ATTRIBUTES, MAX_HEAD, apart};
 use crate::directory::Snapshot;
 use crate::sharing::view::View;
 use crate::{Actor, Hub, HubError};
 use formats::Defaults;
 use formats::misp::judge::{Judged, Surroundings, judge, parts};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use model::{KeyRole, OrgNo, Organisation, Origin, Timestamp};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::misp::{Edit, Head, Name, NewAttribute, NewEvent, NewObject, Part, Place, key_of};
+use store::misp::{Condition, Edit, Head, Name, NewAttribute, NewEvent, NewObject, Part, Place, RowQuery, key_of};
 
 /// MISP's words for a refusal for want of rights; clients look for them, and make proposals instead.
 pub(super) const NOT_YOURS: HubError = HubError::Forbidden("You do not have permission to do that.");
@@ -83,6 +83,7 @@ impl Hub {
         if let Some(creator) = creator {
             set(&mut document.head, "Orgc", creator);
         }
+        fits(&document, 0)?;
         let uuid = text(&document.head, "uuid").unwrap_or_default();
         if self.misp.feed.is_ours(&uuid) {
             return Err(HubError::Forbidden("this event is this instance's own"));
@@ -199,9 +200,10 @@ impl Hub {
         let (head, (uuids, errors)) = self
             .changed(actor, Part::Event, name, Act::Change, move |document, _, moment| {
                 let (mut uuids, mut errors) = (Vec::new(), Fields::new());
+                let mut held = Held::of(document);
                 for (place, given) in list.into_iter().enumerate() {
                     let given = unwrapped(given, "Attribute").ok_or_else(|| wrong("Attribute", "is no attribute"));
-                    match given.and_then(|given| add(document, given, again, moment)) {
+                    match given.and_then(|given| add_to(document, &mut held, given, again, moment)) {
                         Ok(uuid) => uuids.push(uuid),
                         Err(HubError::Invalid { pointer, reason }) => {
                             set(&mut errors, &format!("attribute_{place}"), json!({ (pointer.trim_start_matches('/')): [reason] }));
@@ -447,6 +449,9 @@ impl Hub {
         let (document, Changed { given, publishing, deleted }) = apart(move || {
             let mut document = Document::open(&json, &content)?;
             let changed = change(&mut document, id, &at)?;
+            if !changed.deleted {
+                fits(&document, json.len())?;
+            }
             Ok((document, changed))
         })
         .await?;
@@ -486,13 +491,14 @@ impl Hub {
         match foreign {
             None => Err(HubError::NotFound),
             Some(found) if act == Act::Duty && actor.is_coordinator() => Ok(found),
-            // Of another's event the parts that are hidden are not known.
-            Some((head, place)) if part == Part::Attribute => {
-                let query = store::misp::RowQuery { ids: store::misp::Condition { any: vec![place.id], none: Vec::new() }, ..Default::default() };
+            Some(_) if part == Part::Event => Err(NOT_YOURS),
+            // Of another's event the parts that are hidden are not known, nor are objects of which nothing is seen.
+            Some((head, place)) => {
+                let one = Condition { any: vec![place.id], none: Vec::new() };
+                let query = if part == Part::Object { RowQuery { objects: one, ..RowQuery::default() } } else { RowQuery { ids: one, ..RowQuery::default() } };
                 let visible = self.misp_visible(actor, &head, query).await?;
                 Err(if visible.is_empty() { HubError::NotFound } else { NOT_YOURS })
             }
-            Some(_) => Err(NOT_YOURS),
         }
     }
 
@@ -525,30 +531,75 @@ fn after_deletion(actor: &Actor) -> Publishing {
     if actor.is_coordinator() { Publishing::Keep } else { Publishing::Set(false) }
 }
 
+/// An event's own fields are read with those of many others, wherever events are listed. What was larger before may stay so.
+fn fits(document: &Document, before: usize) -> Result<(), HubError> {
+    if document.head_json().len() > MAX_HEAD.max(before) {
+        return Err(HubError::TooLarge { limit: MAX_HEAD as u64, unit: "bytes of an event without its attributes and objects" });
+    }
+    Ok(())
+}
+
+/// What an attribute says: its type, category and value.
+type Said = (Option<String>, Option<String>, Option<String>);
+
+fn said(fields: &Fields) -> Said {
+    (text(fields, "type"), text(fields, "category"), text(fields, "value"))
+}
+
+/// What an event holds, so that a long list of attributes does not look through all of it for each.
+struct Held {
+    uuids: HashSet<String>,
+    /// Places of the attributes outside of objects that are not deleted, by what they say.
+    says: HashMap<Said, usize>,
+}
+
+impl Held {
+    fn of(document: &Document) -> Self {
+        let uuids = document.each().filter_map(|(attribute, _)| text(attribute, "uuid")).collect();
+        let mut says = HashMap::new();
+        for (place, there) in document.attributes.iter().enumerate().filter(|(_, there)| flag(there, "deleted") != Some(true)) {
+            says.entry(said(there)).or_insert(place);
+        }
+        Self { uuids, says }
+    }
+}
+
 /// Adds an attribute and gives its UUID. One that is there is refused, or with `again` changed.
 pub(super) fn add(document: &mut Document, given: Fields, again: bool, moment: &Moment) -> Result<String, HubError> {
+    let mut held = Held::of(document);
+    add_to(document, &mut held, given, again, moment)
+}
+
+fn add_to(document: &mut Document, held: &mut Held, given: Fields, again: bool, moment: &Moment) -> Result<String, HubError> {
     let new = super::document::new_attribute(given.clone(), moment)?;
     let uuid = text(&new, "uuid").unwrap_or_default();
-    if document.each().any(|(there, _)| text(there, "uuid").as_ref() == Some(&uuid)) {
+    if held.uuids.contains(&uuid) {
         return Err(wrong("uuid", "an attribute of this UUID is in the event"));
     }
-    if document.repeats(&new) {
-        let says = |fields: &Fields| (text(fields, "type"), text(fields, "category"), text(fields, "value"));
-        let there = document.attributes.iter_mut().find(|there| flag(there, "deleted") != Some(true) && says(there) == says(&new));
+    let says = said(&new);
+    if let Some(place) = held.says.get(&says).copied() {
         if !again {
             // MISP's words; clients look for them.
             return Err(wrong("value", "A similar attribute already exists for this event."));
         }
-        let there = there.ok_or(HubError::NotFound)?;
+        let there = document.attributes.get_mut(place).ok_or(HubError::NotFound)?;
         let mut given = given;
         ["uuid", "id", "timestamp"].iter().for_each(|name| drop(given.remove(*name)));
         merge_attribute(there, given, moment)?;
         let uuid = text(there, "uuid").unwrap_or_default();
+        if flag(there, "deleted") == Some(true) {
+            held.says.remove(&says);
+        }
         document.touch(moment);
         return Ok(uuid);
     }
+    let place = document.attributes.len();
     document.add_attribute(given_with(given, &uuid), moment)?;
     document.touch(moment);
+    held.uuids.insert(uuid.clone());
+    if flag(&new, "deleted") != Some(true) {
+        held.says.insert(says, place);
+    }
     Ok(uuid)
 }
 
@@ -671,8 +722,10 @@ pub(super) fn defaults(organisation: &Organisation, head: &Fields, now: Timestam
     Defaults { now, tlp: organisation.default_tlp, pap: organisation.default_pap, named: organisation.named, category: None, origin, role: None }
 }
 
+/// The tags that it is found by. Local ones are shown to the owner and the hub's desk alone, and what is found by a tag tells that it is there.
 fn tag_keys(fields: &Fields) -> impl Iterator<Item = String> {
-    fields.get("Tag").and_then(Value::as_array).into_iter().flatten().filter_map(tag_name).map(key_of)
+    let tags = fields.get("Tag").and_then(Value::as_array).into_iter().flatten();
+    tags.filter(|tag| tag.get("local").and_then(Value::as_bool) != Some(true)).filter_map(tag_name).map(key_of)
 }
 
 fn saved(name: &str, message: &str, id: i64) -> Value {
@@ -698,6 +751,21 @@ mod tests {
         let mut unsaid = super::super::fields::object(json!({ "info": "x" })).unwrap();
         step_down(&mut unsaid);
         assert_eq!(unsaid["distribution"], "0");
+    }
+
+    #[test]
+    fn nothing_is_found_by_a_local_tag() {
+        let tagged = super::super::fields::object(json!({ "Tag": [{ "name": "Own", "local": true }, { "name": "Shared", "local": false }] })).unwrap();
+        assert_eq!(tag_keys(&tagged).collect::<Vec<_>>(), ["shared"]);
+    }
+
+    #[test]
+    fn an_event_without_its_attributes_has_a_bound_that_what_is_there_may_keep() {
+        let moment = Moment { now: 1_000, today: "2026-11-21".to_owned() };
+        let given = super::super::fields::object(json!({ "info": "x", "x_own": "y".repeat(MAX_HEAD) })).unwrap();
+        let document = Document::new(given, &moment).unwrap();
+        assert!(matches!(fits(&document, 0), Err(HubError::TooLarge { .. })));
+        assert!(fits(&document, document.head_json().len()).is_ok());
     }
 
     #[test]

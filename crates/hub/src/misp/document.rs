@@ -11,6 +11,7 @@ use crate::HubError;
 use formats::misp::describe::{defaults_of, is_category};
 use formats::misp::judge::{is_type, only_describes};
 use formats::privacy::mask_resident_numbers;
+use hashbrown::HashMap;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use uuid::Uuid;
@@ -130,18 +131,32 @@ impl Document {
         self.head.extend(given.into_iter().filter(|(_, value)| !value.is_null()));
         tidy_event(&mut self.head, moment)?;
         merge_tags(&mut self.head, tags)?;
+        let mut places = Places::of(&self.attributes);
         for attribute in attributes {
-            match self.attributes.iter_mut().find(|there| same(there, &attribute)) {
+            match places.find(&attribute).and_then(|place| self.attributes.get_mut(place)) {
                 Some(there) => {
                     merge_attribute(there, attribute, moment)?;
                 }
-                None => self.add_attribute(attribute, moment)?,
+                None => {
+                    let place = self.attributes.len();
+                    self.add_attribute(attribute, moment)?;
+                    if let Some(new) = self.attributes.get(place) {
+                        places.add(new, place);
+                    }
+                }
             }
         }
+        let mut places = Places::of(&self.objects);
         for object in objects {
-            match self.objects.iter_mut().find(|there| same(there, &object)) {
+            match places.find(&object).and_then(|place| self.objects.get_mut(place)) {
                 Some(there) => merge_object(there, object, moment)?,
-                None => self.add_object(object, moment)?,
+                None => {
+                    let place = self.objects.len();
+                    self.add_object(object, moment)?;
+                    if let Some(new) = self.objects.get(place) {
+                        places.add(new, place);
+                    }
+                }
             }
         }
         self.check()
@@ -220,13 +235,6 @@ impl Document {
         }
     }
 
-    /// Whether it has an attribute outside of objects that says the same and is not deleted.
-    pub(super) fn repeats(&self, given: &Fields) -> bool {
-        let says = |fields: &Fields| (text(fields, "type"), text(fields, "category"), text(fields, "value"));
-        let wanted = says(given);
-        self.attributes.iter().any(|there| flag(there, "deleted") != Some(true) && says(there) == wanted)
-    }
-
     /// Whether it has an object of this name whose attributes say the same and that is not deleted.
     pub(super) fn repeats_object(&self, given: &Fields) -> bool {
         let says = |object: &Fields| {
@@ -266,11 +274,35 @@ pub(super) fn inner_mut(object: &mut Fields) -> impl Iterator<Item = &mut Fields
     object.get_mut("Attribute").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
 }
 
-/// Whether both are the same thing, by UUID or by number.
-fn same(there: &Fields, given: &Fields) -> bool {
-    match text(given, "uuid").and_then(|uuid| uuid_of(&uuid)) {
-        Some(uuid) => text(there, "uuid") == Some(uuid),
-        None => number(given, "id").is_some_and(|id| number(there, "id") == Some(id)),
+/// Where the parts of a list are, so that a request with many of them does not look through all for each.
+#[derive(Default)]
+struct Places {
+    uuids: HashMap<String, usize>,
+    numbers: HashMap<i64, usize>,
+}
+
+impl Places {
+    fn of(parts: &[Fields]) -> Self {
+        let mut places = Self::default();
+        parts.iter().enumerate().for_each(|(place, part)| places.add(part, place));
+        places
+    }
+
+    fn add(&mut self, part: &Fields, place: usize) {
+        if let Some(uuid) = text(part, "uuid") {
+            self.uuids.entry(uuid).or_insert(place);
+        }
+        if let Some(id) = number(part, "id") {
+            self.numbers.entry(id).or_insert(place);
+        }
+    }
+
+    /// Where what is given is, by its UUID or else by its number.
+    fn find(&self, given: &Fields) -> Option<usize> {
+        match text(given, "uuid").and_then(|uuid| uuid_of(&uuid)) {
+            Some(uuid) => self.uuids.get(&uuid).copied(),
+            None => number(given, "id").and_then(|id| self.numbers.get(&id).copied()),
+        }
     }
 }
 
@@ -327,17 +359,22 @@ pub(super) fn merge_object(there: &mut Fields, mut given: Fields, moment: &Momen
         there.extend(given.into_iter().filter(|(_, value)| !value.is_null()));
         tidy_object(there, moment)?;
     }
+    let mut places = Places::default();
+    for (place, known) in there.get("Attribute").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        if let Some(known) = known.as_object() {
+            places.add(known, place);
+        }
+    }
     for attribute in attributes {
-        let known = inner_mut(there).find(|known| same(known, &attribute));
-        match known {
+        let Some(Value::Array(list)) = there.get_mut("Attribute") else { break };
+        match places.find(&attribute).and_then(|place| list.get_mut(place)).and_then(Value::as_object_mut) {
             Some(known) => {
                 merge_attribute(known, attribute, moment)?;
             }
             None => {
                 let new = new_attribute(attribute, moment)?;
-                if let Some(Value::Array(list)) = there.get_mut("Attribute") {
-                    list.push(Value::Object(new));
-                }
+                places.add(&new, list.len());
+                list.push(Value::Object(new));
             }
         }
     }
@@ -647,6 +684,19 @@ mod tests {
         assert_eq!((document.attributes.len(), document.attributes[0]["value"].as_str()), (2, Some("198.51.100.2")));
         assert_eq!(document.attributes[0]["type"], "ip-dst");
         assert_eq!((document.head["info"].as_str(), document.head["timestamp"].as_str()), (Some("y"), Some("2001")));
+    }
+
+    #[test]
+    fn what_one_request_names_twice_is_one_thing_here() {
+        let mut document = event(json!({ "Object": [{ "name": "file", "uuid": UUID, "Attribute": [] }] }));
+        let (one, other) = ("0b2b6e28-fda5-4282-bf60-22b81de77851", "1b2b6e28-fda5-4282-bf60-22b81de77851");
+        let given = json!({
+            "Attribute": [{ "uuid": one, "type": "text", "value": "x", "timestamp": 100 }, { "uuid": one, "value": "y", "timestamp": 101 }],
+            "Object": [{ "uuid": UUID, "Attribute": [{ "uuid": other, "type": "text", "value": "x", "timestamp": 100 }, { "uuid": other, "value": "z", "timestamp": 101 }] }],
+        });
+        document.merge(fields(given), &moment(2_000)).unwrap();
+        let values: Vec<_> = document.each().map(|(attribute, _)| attribute["value"].as_str().unwrap()).collect();
+        assert_eq!(values, ["198.51.100.1", "y", "z"]);
     }
 
     #[test]

@@ -125,10 +125,11 @@ pub(crate) struct Feed {
 impl Feed {
     /// Takes in what the log has more.
     pub(crate) fn catch_up(&self, hub: &Hub) -> std::io::Result<()> {
-        let mut log = self.log.lock();
         let mut days = hub.make_days();
         for collection in Collection::ALL {
             loop {
+                // Page by page, so that whoever asks for a UUID does not wait for all of a long log.
+                let mut log = self.log.lock();
                 let page = hub.store().indicators.page(collection, log.position(collection), PAGE)?;
                 let end = page.len() < PAGE;
                 for version in &page {

@@ -43,6 +43,8 @@ pub const MAX_TAGS: usize = 256;
 pub const MAX_TAG: usize = 255;
 /// Bytes of a value, a comment or an event's info at the most. What is attached is bounded by [`MAX_BODY`] alone.
 pub const MAX_TEXT: usize = 65_535;
+/// Bytes of an event without its attributes and objects at the most: its tags, galaxies and reports.
+pub const MAX_HEAD: usize = 1024 * 1024;
 /// Bytes of a request at the most.
 pub const MAX_BODY: usize = 16 * 1024 * 1024;
 /// Events that a search answers at the most.

@@ -363,7 +363,8 @@ impl Seen {
         }
         for ids in events.chunks(MAX_VALUES) {
             let query = EventQuery { ids: Condition { any: ids.to_vec(), none: Vec::new() }, limit: MAX_READ, ..EventQuery::default() };
-            self.heads.extend(hub.misp_events().heads(&query).await?.into_iter().map(|head| (head.id, head)));
+            // Who may see it stands beside its own fields, which would fill the memory.
+            self.heads.extend(hub.misp_events().heads(&query).await?.into_iter().map(|head| (head.id, Head { json: String::new(), ..head })));
         }
         for ids in attributes.chunks(MAX_VALUES) {
             let query = RowQuery { ids: Condition { any: ids.to_vec(), none: Vec::new() }, deleted: Some(false), limit: MAX_READ, ..RowQuery::default() };

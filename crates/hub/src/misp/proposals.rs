@@ -137,7 +137,9 @@ impl Hub {
             return Err(NOT_YOURS);
         }
         let mut fields = content(&proposal)?;
-        let deletes = fields.remove(DELETION).is_some();
+        // Whoever proposes a change may write the field, too, and say no in it.
+        let deletes = deletes(&fields);
+        fields.remove(DELETION);
         if proposal.attribute == 0 {
             let event = head.id.to_string();
             self.changed(actor, Part::Event, &event, Act::Change, move |document, _, moment| Ok(Changed::new(add(document, fields, false, moment)?))).await?;
@@ -240,13 +242,17 @@ impl Hub {
         set(&mut shown, "org_id", number.to_string());
         set(&mut shown, "timestamp", proposal.created.to_string());
         set(&mut shown, "deleted", false);
-        if !shown.contains_key(DELETION) {
-            set(&mut shown, DELETION, false);
-        }
+        let deletes = deletes(&shown);
+        set(&mut shown, DELETION, deletes);
         let organisation = organisation.map_or_else(|| self.misp_hub_json(), |organisation| self.misp_organisation_json(&organisation));
         set(&mut shown, "Org", organisation);
         Ok(shown)
     }
+}
+
+/// Whether a proposal asks that the attribute be deleted. What is shown of it and what is done are the same.
+fn deletes(fields: &Fields) -> bool {
+    flag(fields, DELETION) == Some(true)
 }
 
 /// The attribute that a proposal asks for.
@@ -291,6 +297,13 @@ mod tests {
         }
         assert!(matches!(read(json!({ "value": "x", "data": "AAAA" })), Err(HubError::Invalid { pointer, .. }) if pointer == "/data"));
         assert!(matches!(read(json!([])), Err(HubError::Invalid { .. })));
+    }
+
+    #[test]
+    fn a_proposal_that_says_no_to_deletion_deletes_nothing() {
+        let fields = |value: Value| super::super::fields::object(value).unwrap();
+        assert!(deletes(&fields(json!({ (DELETION): true }))) && deletes(&fields(json!({ (DELETION): "1" }))));
+        assert!(!deletes(&fields(json!({ (DELETION): false }))) && !deletes(&fields(json!({ (DELETION): "no" }))) && !deletes(&fields(json!({}))));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use store::misp::{Condition, EventQuery, Found, Head, MAX_READ, Name, Part, RowQ
 
 pub use super::filter::Scope;
 
-/// Numbers of events asked for at once.
+/// Numbers of events asked for at once, and heads read at once.
 const AT_ONCE: usize = 500;
 /// Rows and heads that one search looks at; then what was found is given.
 const MAX_LOOKED_AT: usize = 1_000_000;
@@ -112,7 +112,7 @@ impl Hub {
     pub async fn misp_search(&self, actor: &Actor, scope: Scope, given: &Fields, sync: bool) -> Result<MispAnswer, HubError> {
         reads(actor)?;
         let mut search = Search::read(given, scope, &self.misp_moment())?;
-        self.narrow(&mut search, scope, sync).await?;
+        self.narrow(actor, &mut search, scope, sync).await?;
         match scope {
             Scope::Events => self.search_events(actor, &search, sync).await,
             Scope::Attributes => self.search_attributes(actor, &search).await,
@@ -121,7 +121,7 @@ impl Hub {
     }
 
     /// Looks up what is named by UUID, so that the rest goes by numbers.
-    async fn narrow(&self, search: &mut Search, scope: Scope, sync: bool) -> Result<(), HubError> {
+    async fn narrow(&self, actor: &Actor, search: &mut Search, scope: Scope, sync: bool) -> Result<(), HubError> {
         if sync {
             search.rows.events.published = Some(true);
         }
@@ -131,7 +131,9 @@ impl Hub {
         let (mut events, mut attributes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
         for uuid in &search.uuids {
             let name = Name::Uuid(uuid.to_lowercase());
-            events.extend(self.misp_events().named(&name).await?.iter().map(|head| head.id));
+            let heads = self.misp_events().named(&name).await?;
+            // One that the reader does not see makes no difference to what else it finds, else it would know of it by that.
+            events.extend(heads.iter().filter(|head| !head.deleted && self.misp_sight(actor, head).sees_event()).map(|head| head.id));
             attributes.extend(self.misp_events().places(Part::Attribute, &name).await?);
             if scope == Scope::Objects {
                 objects.extend(self.misp_events().places(Part::Object, &name).await?);
@@ -194,7 +196,7 @@ impl Hub {
         }
         if !search.of_attributes {
             let tags = both(&search.rows.tags, &search.rows.events.tags);
-            let mut query = EventQuery { tags, limit: MAX_READ, ..search.rows.events.clone() };
+            let mut query = EventQuery { tags, limit: AT_ONCE, ..search.rows.events.clone() };
             let mut looked_at = 0;
             loop {
                 let heads = self.misp_events().heads(&query).await?;
@@ -204,7 +206,7 @@ impl Hub {
                         picked.insert(head.id);
                     }
                 }
-                match heads.last().filter(|_| heads.len() >= MAX_READ && looked_at < MAX_LOOKED_AT && picked.len() < most) {
+                match heads.last().filter(|_| heads.len() >= AT_ONCE && looked_at < MAX_LOOKED_AT && picked.len() < most) {
                     Some(last) => query.after = last.id,
                     None => break,
                 }
@@ -267,7 +269,7 @@ impl Hub {
             return self.exported(search, lines).await;
         }
         let count = events.len();
-        answer(json!({ "response": events }), count)
+        answer(json!({ "response": events }), count).await
     }
 
     async fn search_attributes(&self, actor: &Actor, search: &Search) -> Result<MispAnswer, HubError> {
@@ -313,7 +315,7 @@ impl Hub {
             self.add_related(actor, &mut attributes).await?;
         }
         let count = attributes.len();
-        answer(json!({ "response": { "Attribute": attributes } }), count)
+        answer(json!({ "response": { "Attribute": attributes } }), count).await
     }
 
     /// Puts beside each attribute what of other events says the same, as far as the reader sees it.
@@ -379,7 +381,7 @@ impl Hub {
             found.extend(wanted.filter_map(|object| object_fields(object, head.id, &visible, extent, sight, false)).map(|object| json!({ "Object": object })));
         }
         let count = found.len();
-        answer(json!({ "response": found }), count)
+        answer(json!({ "response": found }), count).await
     }
 
     /// The attributes of an event that are to be written, each with what a table says of it.
@@ -438,7 +440,7 @@ impl Hub {
     pub async fn misp_index(&self, actor: &Actor, given: &Fields, sync: bool) -> Result<Value, HubError> {
         reads(actor)?;
         let mut search = Search::read(given, Scope::Events, &self.misp_moment())?;
-        self.narrow(&mut search, Scope::Events, sync).await?;
+        self.narrow(actor, &mut search, Scope::Events, sync).await?;
         let stated = number(given, "limit").and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
         search.limit = stated.unwrap_or(MAX_LISTED).min(MAX_LISTED);
         let minimal = flag(given, "minimal") == Some(true);
@@ -605,8 +607,8 @@ fn listed(mut event: Fields) -> Value {
     Value::Object(event)
 }
 
-fn answer(body: Value, count: usize) -> Result<MispAnswer, HubError> {
-    let body = serde_json::to_vec(&body).map_err(|error| HubError::Internal(Box::new(error)))?;
+async fn answer(body: Value, count: usize) -> Result<MispAnswer, HubError> {
+    let body = apart(move || serde_json::to_vec(&body).map_err(|error| HubError::Internal(Box::new(error)))).await?;
     Ok(MispAnswer { media: MispMedia::Json, body, count })
 }
 

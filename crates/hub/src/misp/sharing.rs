@@ -81,10 +81,15 @@ impl Hub {
             let surroundings = Surroundings::of_event(&document.head);
             let event = owner.event(&document.head, &surroundings, &defaults);
             let mut wanted = Vec::new();
+            let mut seen: HashSet<String> = HashSet::new();
             for (attribute, object) in document.each().take(MAX_ATTRIBUTES) {
                 let judged = judge_in(attribute, object, &surroundings, &defaults);
                 let access = owner.attribute(attribute, object, &event, &judged);
                 let (Some(mut given), Some(uuid)) = (judged.event, super::fields::text(attribute, "uuid")) else { continue };
+                // What is noted is noted by UUID: of a second of the same nobody would know that it is to be taken back.
+                if !seen.insert(uuid.clone()) {
+                    continue;
+                }
                 given.tlp = given.tlp.max(access.tlp);
                 given.details_mut().audience = owner.whole(&event, &access);
                 wanted.push(wanted_of(uuid, given, generation));

@@ -43,6 +43,14 @@ pub const fn guidance(category: Category) -> Guidance {
     Guidance { en, ko }
 }
 
+/// The advice where the owner's value was the far side of what was seen: what infected systems talk to is no infected system.
+pub const fn guidance_of_far_side(category: Category) -> Guidance {
+    match category {
+        Category::InfectedSystem => guidance(Category::C2Server),
+        other => guidance(other),
+    }
+}
+
 const fn by_class(class: Class) -> (&'static str, &'static str) {
     match class {
         Class::Vulnerable => (

@@ -16,7 +16,7 @@ mod told;
 
 pub(crate) use dns::Resolver;
 pub use dns::{DnsError, DnsOptions};
-pub use guidance::{Guidance, guidance};
+pub use guidance::{Guidance, guidance, guidance_of_far_side};
 pub use national::{MAX_PROVIDERS, NationalOptions, NationalPlace, NationalProvider, NationalView};
 pub(crate) use national::{NationalTables, tell_nation};
 pub use steps::NewStep;
@@ -356,7 +356,7 @@ impl Hub {
                 reason: shown.record.as_ref().and_then(|record| record.reason.clone()),
                 notify_after: told.then_some(shown.finding.notify_after),
                 suppressed: if told { shown.finding.suppressed } else { 0 },
-                guidance: guidance(shown.finding.category),
+                guidance: if shown.finding.is_far() { guidance_of_far_side(shown.finding.category) } else { guidance(shown.finding.category) },
                 waiting: waiting_view(&shown.waiting, now),
             })
         };

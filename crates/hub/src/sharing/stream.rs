@@ -162,7 +162,7 @@ impl Subscription {
             }
             let position = *self.position.borrow_and_update();
             if self.next < position {
-                if let Err(reason) = self.read_frame(position).await {
+                if let Err(reason) = self.read_frame().await {
                     self.ended = true;
                     return StreamItem::Dropped { reason };
                 }
@@ -206,7 +206,7 @@ impl Subscription {
     }
 
     /// Renders a piece of what the follower sees of the frame at its place, and moves on.
-    async fn read_frame(&mut self, position: Seq) -> Result<(), &'static str> {
+    async fn read_frame(&mut self) -> Result<(), &'static str> {
         if let Some(frame) = self.hub.store().live.frame(self.next) {
             self.read_live(&frame);
             return Ok(());
@@ -218,7 +218,8 @@ impl Subscription {
                 self.ready = ready;
                 self.next = end;
             }
-            Ok(None) => self.next = position,
+            // Passing over it would lose what it holds without a word; who comes back begins with it.
+            Ok(None) => return Err("a block cannot be read now; resume with Last-Event-ID"),
             Err(_) => return Err("internal error"),
         }
         Ok(())

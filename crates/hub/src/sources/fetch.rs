@@ -133,15 +133,12 @@ pub(super) async fn folder(context: &Context<'_>) -> Result<Collected, SourceErr
     let path = context.source.path.clone().ok_or_else(|| SourceError::Content("path: expected a folder".to_owned()))?;
     let known: Taken = serde_json::from_value(context.state.clone()).unwrap_or_default();
     let (files, taken, more) = on_thread(move || new_files(&path, &known)).await?;
-    let mut bodies = Vec::with_capacity(files.len());
-    for (name, bytes) in files {
-        bodies.push(Body::new(name, None, unpacked(Bytes::from(bytes)).await?));
-    }
+    let bodies: Vec<Body> = files.into_iter().map(|(name, bytes)| Body::new(name, None, bytes)).collect();
     Ok(Collected { unchanged: bodies.is_empty(), bodies, state: value_of(&taken), more, ..Collected::default() })
 }
 
-/// Name and bytes of each new file, what is taken with them, and whether there are more.
-type NewFiles = (Vec<(String, Vec<u8>)>, Taken, bool);
+/// Name and unpacked bytes of each new file, what is taken with them, and whether there are more.
+type NewFiles = (Vec<(String, Bytes)>, Taken, bool);
 
 fn new_files(folder: &Path, known: &Taken) -> Result<NewFiles, SourceError> {
     let failed = |error| SourceError::File { what: folder.display().to_string(), error };
@@ -168,12 +165,18 @@ fn new_files(folder: &Path, known: &Taken) -> Result<NewFiles, SourceError> {
             continue;
         }
         let size = usize::try_from(stamp.0).unwrap_or(usize::MAX);
-        if !files.is_empty() && (bytes + size > MAX_BYTES || files.len() >= MAX_BODIES) {
+        if more || !files.is_empty() && (size > MAX_BYTES.saturating_sub(bytes) || files.len() >= MAX_BODIES) {
             more = true;
             continue;
         }
-        bytes += size;
-        files.push((name.clone(), read_file(&path)?));
+        // What counts is what it holds unpacked: many small archives may hold more than there is memory.
+        let plain = unpack(Bytes::from(read_file(&path)?), MAX_BYTES)?;
+        if !files.is_empty() && plain.len() > MAX_BYTES.saturating_sub(bytes) {
+            more = true;
+            continue;
+        }
+        bytes += plain.len();
+        files.push((name.clone(), plain));
         taken.files.insert(name, stamp);
     }
     Ok((files, taken, more))
@@ -191,39 +194,56 @@ fn read_file(path: &Path) -> Result<Vec<u8>, SourceError> {
     let failed = |error| SourceError::File { what: path.display().to_string(), error };
     let mut bytes = Vec::new();
     std::fs::File::open(path).map_err(failed)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > MAX_BYTES { Err(too_large()) } else { Ok(bytes) }
+    if bytes.len() > MAX_BYTES { Err(larger_than(MAX_BYTES)) } else { Ok(bytes) }
 }
 
-fn too_large() -> SourceError {
-    SourceError::Content(format!("larger than {MAX_BYTES} bytes"))
+fn larger_than(limit: usize) -> SourceError {
+    SourceError::Content(format!("larger than {limit} bytes"))
 }
 
-/// Unpacks gzip and Zstandard, whatever the name says, up to the bound.
+/// Unpacks gzip and Zstandard, whatever the name says, up to the bound of a run.
 ///
 /// # Errors
 /// [`SourceError::Content`] for what is packed otherwise, broken or too large.
 pub(super) async fn unpacked(bytes: Bytes) -> Result<Bytes, SourceError> {
-    enum Packing {
-        Gzip,
-        Zstd,
+    match packing_of(&bytes)? {
+        None => Ok(bytes),
+        Some(_) => on_thread(move || unpack(bytes, MAX_BYTES)).await,
     }
-    let packing = match bytes.get(..4) {
-        Some([0x1f, 0x8b, ..]) => Packing::Gzip,
-        Some([0x28, 0xb5, 0x2f, 0xfd]) => Packing::Zstd,
-        Some([b'P', b'K', 3, 4]) => return Err(SourceError::Content("a zip archive; give the address of the file itself, plain or gzip".to_owned())),
-        Some(_) | None => return Ok(bytes),
+}
+
+/// As [`unpacked`], up to `limit` bytes, on the thread that calls.
+///
+/// # Errors
+/// As [`unpacked`].
+pub(super) fn unpack(bytes: Bytes, limit: usize) -> Result<Bytes, SourceError> {
+    let Some(packing) = packing_of(&bytes)? else {
+        return if bytes.len() > limit { Err(larger_than(limit)) } else { Ok(bytes) };
     };
-    on_thread(move || {
-        let broken = |error: std::io::Error| SourceError::Content(format!("cannot be unpacked: {error}"));
-        let bound = MAX_BYTES as u64 + 1;
-        let mut plain = Vec::new();
-        match packing {
-            Packing::Gzip => flate2::read::MultiGzDecoder::new(bytes.as_ref()).take(bound).read_to_end(&mut plain).map_err(broken)?,
-            Packing::Zstd => zstd::stream::read::Decoder::new(bytes.as_ref()).map_err(broken)?.take(bound).read_to_end(&mut plain).map_err(broken)?,
-        };
-        if plain.len() > MAX_BYTES { Err(too_large()) } else { Ok(Bytes::from(plain)) }
-    })
-    .await
+    let broken = |error: std::io::Error| SourceError::Content(format!("cannot be unpacked: {error}"));
+    let bound = limit as u64 + 1;
+    let mut plain = Vec::new();
+    match packing {
+        Packing::Gzip => flate2::read::MultiGzDecoder::new(bytes.as_ref()).take(bound).read_to_end(&mut plain).map_err(broken)?,
+        Packing::Zstd => zstd::stream::read::Decoder::new(bytes.as_ref()).map_err(broken)?.take(bound).read_to_end(&mut plain).map_err(broken)?,
+    };
+    if plain.len() > limit { Err(larger_than(limit)) } else { Ok(Bytes::from(plain)) }
+}
+
+/// How a body is packed.
+#[derive(Debug, Clone, Copy)]
+enum Packing {
+    Gzip,
+    Zstd,
+}
+
+fn packing_of(bytes: &[u8]) -> Result<Option<Packing>, SourceError> {
+    match bytes.get(..4) {
+        Some([0x1f, 0x8b, ..]) => Ok(Some(Packing::Gzip)),
+        Some([0x28, 0xb5, 0x2f, 0xfd]) => Ok(Some(Packing::Zstd)),
+        Some([b'P', b'K', 3, 4]) => Err(SourceError::Content("a zip archive; give the address of the file itself, plain or gzip".to_owned())),
+        Some(_) | None => Ok(None),
+    }
 }
 
 /// Refuses a page for people where a feed is expected, as servers give for a sign-in or an outage.
@@ -262,7 +282,7 @@ mod tests {
         write(".hidden", "no");
         write("c.csv.part", "no");
         let (files, taken, more) = new_files(folder.path(), &Taken::default()).unwrap();
-        assert_eq!(files, [("a.txt".to_owned(), b"1".to_vec()), ("b.csv".to_owned(), b"2".to_vec())]);
+        assert_eq!(files, [("a.txt".to_owned(), Bytes::from_static(b"1")), ("b.csv".to_owned(), Bytes::from_static(b"2"))]);
         assert!(!more);
         assert!(new_files(folder.path(), &taken).unwrap().0.is_empty());
         write("a.txt", "1 and more");
@@ -279,6 +299,14 @@ mod tests {
         assert_eq!(unpacked(Bytes::from_static(b"plain")).await.unwrap(), "plain");
         assert!(unpacked(Bytes::from_static(b"PK\x03\x04....")).await.is_err());
         assert!(unpacked(Bytes::from_static(b"\x1f\x8b\x08\x00broken")).await.is_err());
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked_up_to_a_limit_and_no_further() {
+        let packed = Bytes::from(zstd::encode_all([b'x'; 1_000].as_slice(), 1).unwrap());
+        assert_eq!(unpack(packed.clone(), 1_000).unwrap().len(), 1_000);
+        assert!(unpack(packed, 999).is_err());
+        assert!(unpack(Bytes::from_static(b"plain"), 4).is_err());
     }
 
     #[test]

@@ -51,7 +51,10 @@ struct File {
 /// What a message brings.
 #[derive(Debug, Default)]
 struct Read {
-    attachments: Vec<(String, Vec<u8>)>,
+    /// Unpacked.
+    attachments: Vec<(String, Bytes)>,
+    /// Bytes of them together.
+    bytes: usize,
     refused: Vec<(String, Refusal)>,
 }
 
@@ -65,15 +68,7 @@ pub(super) async fn collect(context: &Context<'_>) -> Result<Collected, SourceEr
     let (senders, wanted) = (context.source.senders.clone(), context.source.files.clone());
     let (read, state, more) = fetch::on_thread(move || read_folder(&folder, known, &senders, &wanted)).await?;
     let mut collected = Collected { more, refused: read.refused, ..Collected::default() };
-    for (name, bytes) in read.attachments {
-        let plain = match fetch::unpacked(Bytes::from(bytes)).await {
-            Ok(plain) => plain,
-            // One bad attachment spoils no other.
-            Err(error) => {
-                collected.refused.push((name, Refusal { line: 1, reason: error.to_string() }));
-                continue;
-            }
-        };
+    for (name, plain) in read.attachments {
         match shadowserver::converted(&name, &plain) {
             Some(Ok((body, refused))) => {
                 collected.refused.extend(refused.into_iter().map(|refusal| (name.clone(), refusal)));
@@ -125,7 +120,7 @@ fn read_folder(folder: &Path, known: State, senders: &[String], wanted: &[String
             state.files.insert(file.stamp);
             continue;
         }
-        let is_full = count >= A_RUN || read.attachments.len() >= MAX_BODIES / 2 || bytes > MAX_BYTES / 4;
+        let is_full = count >= A_RUN || read.attachments.len() >= MAX_BODIES / 2 || bytes.max(read.bytes) > MAX_BYTES / 4;
         if is_full {
             more = true;
             continue;
@@ -234,7 +229,15 @@ fn attachments(message: &Message<'_>, wanted: &[String], depth: u32, read: &mut 
                 read.refuse(&file, "more attachments than a run takes");
                 continue;
             }
-            read.attachments.push((file, contents(&part.body)));
+            // All of a run's together: many small archives may hold more than there is memory.
+            match fetch::unpack(Bytes::from(contents(&part.body)), MAX_BYTES.saturating_sub(read.bytes)) {
+                Ok(plain) => {
+                    read.bytes += plain.len();
+                    read.attachments.push((file, plain));
+                }
+                // One bad attachment spoils no other.
+                Err(error) => read.refuse(&file, &error.to_string()),
+            }
         }
     }
 }
@@ -332,6 +335,13 @@ mod tests {
         let outbound = Outbound::new(&OutboundOptions::default()).unwrap();
         let context = Context { source: &source, outbound: &outbound, state: &Value::Null, now: Timestamp::from_seconds(1) };
         assert!(collect(&context).await.is_err());
+    }
+
+    #[test]
+    fn attachments_of_a_run_are_bounded_together_as_they_are_unpacked() {
+        let mut read = Read { bytes: MAX_BYTES - 2, ..Read::default() };
+        read_message("m", message("a@b.example", "l.csv", "value").as_bytes(), &["@b.example".to_owned()], &[], &mut read);
+        assert_eq!((read.attachments.len(), read.refused.len(), read.bytes), (0, 1, MAX_BYTES - 2));
     }
 
     #[test]

@@ -153,8 +153,8 @@ impl<'a> Attempt<'a> {
     async fn entries(&mut self) -> Result<Vec<Entry>, SourceError> {
         let mut entries = self.hub.sources.file.entries(&self.source.options.name).await.map_err(|error| failed(error.into()))?;
         let Some(from) = self.saved.taking else { return Ok(entries) };
-        let (hub, org, now) = (self.hub.clone(), self.actor.organisation.number, self.view.started);
-        let mut found = on_thread(move || snapshot::found_since(&hub, org, from, now).map_err(failed)).await?;
+        let (hub, source, org, now) = (self.hub.clone(), Arc::clone(&self.source.options), self.actor.organisation.number, self.view.started);
+        let mut found = on_thread(move || snapshot::found_since(&hub, &source.name, org, from, now).map_err(failed)).await?;
         let known: hashbrown::HashSet<Seq> = entries.iter().map(|entry| entry.seq).collect();
         found.retain(|new| !known.contains(&new.seq));
         self.added.extend_from_slice(&found);

@@ -101,6 +101,13 @@ impl Sources {
         self.list.iter().find(|source| source.options.name == name)
     }
 
+    /// Takes a value out of what is told of runs; the samples of dry runs go all.
+    pub(crate) async fn erase(&self, victim: &store::ledger::Victim) -> Result<(), HubError> {
+        self.list.iter().for_each(|source| *source.tried.lock() = None);
+        self.file.erase(victim).await?;
+        Ok(())
+    }
+
     /// Closes the file; later runs fail.
     pub(crate) async fn close(&self) {
         self.file.close().await;

@@ -112,7 +112,7 @@ impl Listed {
 
     /// Gives an event an id of its own: what came back is no repetition of what was withdrawn.
     fn mark(&self, event: &mut Event, hash: u128) {
-        let own = event.id.replace(Text::from(format!("{}:{hash:032x}:{}", self.source, self.taking)));
+        let own = event.id.replace(Text::from(format!("{}{}", id_of(&self.source, hash), self.taking)));
         if let Some(own) = own {
             keep_id(event, &own);
         }
@@ -123,6 +123,11 @@ impl Listed {
             details.last_time = details.last_time.max(Some(listed));
         }
     }
+}
+
+/// How the ids of an entry's events begin; a source's name holds no colon.
+fn id_of(source: &str, hash: u128) -> String {
+    format!("{source}:{hash:032x}:")
 }
 
 /// Keeps the source's own id under `extra`, where it fits.
@@ -158,11 +163,12 @@ fn standing(hub: &Hub, org: OrgNo, mut gone: Vec<Entry>) -> Vec<Seq> {
     seqs
 }
 
-/// The organisation's events from a place on that stand, as entries.
+/// The events from a place on that stand and that the snapshot of this source has reported, as entries. What else the organisation has sent, as a
+/// partner does by its own key or by another source, is none of its entries and is never taken for one that vanished.
 ///
 /// # Errors
 /// [`HubError::Internal`] where a block cannot be read.
-pub(super) fn found_since(hub: &Hub, org: OrgNo, from: Seq, now: Timestamp) -> Result<Vec<Entry>, HubError> {
+pub(super) fn found_since(hub: &Hub, source: &str, org: OrgNo, from: Seq, now: Timestamp) -> Result<Vec<Entry>, HubError> {
     let store = hub.store();
     let mut found = Vec::new();
     for place in store.ledger.places(store.ledger.index_of(from)..store.ledger.frames()) {
@@ -180,7 +186,10 @@ pub(super) fn found_since(hub: &Hub, org: OrgNo, from: Seq, now: Timestamp) -> R
         for row in submissions.iter().flat_map(|submission| submission.start..submission.start + submission.rows) {
             let seq = Seq(place.header.first_seq.0 + u64::from(row));
             let Some(event) = reader.event(row as usize).filter(|_| seq >= from && store.views.counts(seq)) else { continue };
-            found.push(Entry { hash: hash_of(&event), seq, due: due(&event, now) });
+            let hash = hash_of(&event);
+            if event.id.as_deref().is_some_and(|id| id.starts_with(&id_of(source, hash))) {
+                found.push(Entry { hash, seq, due: due(&event, now) });
+            }
         }
     }
     Ok(found)

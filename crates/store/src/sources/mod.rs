@@ -12,17 +12,23 @@ mod tests;
 pub use brought::Brought;
 pub use schema::SCHEMA_VERSION;
 
+use crate::ledger::Victim;
 use crate::records::RecordsError;
 use crate::sqlite::Database;
 use model::{Seq, Timestamp};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 /// Runs kept of a source.
 pub const KEPT_RUNS: u32 = 200;
 /// Rows of one statement.
 const ROWS: usize = 200;
+/// Runs looked at in one go by an erasure.
+const ERASED_AT_ONCE: i64 = 100;
+/// How often emptying the write-ahead log is tried while a reader holds it, 50 ms apart.
+const CHECKPOINT_TRIES: u32 = 40;
 
 /// An entry that a snapshot lists, reported at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,9 +151,39 @@ impl Sources {
         let mut tx = self.file.writes.begin_with("BEGIN IMMEDIATE").await?;
         let done = sqlx::query("DELETE FROM entry WHERE seq >= $1").bind(end.0 as i64).execute(&mut *tx).await?;
         sqlx::query("DELETE FROM brought WHERE seq >= $1").bind(end.0 as i64).execute(&mut *tx).await?;
-        sqlx::query("DELETE FROM brought WHERE seq >= $1").bind(end.0 as i64).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(done.rows_affected())
+    }
+
+    /// Forgets the runs whose account mentions a value, as the name of a file or the reason of a refusal may; tells how many.
+    ///
+    /// # Errors
+    /// [`RecordsError::Busy`] where a reader keeps the write-ahead log from being emptied.
+    pub async fn erase(&self, victim: &Victim) -> Result<u64, RecordsError> {
+        let mut erased = 0;
+        let mut last = 0_i64;
+        loop {
+            let rows: Vec<(i64, String)> = sqlx::query_as("SELECT number, content FROM run WHERE number > $1 ORDER BY number LIMIT $2")
+                .bind(last)
+                .bind(ERASED_AT_ONCE)
+                .fetch_all(&self.file.reads)
+                .await?;
+            let Some(newest) = rows.last() else { break };
+            last = newest.0;
+            for (number, _) in rows.iter().filter(|(_, content)| victim.is_in(content)) {
+                sqlx::query("DELETE FROM run WHERE number = $1").bind(*number).execute(&self.file.writes).await?;
+                erased += 1;
+            }
+        }
+        for _ in 0..CHECKPOINT_TRIES {
+            // Emptied, so that no overwritten byte stays behind.
+            let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.file.writes).await?;
+            if busy == 0 {
+                return Ok(erased);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err(RecordsError::Busy)
     }
 
     /// Writes a whole and consistent copy to `path`, which must not exist, while reads and writes go on.

@@ -46,3 +46,19 @@ async fn only_the_last_runs_are_kept() {
     assert_eq!(runs.len(), KEPT_RUNS as usize);
     assert_eq!(runs[0], (KEPT_RUNS + 4).to_string());
 }
+
+#[tokio::test]
+async fn an_erasure_takes_out_the_runs_that_mention_the_value() {
+    let (folder, sources) = sources().await;
+    for told in [r#"{"refusals":[{"reason":"lee@household.kr: no address"}]}"#, r#"{"refusals":[]}"#] {
+        sources.finish("a", &Finished { state: "{}", run: Some(told), ..Finished::default() }).await.unwrap();
+    }
+    let victim = Victim::new(&crate::views::Keys::new([7; 32]), model::ObservableType::Email, "lee@household.kr");
+    assert_eq!(sources.erase(&victim).await.unwrap(), 1);
+    assert_eq!(sources.runs("a", 9).await.unwrap(), [r#"{"refusals":[]}"#]);
+    sources.close().await;
+    for entry in folder.path().read_dir().unwrap().flatten() {
+        let bytes = std::fs::read(entry.path()).unwrap();
+        assert!(!bytes.windows(9).any(|window| window == b"household"), "{}", entry.path().display());
+    }
+}

@@ -26,8 +26,13 @@ pub async fn list(State(state): State<AppState>, Caller(actor): Caller, At(organ
 pub async fn add(State(state): State<AppState>, Caller(actor): Caller, At(organisation): At<String>, payload: Payload) -> Reply {
     let organisation = id::<OrgId>(&organisation)?;
     let new = new_network(Fields::new(payload.value()?)?)?;
-    let added = act(async move { state.hub.members().add_network(&actor, organisation, new).await }).await?;
-    reply::created(&added)
+    let work = async move {
+        let added = state.hub.members().add_network(&actor, organisation, new).await?;
+        // What is sent from the answer on is a finding.
+        state.hub.carry().await;
+        Ok(added)
+    };
+    reply::created(&act(work).await?)
 }
 
 /// `POST /api/v1/organisations/{id}/networks/{net}/steps`
@@ -38,11 +43,13 @@ pub async fn step(State(state): State<AppState>, Caller(actor): Caller, At((orga
     let reason = body.text_or_none("reason", limits::REASON)?.unwrap_or_default();
     body.finish()?;
     let work = async move {
-        match step {
+        let changed = match step {
             Step::Approve => state.hub.members().approve_network(&actor, organisation, network, &reason).await,
             Step::Reject => state.hub.members().reject_network(&actor, organisation, network, &reason).await,
             Step::Withdraw => state.hub.members().withdraw_network(&actor, organisation, network, &reason).await,
-        }
+        }?;
+        state.hub.carry().await;
+        Ok(changed)
     };
     reply::ok(&act(work).await?)
 }
@@ -54,13 +61,23 @@ pub async fn prove(State(state): State<AppState>, Caller(actor): Caller, At((org
     let method = body.word("method", "method", ProofMethod::parse)?;
     let reason = body.text("reason", limits::REASON)?;
     body.finish()?;
-    reply::ok(&act(async move { state.hub.members().prove_network(&actor, organisation, network, method, &reason).await }).await?)
+    let work = async move {
+        let proven = state.hub.members().prove_network(&actor, organisation, network, method, &reason).await?;
+        state.hub.carry().await;
+        Ok(proven)
+    };
+    reply::ok(&act(work).await?)
 }
 
 /// `POST /api/v1/organisations/{id}/networks/{net}/proof/check`
 pub async fn check(State(state): State<AppState>, Caller(actor): Caller, At((organisation, network)): At<(String, String)>) -> Reply {
     let (organisation, network) = (id::<OrgId>(&organisation)?, id::<NetworkId>(&network)?);
-    reply::ok(&act(async move { state.hub.check_network(&actor, organisation, network).await }).await?)
+    let work = async move {
+        let checked = state.hub.check_network(&actor, organisation, network).await?;
+        state.hub.carry().await;
+        Ok(checked)
+    };
+    reply::ok(&act(work).await?)
 }
 
 /// What can be done with a registration.

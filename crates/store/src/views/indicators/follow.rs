@@ -160,8 +160,8 @@ impl Following {
         self.hear()?;
         let behind = self.take_frames()?;
         let more = self.take_touched()?;
-        // What may be said too much comes before what is missing.
-        let looking = !behind && !more && (self.take_back()? || self.walk()?);
+        // What may be said too much is taken back piece by piece even while events stream in; what is missing waits until they have passed.
+        let looking = self.take_back()? || (!behind && !more && self.walk()?);
         if !behind && !more && !looking {
             self.look_again()?;
         }

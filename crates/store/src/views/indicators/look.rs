@@ -1,7 +1,7 @@
 //! Looks at what was looked at before: what has become a day old, what a collection may say too much of, and what it may say now and did not.
 //!
-//! Flow: a change of what the ledger told ([`Following::hear`]) begins a look; rounds without new frames carry it on, piece by piece, and what is
-//! left of it is in `POSITION`.
+//! Flow: a change of what the ledger told ([`Following::hear`]) begins a look, carried on piece by piece: in every round where something may be said
+//! too much, in rounds without new frames where something is missing. What is left of it is in `POSITION`.
 //! Invariant: no look holds up new frames for more than one piece.
 
 use super::Collection;

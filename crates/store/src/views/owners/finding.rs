@@ -198,6 +198,11 @@ impl Finding {
         self.told.map(|_| self.notify_after.minus(repeats_after(self.category)))
     }
 
+    /// Whether the value was the far side of what was seen, or its target, in some event.
+    pub fn is_far(&self) -> bool {
+        self.far
+    }
+
     /// The latest time of any event in it.
     pub(super) fn last_time(&self) -> Timestamp {
         self.parts().map(|seen| seen.last_time).max().unwrap_or(Timestamp::MIN)
