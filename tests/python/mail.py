@@ -204,7 +204,7 @@ class Hub:
             raise AssertionError(f"{path}: {error.code} {error.read().decode(errors='replace')}") from error
 
     def member(self, name: str, role: str) -> "Hub":
-        wanted = {"name": name, "kind": "member", "constituency": "private", "sector": "finance", "country": "KR"}
+        wanted = {"name": name, "kind": "company", "constituency": "private", "sector": "finance", "country": "KR"}
         organisation = self.call("/api/v1/organisations", wanted)
         return Hub(self.url, self.call(f"/api/v1/organisations/{organisation['id']}/keys", {"role": role})["key"])
 
