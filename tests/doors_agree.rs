@@ -30,7 +30,8 @@ const AT_ONCE: usize = 4;
 
 #[test]
 fn every_door_shows_every_reader_what_the_model_says_and_nothing_more() {
-    let seed = setting("BONGSU_SEED", support::now());
+    // The same nation each time, so that a change that fails is at fault; others by the variable.
+    let seed = setting("BONGSU_SEED", 20_261_122);
     eprintln!("BONGSU_SEED={seed}");
     let nation = found(seed);
     check_deliveries(&nation);
