@@ -193,6 +193,7 @@ impl Hub {
             realm_secret: secret,
             end: store.ledger.end(),
             now: options.clock.now(),
+            views: store.views.clone(),
         };
         let deliveries = Deliveries::open(&options.data.join("deliveries.sqlite")).await?;
         let delivery = Delivery::open(deliveries, &records, delivering).await?;

@@ -21,5 +21,5 @@ pub mod views;
 
 pub use engine::{Batch, BatchResult, Options, Store, StoreError};
 pub use live::{Follower, Live, LiveFrame};
-pub use maintenance::give_way_by;
+pub use maintenance::{Pace, give_way, give_way_by};
 pub use verify::{Report, verify};

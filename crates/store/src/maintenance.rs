@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const HOUSEKEEPING: i32 = 6;
 
 /// Lets the calling thread give way to those that answer.
-pub(crate) fn give_way() {
+pub fn give_way() {
     give_way_by(HOUSEKEEPING);
 }
 
@@ -46,7 +46,7 @@ pub fn give_way_by(steps: i32) {
 /// How a thread that follows behind the views keeps out of the way: while events stream in it works for a small part of the time, and
 /// catches up after. A lower priority instead would let it be sent off the processor for long, with a lock in its hands.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     since: Instant,
     position: Seq,
 }
@@ -66,7 +66,7 @@ impl Pace {
     const QUICK: f64 = 50_000.0;
 
     /// Called between two pieces of work with the views' position; rests where it is time to.
-    pub(crate) fn rest(&mut self, position: Seq) {
+    pub fn rest(&mut self, position: Seq) {
         let worked = self.since.elapsed();
         if worked < Self::WORK {
             return;

@@ -10,7 +10,8 @@ mod misp_feed;
 mod products;
 
 use super::lookup::{self, plain};
-use super::search::Pages;
+use super::pages::Pages;
+use super::search;
 use super::{Api, parse};
 use crate::cli::{ExportArguments, ExportFormat, ExportWhat};
 use crate::{Exit, output};
@@ -71,7 +72,7 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     if arguments.tlp.is_some() || arguments.min_confidence.is_some() || arguments.max_age_days.is_some() {
         bail!("--tlp, --min-confidence and --max-age-days choose indicators for a product; events are chosen by --since, --category and the like");
     }
-    let mut pages = Pages::new(&api, &arguments.filter, arguments.mine, None);
+    let mut pages = search::pages(&api, &arguments.filter, arguments.mine, None);
     deliver(&arguments.out, file_name, "lines", |out| write(&mut pages, &api, out))
 }
 

@@ -4,6 +4,7 @@
 //! Not here: who may do it (the hub decides).
 
 use super::lookup::plain;
+use super::pages::Pages;
 use super::{Answer, Api, parse, query};
 use crate::cli::{Connection, KeyCommand, OrgCommand};
 use crate::{Exit, output};
@@ -16,7 +17,7 @@ use std::io::Write;
 use ureq::http::Method;
 
 /// Rows a request.
-const PAGE: &str = "1000";
+const PAGE: u64 = 1_000;
 /// Organisations named where a name fits none or several.
 const NEAR: usize = 10;
 
@@ -175,40 +176,15 @@ fn set(body: &mut Value, field: &str, value: Option<Value>) {
     }
 }
 
-/// Every row of a list as the hub wrote it, page by page.
-pub(super) fn pages(api: &Api, path: &str, field: &str) -> anyhow::Result<Vec<Box<RawValue>>> {
-    let mut rows = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let mut parameters = Vec::new();
-        if path.ends_with("/organisations") {
-            parameters.push(("limit", PAGE.to_owned()));
-        }
-        if let Some(cursor) = &cursor {
-            parameters.push(("cursor", cursor.clone()));
-        }
-        let answer = api.get(path, &parameters)?.read::<Fields>()?;
-        let Some(page) = answer.get(field) else { bail!("the hub's answer holds no {field}") };
-        rows.extend(serde_json::from_str::<Vec<Box<RawValue>>>(page.get()).with_context(|| format!("the hub's {field} are no list"))?);
-        let next = match answer.get("cursor") {
-            Some(cursor) => parse(cursor)?.as_str().map(str::to_owned),
-            None => None,
-        };
-        if next.is_none() || next == cursor {
-            return Ok(rows);
-        }
-        cursor = next;
-    }
+/// Every row of a list.
+pub(super) fn pages(api: &Api, path: &str, field: &'static str) -> anyhow::Result<Vec<Box<RawValue>>> {
+    let pages = Pages::new(api, path, field, Vec::new());
+    // The other lists have pages of the hub's own size.
+    if path.ends_with("/organisations") { pages.of(PAGE).all() } else { pages.all() }
 }
 
 /// The fields of an object as the hub wrote them, in its order.
 struct Fields(Vec<(String, Box<RawValue>)>);
-
-impl Fields {
-    fn get(&self, name: &str) -> Option<&RawValue> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_ref())
-    }
-}
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -300,7 +276,7 @@ mod tests {
     fn fields_keep_the_hubs_order() {
         let fields: Fields = serde_json::from_str(r#"{"name":"A","id":"org_1","cursor":null}"#).unwrap();
         assert_eq!(fields.0.iter().map(|(field, _)| field.as_str()).collect::<Vec<_>>(), ["name", "id", "cursor"]);
-        assert_eq!(fields.get("id").unwrap().get(), "\"org_1\"");
+        assert_eq!(fields.0[0].1.get(), "\"org_1\"");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod import;
 pub mod input;
 pub mod lookup;
 pub mod members;
+pub mod pages;
 pub mod query;
 pub mod search;
 pub mod sender;

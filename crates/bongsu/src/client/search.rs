@@ -1,15 +1,13 @@
-//! `search`: events newest first, page by page, and the paging that `export` shares.
+//! `search`: events newest first, and the search that `export` shares.
 //!
-//! Invariant: every event of the answer is shown once; cursors are the hub's and opaque.
+//! Not here: reading page by page (`pages`).
 
 use super::lookup::plain;
+use super::pages::Pages;
 use super::{Api, parse, query};
 use crate::cli::{FilterArguments, SearchArguments};
 use crate::{Exit, output};
-use anyhow::bail;
-use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use std::io::Write;
 
 /// Events a request; the hub's limit.
@@ -23,7 +21,7 @@ pub fn run(arguments: &SearchArguments) -> anyhow::Result<Exit> {
     let mut out = output::standard();
     let mut rows = Vec::new();
     let mut found = false;
-    let mut pages = Pages::new(&api, &arguments.filter, arguments.mine, Some(arguments.limit));
+    let mut pages = pages(&api, &arguments.filter, arguments.mine, Some(arguments.limit));
     while let Some(events) = pages.next_page()? {
         found |= !events.is_empty();
         for event in &events {
@@ -42,53 +40,16 @@ pub fn run(arguments: &SearchArguments) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What the hub answers a request.
-#[derive(Deserialize)]
-struct Page {
-    events: Vec<Box<RawValue>>,
-    cursor: Option<String>,
-}
-
-/// The pages of a search.
-pub struct Pages<'a> {
-    api: &'a Api,
-    parameters: Vec<(&'static str, String)>,
-    cursor: Option<String>,
-    left: Option<u64>,
-    over: bool,
-}
-
-impl<'a> Pages<'a> {
-    /// Prepares a search for up to `limit` events.
-    pub fn new(api: &'a Api, filter: &FilterArguments, mine: bool, limit: Option<u64>) -> Self {
-        let mut parameters = query::parameters(filter);
-        if mine {
-            parameters.push(("mine", "1".to_owned()));
-        }
-        Self { api, parameters, cursor: None, left: limit, over: limit == Some(0) }
+/// The pages of a search for up to `limit` events.
+pub fn pages<'a>(api: &'a Api, filter: &FilterArguments, mine: bool, limit: Option<u64>) -> Pages<'a> {
+    let mut parameters = query::parameters(filter);
+    if mine {
+        parameters.push(("mine", "1".to_owned()));
     }
-
-    /// The events of the next page, as the hub wrote them; `None` at the end.
-    pub fn next_page(&mut self) -> anyhow::Result<Option<Vec<Box<RawValue>>>> {
-        if self.over {
-            return Ok(None);
-        }
-        let wanted = self.left.map_or(PAGE, |left| left.min(PAGE));
-        let mut parameters = self.parameters.clone();
-        parameters.push(("limit", wanted.to_string()));
-        if let Some(cursor) = &self.cursor {
-            parameters.push(("cursor", cursor.clone()));
-        }
-        let Page { events, cursor: next } = self.api.get("/api/v1/events", &parameters)?.read::<Page>()?;
-        if next.is_some() && next == self.cursor {
-            bail!("the hub's cursor does not move on");
-        }
-        self.cursor = next;
-        if let Some(left) = &mut self.left {
-            *left = left.saturating_sub(events.len() as u64);
-        }
-        self.over = self.cursor.is_none() || self.left == Some(0);
-        Ok(Some(events))
+    let pages = Pages::new(api, "/api/v1/events", "events", parameters).of(PAGE);
+    match limit {
+        Some(limit) => pages.up_to(limit),
+        None => pages,
     }
 }
 

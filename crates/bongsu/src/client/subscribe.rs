@@ -4,11 +4,11 @@
 
 use super::lookup::plain;
 use super::members::{list, pages};
+use super::pages::Pages;
 use super::{Answer, Api, parse, query};
 use crate::cli::{AddArguments, Connection, FilterArguments, InboxArguments, MessageLanguage, OneArguments, Subject, SubscribeCommand};
 use crate::{Exit, output};
-use anyhow::{Context, anyhow, bail};
-use serde::Deserialize;
+use anyhow::{Context, anyhow};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -75,16 +75,11 @@ pub fn inbox(arguments: &InboxArguments) -> anyhow::Result<Exit> {
     }
     let mut out = output::standard();
     let mut rows = Vec::new();
-    let mut left = arguments.limit;
-    let mut cursor: Option<String> = None;
-    while left > 0 {
-        let mut parameters = vec![("limit", left.min(PAGE).to_string())];
-        if arguments.unread {
-            parameters.push(("unread", "1".to_owned()));
-        }
-        parameters.extend(cursor.iter().map(|cursor| ("cursor", cursor.clone())));
-        let Messages { messages, cursor: next } = api.get("/api/v1/inbox", &parameters)?.read::<Messages>()?;
-        left = left.saturating_sub(messages.len() as u64);
+    let mut none = true;
+    let unread = arguments.unread.then(|| ("unread", "1".to_owned()));
+    let mut pages = Pages::new(&api, "/api/v1/inbox", "messages", unread.into_iter().collect()).of(PAGE).up_to(arguments.limit);
+    while let Some(messages) = pages.next_page()? {
+        none &= messages.is_empty();
         for message in &messages {
             if arguments.json {
                 writeln!(out, "{message}")?;
@@ -93,26 +88,15 @@ pub fn inbox(arguments: &InboxArguments) -> anyhow::Result<Exit> {
                 rows.push(COLUMNS.iter().map(|column| counted(message.get(*column))).collect());
             }
         }
-        if next.is_some() && next == cursor {
-            bail!("the hub's cursor does not move on");
-        }
-        cursor = next;
-        if cursor.is_none() {
-            break;
-        }
     }
     if !arguments.json {
         output::table(&mut out, &COLUMNS, &rows)?;
     }
     out.flush()?;
+    if none {
+        output::note("no messages");
+    }
     Ok(Exit::Done)
-}
-
-/// What the hub answers a request for messages.
-#[derive(Deserialize)]
-struct Messages {
-    messages: Vec<Box<RawValue>>,
-    cursor: Option<String>,
 }
 
 /// A field as a cell; of a list how many there are.
@@ -276,7 +260,7 @@ mod tests {
     fn asked(line: &str) -> anyhow::Result<Value> {
         match Cli::try_parse_from(line.split(' '))?.command {
             Command::Subscribe(SubscribeCommand::Add(arguments)) => body(&arguments),
-            _ => bail!("not an addition"),
+            _ => anyhow::bail!("not an addition"),
         }
     }
 

@@ -1,13 +1,15 @@
 //! One thread for the work that nobody waits for: it reads blocks and renders events, and gives way to all that answer.
 //!
-//! Invariant: one job at a time; a job that breaks ends neither the thread nor the next one.
+//! Invariant: one job at a time; a job that breaks ends neither the thread nor the next one. While events stream in it rests between jobs
+//! ([`store::Pace`]); a much lower priority would let it be sent off the processor with a lock of the views in its hands.
+//! Not here: what the jobs are (`matching`, `queue`).
 
+use model::Seq;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use store::Pace;
 use tokio::sync::oneshot;
 
-/// As nice as the threads that follow behind the views.
-const NICENESS: i32 = 15;
 /// Jobs that wait; each caller waits for its own, so that there are never more than callers.
 const WAITING: usize = 16;
 
@@ -25,12 +27,14 @@ pub(super) struct Background {
 pub(super) struct Broken;
 
 impl Background {
-    /// Starts the thread.
-    pub(super) fn start() -> std::io::Result<Self> {
+    /// Starts the thread; `position` is how far the views are.
+    pub(super) fn start(position: impl Fn() -> Seq + Send + 'static) -> std::io::Result<Self> {
         let (jobs, waiting) = sync_channel::<Job>(WAITING);
         std::thread::Builder::new().name("delivery".to_owned()).spawn(move || {
-            store::give_way_by(NICENESS);
+            store::give_way();
+            let mut pace = Pace::default();
             while let Ok(job) = waiting.recv() {
+                pace.rest(position());
                 // Whoever waits for it learns by the dropped sender.
                 drop(catch_unwind(AssertUnwindSafe(job)));
             }
@@ -57,7 +61,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_breaks_is_told_and_the_next_one_is_done() {
-        let background = Background::start().unwrap();
+        let background = Background::start(|| Seq(0)).unwrap();
         assert_eq!(background.run(|| 1 + 1).await.unwrap(), 2);
         assert!(background.run(|| assert!(std::env::args().count() > 1_000_000)).await.is_err());
         assert_eq!(background.run(|| 2 + 2).await.unwrap(), 4);

@@ -51,6 +51,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use store::deliveries::{Deliveries, State};
 use store::records::Records;
+use store::views::Views;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -105,12 +106,15 @@ pub(crate) struct DeliveryOptions {
     pub(crate) end: Seq,
     /// Now.
     pub(crate) now: Timestamp,
+    /// The views, which say how quickly events come.
+    pub(crate) views: Arc<Views>,
 }
 
 impl Delivery {
     /// Takes up what the file holds.
     pub(crate) async fn open(file: Deliveries, records: &Records, options: DeliveryOptions) -> Result<Self, HubError> {
         // The place is written now and then; a subscription may begin behind it.
+        let views = options.views;
         let is_ahead = file.position().await?.is_some_and(|position| position > options.end)
             || file.subscribers().await?.iter().any(|subscriber| subscriber.first > options.end);
         if is_ahead {
@@ -120,7 +124,7 @@ impl Delivery {
         let delivery = Self {
             file: Arc::new(file),
             roster: Roster::default(),
-            background: Background::start().map_err(|error| HubError::Internal(Box::new(error)))?,
+            background: Background::start(move || views.position()).map_err(|error| HubError::Internal(Box::new(error)))?,
             mailer: options.mailer,
             zone: options.zone,
             holidays: options.holidays,
