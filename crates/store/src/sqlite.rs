@@ -16,6 +16,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WRITER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Connections for reads.
 const READERS: u32 = 4;
+/// What the writing connection keeps of the file in memory, KiB (SQLite reads a negative number so). With the 2 MiB that are usual an index of
+/// random ids is read from the file and spilled to it again within one request.
+const WRITER_CACHE: &str = "-65536";
+/// Pages in the write-ahead log at which it is carried over into the file: pages of an index that many requests change are carried once.
+const CHECKPOINT_PAGES: &str = "8192";
 /// How often emptying the write-ahead log is tried while a reader holds it, 50 ms apart.
 const CHECKPOINT_TRIES: u32 = 40;
 
@@ -64,7 +69,7 @@ impl Database {
                     Ok(!connection.is_in_transaction())
                 })
             })
-            .connect_with(options.clone())
+            .connect_with(options.clone().pragma("cache_size", WRITER_CACHE).pragma("wal_autocheckpoint", CHECKPOINT_PAGES))
             .await?;
         prepare(&writes, schema).await?;
         let reads = SqlitePoolOptions::new().max_connections(READERS).max_lifetime(None).connect_with(options.clone().pragma("query_only", "ON")).await?;
