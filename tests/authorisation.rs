@@ -14,7 +14,7 @@ use support::{Client, Hub, ago};
 const ROLES: [&str; 7] = ["coordinator", "authority", "member-admin", "analyst", "reporter", "reader", "auditor"];
 
 /// What the contract and the issue promise by name: operation, and the roles that may call it where that is said.
-const PROMISED: [(&str, &str, Option<&[&str]>); 23] = [
+const PROMISED: [(&str, &str, Option<&[&str]>); 24] = [
     ("post", "/api/v1/events", Some(&["coordinator", "authority", "member-admin", "analyst", "reporter"])),
     ("get", "/api/v1/events", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
     ("get", "/api/v1/events/{}", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
@@ -38,6 +38,7 @@ const PROMISED: [(&str, &str, Option<&[&str]>); 23] = [
     ("get", "/api/v1/subscriptions", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
     ("get", "/api/v1/inbox", Some(&["coordinator", "authority", "member-admin", "analyst", "reader"])),
     ("get", "/api/v1/status", Some(&ROLES)),
+    ("get", "/feeds/", None),
 ];
 
 /// One operation of the document.

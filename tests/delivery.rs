@@ -268,6 +268,9 @@ fn the_commands_subscribe_list_and_read() {
     });
     let read = hub.command(&key, &["inbox", message["id"].as_str().unwrap()], None);
     assert!(read.status.success() && said(&read).contains("185.60.1.1"), "{}", said(&read));
+    assert!(said(&read).contains("\n1 event\n") && !said(&read).contains('{'), "for people: {}", said(&read));
+    let as_it_is = hub.command(&key, &["inbox", message["id"].as_str().unwrap(), "--json"], None);
+    assert_eq!(serde_json::from_slice::<Value>(&as_it_is.stdout).unwrap()["id"], message["id"]);
     let listed = hub.command(&key, &["inbox", "--unread", "--json"], None);
     assert!(listed.stdout.is_empty(), "{}", said(&listed));
     let listed = hub.command(&key, &["subscribe", "list"], None);

@@ -381,6 +381,57 @@ fn a_domain_is_proven_by_the_challenge_in_dns_and_by_nothing_else() {
 }
 
 #[test]
+fn the_command_line_registers_a_network_and_says_what_is_left_to_do() {
+    let (told, text) = std::sync::mpsc::channel();
+    let port = name_server("_bongsu-proof.bank.example", text);
+    let hub = hub_with(|_| format!("[dns]\nservers = [\"127.0.0.1:{port}\"]\n"));
+    let owner = hub.organisation("Small Bank", "company", "private", "finance");
+    let (administrator, coordinator) = (hub.key(&owner, "member-admin"), hub.coordinator_key());
+    let run = |key: &str, arguments: &[&str]| {
+        let output = hub.command(key, &[&["network"][..], arguments].concat(), None);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    assert_eq!(run(&administrator, &["list"]), (Some(0), String::new(), "no registered networks\n".to_owned()));
+
+    let (code, printed, words) = run(&administrator, &["add", "bank.example"]);
+    let bank = printed.trim();
+    assert!(code == Some(0) && bank.starts_with("net_") && bank.len() == 36 && printed.lines().count() == 1, "the id alone: {printed}{words}");
+    let next = format!("bongsu network check {bank}");
+    for part in ["Approval", "name   _bongsu-proof.bank.example", "type   TXT", "value  bongsu-proof=", next.as_str()] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    let (_, shop, _) = run(&administrator, &["add", "shop.example"]);
+    let absent = run(&administrator, &["check", shop.trim()]);
+    assert!(absent.0 == Some(1) && absent.2.contains("no TXT record at _bongsu-proof.shop.example"), "{absent:?}");
+    let shown: Value = serde_json::from_str(&run(&administrator, &["show", bank, "--json"]).1).unwrap();
+    told.send(shown["challenge"]["token"].as_str().unwrap().to_owned()).unwrap();
+    let proven = run(&administrator, &["check", bank]);
+    assert!(proven.0 == Some(0) && proven.1.contains("pending and proven") && proven.2.contains("Approval"), "{proven:?}");
+    assert_eq!(run(&administrator, &["approve", bank]).0, Some(1), "nobody decides on its own");
+
+    // The coordinator needs the id alone.
+    let approved = run(&coordinator, &["approve", bank]);
+    assert!(approved.0 == Some(0) && approved.1.contains("approved and proven") && approved.2.contains("in force"), "{approved:?}");
+    let waiting = run(&coordinator, &["list", "--all", "--state", "pending"]);
+    assert!(waiting.1.contains("shop.example") && waiting.1.contains("Small Bank") && !waiting.1.contains("bank.example"), "{waiting:?}");
+    let rejected = run(&coordinator, &["reject", shop.trim(), "--reason", "of another company", "--org", "small bank"]);
+    assert!(rejected.0 == Some(0) && rejected.2.contains("shop.example was rejected: of another company"), "{rejected:?}");
+
+    let (_, range, words) = run(&administrator, &["add", "185.60.1.0/24"]);
+    assert!(words.contains("abuse") && words.contains("bongsu-proof=") && !words.contains("TXT"), "{words}");
+    assert_eq!(run(&coordinator, &["approve", range.trim()]).0, Some(0));
+    let confirmed = run(&coordinator, &["prove", range.trim(), "--method", "abuse-mail", "--reason", "reply of 3 May"]);
+    assert!(confirmed.0 == Some(0) && confirmed.1.contains("approved and proven"), "{confirmed:?}");
+    let listed = run(&administrator, &["list"]).1;
+    assert!(listed.contains("IN FORCE") && listed.lines().filter(|line| line.contains("true")).count() == 2, "{listed}");
+    let withdrawn = run(&administrator, &["withdraw", range.trim(), "--reason", "sold"]);
+    assert!(withdrawn.0 == Some(0) && withdrawn.1.contains("withdrawn"), "{withdrawn:?}");
+    let nowhere = run(&administrator, &["show", range.trim()]);
+    assert!(nowhere.0 == Some(1) && nowhere.2.contains("bongsu network list"), "{nowhere:?}");
+}
+
+#[test]
 fn contacts_of_members_are_looked_after_and_a_table_of_others_is_imported() {
     let hub = Hub::start();
     let owner = hub.organisation("Owner", "company", "private", "finance");
@@ -396,6 +447,9 @@ fn contacts_of_members_are_looked_after_and_a_table_of_others_is_imported() {
     let bounced = hub.coordinator().post(&format!("{path}/bounce"), &json!({ "reason": "550 5.1.1 no such user" }));
     assert_eq!((bounced.status, &bounced.json()["state"], &bounced.json()["bounces"]), (200, &json!("bouncing"), &json!(1)), "{}", bounced.text());
     assert_eq!(queue("?limit=1")[0]["organisation"], owner.as_str());
+    let told = hub.command(&hub.coordinator_key(), &["contacts", "queue"], None);
+    let row = String::from_utf8_lossy(&told.stdout).lines().find(|line| line.starts_with("bouncing")).map(str::to_owned);
+    assert!(row.is_some_and(|row| row.contains("Owner") && row.contains("abuse@bank.example") && row.ends_with(&owner)), "{}", support::said(&told));
     assert_eq!(administrator.get("/api/v1/contacts/queue").status, 403);
 
     let table = "place,mail\n185.60.0.0/16,abuse@isp.example\n185.60.1.0/24,soc@shop.example\nAS64500,noc@isp.example\n\

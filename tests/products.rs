@@ -138,6 +138,54 @@ fn each_caller_gets_what_its_membership_allows_and_no_more() {
 }
 
 #[test]
+fn the_index_lists_what_each_caller_may_fetch_for_programs_and_for_people() {
+    let hub = Hub::start();
+    let (sender, stranger, member) = (hub.member("Sender", "analyst"), hub.stranger(), hub.member("Reader", "reader"));
+    sender.events(&[event("clear.kr", "clear"), event("green.kr", "green")]);
+    feed_until(&stranger, "hosts", "clear.kr", true);
+    let row = |index: &Value, product: &str| {
+        let found = index["products"].as_array().unwrap().iter().find(|row| row["path"] == format!("/feeds/{product}"));
+        found.cloned().unwrap_or_else(|| panic!("{product} is not listed"))
+    };
+    for path in ["/feeds/", "/feeds"] {
+        let answer = stranger.get(path);
+        assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{path}: {}", answer.text());
+        assert!(answer.header("cache-control").contains("public"), "{path}");
+        let index = answer.json();
+        assert_eq!((&index["markings"], &index["valid_for"]), (&json!(["clear"]), &json!(86_400)));
+        for product in PRODUCTS {
+            assert_eq!(row(&index, product)["tlp"], "clear", "{product}");
+        }
+        let hosts = row(&index, "hosts");
+        assert_eq!((&hosts["entries"], &hosts["types"], &hosts["use"]), (&json!(1), &json!(["domain"]), &json!("blocking")), "{hosts}");
+        assert!(hosts["expires"].is_string() && row(&index, "nft")["entries"].is_null(), "{hosts}");
+        assert!(!answer.text().contains("/feeds/recalls"), "strangers cannot be told of recalls");
+        for wrong in ["?tpl=green", "?lang=de"] {
+            assert_eq!(stranger.get(&format!("{path}{wrong}")).status, 400, "{path}{wrong}");
+        }
+    }
+    let index = member.get("/feeds/");
+    assert!(index.header("cache-control").contains("private") && index.text().contains("/feeds/recalls"));
+    let index = index.json();
+    assert_eq!((&index["markings"], &row(&index, "csv")["tlp"]), (&json!(["clear", "green", "amber"]), &json!("amber")));
+    for listed in index["products"].as_array().unwrap() {
+        let product = listed["path"].as_str().unwrap().trim_start_matches("/feeds/");
+        let answer = feed(&member, product);
+        assert_eq!((answer.status, answer.header("content-type")), (200, listed["media"].as_str().unwrap()), "{product}");
+    }
+    let reporter = hub.member("Reporting", "reporter").get("/feeds/").json();
+    assert_eq!((&reporter["markings"], reporter["also"].as_array().unwrap().len()), (&json!(["clear"]), 1));
+    assert_eq!(hub.client("bgs_wrong").get("/feeds/").status, 401, "a wrong key is not taken for none");
+
+    let browser = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    for (path, language, words) in [("/feeds/", "ko", "항목 수"), ("/feeds?lang=en", "en", "Entries")] {
+        let page = stranger.request("GET", path, &[browser, ("accept-language", "ko")], None);
+        assert_eq!((page.status, page.header("content-type"), page.header("content-language")), (200, "text/html; charset=utf-8", language), "{path}");
+        assert!(page.text().contains(words) && page.text().contains("<a href=\"/feeds/hosts\">") && !page.text().contains("<script"), "{path}");
+    }
+}
+
+#[test]
 fn nothing_reserved_benign_protected_victim_or_not_for_blocking_is_in_any_product() {
     let folder = tempfile::tempdir().unwrap();
     let lists = folder.path().join("lists");
@@ -270,6 +318,11 @@ fn export_writes_each_product_as_it_is_fetched_and_leaves_an_earlier_file_where_
         ("csv", "indicators.csv", "csv"),
         ("stix", "bundle.json", "stix"),
         ("suricata", "suricata.rules", "suricata.rules"),
+        ("snort", "snort.rules", "snort.rules"),
+        ("squid", "squid.acl", "squid.acl"),
+        ("squid-ip", "squid-ip.acl", "squid-ip.acl"),
+        ("pf", "pf.table", "pf.table"),
+        ("nft", "nft", "nft"),
         ("rpz", "rpz.zone", "rpz.zone"),
         ("hosts", "hosts", "hosts"),
         ("zeek", "zeek.intel", "zeek.intel"),
@@ -280,6 +333,9 @@ fn export_writes_each_product_as_it_is_fetched_and_leaves_an_earlier_file_where_
         assert!(expected.header("x-entries").parse::<u32>().unwrap() > 0, "{product}");
         assert_eq!(bodies(&std::fs::read(folder.join(file)).unwrap()), bodies(&expected.body), "{format}");
     }
+    let output = hub.command(&key, &["export", "--format", "suricata-dataset", "--type", "domain", "--out", out], None);
+    assert!(output.status.success(), "{}", support::said(&output));
+    assert_eq!(std::fs::read(folder.join("suricata-domain.lst")).unwrap(), feed(&reader, "suricata-domain.lst").body);
     let named = folder.join("named.txt");
     let filters = ["export", "--format", "list", "--type", "domain", "--sector", "energy", "--min-confidence", "60", "--max-age-days", "7", "--tlp", "clear"];
     let output = hub.command(&key, &[&filters[..], &["--out", named.to_str().unwrap()]].concat(), None);

@@ -74,6 +74,29 @@ fn every_format_goes_in_by_submit_plain_or_compressed_and_is_found_by_lookup() {
 }
 
 #[test]
+fn a_list_that_is_empty_says_so_on_standard_error() {
+    let hub = Hub::start();
+    let company = hub.organisation("Hanbit Logistics", "company", "private", "logistics");
+    for (arguments, words) in [
+        (&["sources"][..], "no sources"),
+        (&["subscribe", "list"][..], "no subscriptions"),
+        (&["subscribe", "list", "--json"][..], "no subscriptions"),
+        (&["contacts", "list"][..], "no abuse contacts"),
+        (&["contacts", "list", "203.0.113.7"][..], "no abuse contact for 203.0.113.7"),
+        (&["contacts", "queue", "--state", "bouncing"][..], "no contacts"),
+        (&["network", "list"][..], "no registered networks"),
+        (&["network", "list", "--all", "--json"][..], "no registered networks"),
+        (&["key", "list", company.as_str()][..], "no keys"),
+        (&["inbox"][..], "no messages"),
+        (&["findings"][..], "no findings"),
+    ] {
+        let output = hub.command(&hub.coordinator_key(), arguments, None);
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b""[..]), "{arguments:?}: {}", said(&output));
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with(words), "{arguments:?}: {}", said(&output));
+    }
+}
+
+#[test]
 fn standard_input_is_read_refused_lines_are_kept_in_a_file_and_the_exit_code_tells() {
     let hub = Hub::start();
     let company = hub.organisation("Hanbit Logistics", "company", "private", "logistics");

@@ -9,6 +9,7 @@ mod events;
 mod findings;
 mod import;
 mod members;
+mod networks;
 mod server;
 mod sources;
 mod subscribe;
@@ -22,6 +23,7 @@ pub use events::{
 pub use findings::FindingsArguments;
 pub use import::{External, ImportCommand, ImportOptions};
 pub use members::{KeyCommand, OrgCommand};
+pub use networks::{NetworkArguments, NetworkCommand, NetworkKind};
 pub use server::{BackupArguments, DataArguments, DemoArguments, RestoreArguments, ServeArguments};
 pub use sources::{PullArguments, SourcesArguments};
 pub use subscribe::{AddArguments, InboxArguments, MessageLanguage, OneArguments, Subject, SubscribeCommand};
@@ -76,6 +78,9 @@ pub enum Command {
     /// Manage an organisation's keys.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Register what belongs to an organisation, so that it is told of what is wrong there: ask, prove, list, decide.
+    #[command(subcommand)]
+    Network(NetworkCommand),
     /// Have the hub collect its sources now.
     Pull(PullArguments),
     /// Show the hub's sources and how they are doing.
@@ -148,6 +153,19 @@ mod tests {
             "bongsu org set org_1 named=true",
             "bongsu key add org_1 --role member-admin --expires 2027-01-01",
             "bongsu key rotate org_1 key_1 --overlap 24h",
+            "bongsu org agreement",
+            "bongsu org agreement org_1 --max-tlp amber --categories phishing",
+            "bongsu network add bank.example",
+            "bongsu network add 192.0.2.0/24 --kind cidr --org Bank --protected --reason ours",
+            "bongsu network list --all --state pending --json",
+            "bongsu network show net_1",
+            "bongsu network check net_1 --org org_1",
+            "bongsu network withdraw net_1 --reason sold",
+            "bongsu network approve net_1",
+            "bongsu network reject net_1 --reason no",
+            "bongsu network prove net_1 --method abuse-mail --reason letter",
+            "bongsu export --format suricata-dataset --type sha256",
+            "bongsu export --format squid-ip --out squid",
             "bongsu pull --dry-run",
             "bongsu pull urlhaus feodo --accept",
             "bongsu sources urlhaus --json",

@@ -70,7 +70,7 @@ pub fn is_description(path: &str) -> bool {
 }
 
 /// Whether the caller is a browser that is to show a page.
-fn wants_page(headers: &HeaderMap) -> bool {
+pub fn wants_page(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| value.to_ascii_lowercase().contains("text/html"))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what a route takes is what [`crate::openapi::ROUTES`] says it takes; the document cannot fall behind.
 
+use crate::feeds;
 use crate::misp::under_misp;
 use crate::openapi::{ROUTES, Route};
 use crate::problem::Problem;
@@ -31,7 +32,7 @@ pub async fn strict_query(request: Request, next: Next) -> Response {
 /// The documented route that a method and a mounted path lead to.
 fn route(method: &Method, mounted: &str) -> Option<&'static Route> {
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };
-    ROUTES.iter().find(|route| route.method == method && mount(route.path) == mounted)
+    ROUTES.iter().find(|route| route.method == method && (mount(route.path) == mounted || feeds::without_slash(route.path) == Some(mounted)))
 }
 
 fn unknown(route: &Route, uri: &Uri) -> Option<Problem> {
@@ -64,5 +65,14 @@ mod tests {
         let submit = route(&Method::POST, "/api/v1/events").unwrap();
         assert!(unknown(submit, &"/api/v1/events?dry_run=1".parse().unwrap()).is_none());
         assert!(unknown(submit, &"/api/v1/events?limit=1".parse().unwrap()).is_some());
+    }
+
+    #[test]
+    fn the_index_of_products_is_as_strict_without_its_slash() {
+        for path in ["/feeds/", "/feeds"] {
+            let index = route(&Method::GET, path).unwrap();
+            assert!(unknown(index, &format!("{path}?lang=ko").parse().unwrap()).is_none());
+            assert!(unknown(index, &format!("{path}?tpl=green").parse().unwrap()).is_some());
+        }
     }
 }

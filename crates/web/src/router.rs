@@ -25,7 +25,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 pub fn router(state: AppState) -> Router {
     let mut router = Router::new();
     for row in rows() {
-        if let Some(path) = taxii::without_slash(row.path) {
+        if let Some(path) = taxii::without_slash(row.path).or_else(|| feeds::without_slash(row.path)) {
             router = router.route(path, row.handler.clone());
         }
         router = router.route(mount(row.path), row.handler);
@@ -55,6 +55,7 @@ fn rows() -> Vec<Row> {
         get("/readyz", status::ready),
         get("/metrics", metrics::page),
         // Products.
+        get("/feeds/", feeds::index::list),
         get("/feeds/recalls", feeds::recalls),
         get("/feeds/{product}", feeds::product),
         get("/feeds/misp/{file}", feeds::misp::file),

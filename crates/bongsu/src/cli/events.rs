@@ -176,12 +176,24 @@ pub enum ExportFormat {
     MispFeed,
     /// Suricata rules.
     Suricata,
+    /// A data set for Suricata, of the one type that --type names.
+    SuricataDataset,
+    /// Snort 3 rules.
+    Snort,
     /// A response policy zone.
     Rpz,
     /// A hosts file.
     Hosts,
     /// A Zeek intelligence file.
     Zeek,
+    /// Names for Squid's dstdomain.
+    Squid,
+    /// Addresses and ranges for Squid's dst.
+    SquidIp,
+    /// A table file for pf.
+    Pf,
+    /// Sets for nftables.
+    Nft,
 }
 
 /// What `export` writes.

@@ -57,10 +57,11 @@ pub enum OrgCommand {
     },
     /// Show, set or end the agreement with a partner. What is set takes the place of what was agreed before; without a flag it is shown.
     Agreement {
-        /// The partner's id.
-        id: String,
+        /// The partner's id, or its name where no other has it. Without one the key's own organisation's is shown.
+        #[arg(value_name = "ORG|NAME")]
+        id: Option<String>,
         /// The strictest marking that the partner sees: clear, green, amber, amber+strict.
-        #[arg(long, value_name = "TLP", value_parser = tlp, conflicts_with = "end")]
+        #[arg(long, value_name = "TLP", value_parser = tlp, conflicts_with = "end", requires = "id")]
         max_tlp: Option<model::Tlp>,
         /// Amber+strict is covered, too.
         #[arg(long, requires = "max_tlp")]
@@ -84,7 +85,7 @@ pub enum OrgCommand {
         #[arg(long, value_name = "CATEGORY", value_delimiter = ',', requires = "max_tlp")]
         sends_categories: Vec<String>,
         /// End it: clear and green are left to the partner.
-        #[arg(long)]
+        #[arg(long, requires = "id")]
         end: bool,
         /// Why; kept in the history.
         #[arg(long, default_value = "changed from the command line")]

@@ -3,15 +3,17 @@
 //! Invariant: a table is sent in requests of [`ROWS`] rows; a row that is refused is named by its line of the file, and the others are taken.
 //! Not here: what a row may hold (the hub decides).
 
-use super::members::{list, pages};
-use super::{Api, query};
+use super::lookup::plain;
+use super::members::{list, organisations_named, pages};
+use super::{Api, parse, query};
 use crate::cli::{Connection, ContactsCommand};
 use crate::{Exit, output};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use ureq::http::Method;
 
@@ -62,21 +64,43 @@ pub fn run(command: &ContactsCommand) -> anyhow::Result<Exit> {
             }
             let api = Api::new(connection)?;
             let rows = if value.is_some() { api.get(&path, &[])?.read::<Found>()?.contacts } else { pages(&api, &path, "contacts")? };
-            list(&rows, &["kind", "value", "address", "source", "updated"], *json)?;
+            let what = value.as_ref().map_or_else(|| "abuse contacts".to_owned(), |value| format!("abuse contact for {value}"));
+            list(&rows, &["kind", "value", "address", "source", "updated"], &what, *json)?;
         }
         ContactsCommand::Queue { state, json, connection } => {
             let mut parameters = vec![("limit", ROWS.to_string())];
             if !state.is_empty() {
                 parameters.push(("state", state.join(",")));
             }
-            let Queue { contacts, total } = Api::new(connection)?.get("/api/v1/contacts/queue", &parameters)?.read::<Queue>()?;
-            list(&contacts, &["organisation", "state", "address", "bounces", "bounced", "due"], *json)?;
+            let api = Api::new(connection)?;
+            let Queue { contacts, total } = api.get("/api/v1/contacts/queue", &parameters)?.read::<Queue>()?;
+            if *json || contacts.is_empty() {
+                let what = if state.is_empty() { "contacts that somebody has to look after" } else { "contacts in these states" };
+                list(&contacts, &[], what, *json)?;
+            } else {
+                let names: HashMap<String, String> = organisations_named(&api)?.into_iter().collect();
+                let mut rows = Vec::with_capacity(contacts.len());
+                for contact in &contacts {
+                    rows.push(row_of(&parse(contact)?, &names));
+                }
+                let mut out = output::standard();
+                output::table(&mut out, &["state", "organisation", "address", "bounces", "bounced", "due", "id"], &rows)?;
+                out.flush()?;
+            }
             if contacts.len() < total {
                 output::note(&format!("the {} most urgent of {total}", contacts.len()));
             }
         }
     }
     Ok(Exit::Done)
+}
+
+/// A contact of the queue for people: its organisation by name, the id last.
+fn row_of(contact: &Value, names: &HashMap<String, String>) -> Vec<String> {
+    let field = |name: &str| plain(contact.get(name));
+    let id = field("organisation");
+    let name = names.get(&id).cloned().unwrap_or_default();
+    vec![field("state"), name, field("address"), field("bounces"), field("bounced"), field("due"), id]
 }
 
 #[derive(Deserialize)]
@@ -159,6 +183,14 @@ fn row(number: usize, line: &str) -> Option<Row> {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_contact_of_the_queue_is_told_by_its_organisations_name() {
+        let contact = json!({ "organisation": "org_1", "address": null, "state": "missing", "bounces": 0, "bounced": null, "due": null });
+        let names = HashMap::from([("org_1".to_owned(), "Harbour Waterworks".to_owned())]);
+        assert_eq!(row_of(&contact, &names), ["missing", "Harbour Waterworks", "", "0", "", "", "org_1"]);
+        assert_eq!(row_of(&contact, &HashMap::new())[6], "org_1", "one whose name is not known still has its id");
+    }
 
     #[test]
     fn a_line_has_a_place_and_a_mail_address_or_says_nothing() {

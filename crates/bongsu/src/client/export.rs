@@ -65,7 +65,18 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<Exit> {
         ExportFormat::List => ("values.txt", list),
         ExportFormat::Csv => ("events.csv", csv),
         ExportFormat::Ndjson => ("events.ndjson", ndjson),
-        ExportFormat::Stix | ExportFormat::MispFeed | ExportFormat::Suricata | ExportFormat::Rpz | ExportFormat::Hosts | ExportFormat::Zeek => {
+        ExportFormat::Stix
+        | ExportFormat::MispFeed
+        | ExportFormat::Suricata
+        | ExportFormat::SuricataDataset
+        | ExportFormat::Snort
+        | ExportFormat::Rpz
+        | ExportFormat::Hosts
+        | ExportFormat::Zeek
+        | ExportFormat::Squid
+        | ExportFormat::SquidIp
+        | ExportFormat::Pf
+        | ExportFormat::Nft => {
             bail!("--mine gives one's own events as list, csv or ndjson; this format is of products, which are made of what all report")
         }
     };

@@ -5,6 +5,7 @@ use super::pages::Pages;
 use super::{Api, parse};
 use crate::cli::FindingsArguments;
 use crate::{Exit, output};
+use serde_json::Value;
 use std::io::Write;
 
 /// Findings a request; the hub's limit.
@@ -25,19 +26,28 @@ pub fn run(arguments: &FindingsArguments) -> anyhow::Result<Exit> {
             if arguments.json {
                 writeln!(out, "{finding}")?;
             } else {
-                let finding = parse(finding)?;
-                rows.push(COLUMNS.iter().map(|column| plain(finding.get(*column))).collect());
+                rows.push(row(&parse(finding)?));
             }
         }
     }
     if !arguments.json {
-        output::table(&mut out, &COLUMNS.map(|column| if column == "last_time" { "last seen" } else { column }), &rows)?;
+        output::table(&mut out, &titles(), &rows)?;
     }
     out.flush()?;
     if none {
         output::note("no findings");
     }
     Ok(Exit::Done)
+}
+
+/// What stands above the rows.
+pub(super) fn titles() -> [&'static str; 8] {
+    COLUMNS.map(|column| if column == "last_time" { "last seen" } else { column })
+}
+
+/// A finding as a row.
+pub(super) fn row(finding: &Value) -> Vec<String> {
+    COLUMNS.iter().map(|column| plain(finding.get(*column))).collect()
 }
 
 fn parameters(arguments: &FindingsArguments) -> Vec<(&'static str, String)> {

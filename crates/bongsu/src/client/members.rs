@@ -1,4 +1,4 @@
-//! `org` and `key`: organisations and their keys.
+//! `org` and `key`: organisations with their agreements, and keys.
 //!
 //! Invariant: `add` and `rotate` print the id or the secret alone, so that a script can keep it; a secret is printed once and nowhere else.
 //! Not here: who may do it (the hub decides).
@@ -34,7 +34,7 @@ pub fn organisations(command: &OrgCommand) -> anyhow::Result<Exit> {
         }
         OrgCommand::List { json, connection } => {
             let rows = pages(&Api::new(connection)?, "/api/v1/organisations", "organisations")?;
-            list(&rows, &["id", "kind", "constituency", "sector", "country", "standing", "name"], *json)?;
+            list(&rows, &["id", "kind", "constituency", "sector", "country", "standing", "name"], "organisations", *json)?;
         }
         OrgCommand::Show { id, json, connection } => {
             let api = Api::new(connection)?;
@@ -43,7 +43,8 @@ pub fn organisations(command: &OrgCommand) -> anyhow::Result<Exit> {
         }
         OrgCommand::Agreement { id, max_tlp, strict, categories, sectors, names, expires, sends_max_tlp, sends_categories, end, reason, json, connection } => {
             let api = Api::new(connection)?;
-            let path = format!("{}/agreement", organisation(id));
+            let partner = id.as_deref().map_or_else(|| own(&api), |named| resolve(&api, named))?;
+            let path = format!("{}/agreement", organisation(&partner));
             let answer = match max_tlp {
                 None if !end => api.get(&path, &[])?,
                 None => api.send_json(Method::DELETE, &path, &json!({ "version": version(&api, &path)?, "reason": reason }))?,
@@ -59,7 +60,11 @@ pub fn organisations(command: &OrgCommand) -> anyhow::Result<Exit> {
                     api.send_json(Method::PUT, &path, &body)?
                 }
             };
-            whole(&answer, *json)?;
+            if *json {
+                output::line(answer.raw()?.get())?;
+            } else {
+                agreement(&answer.json()?).iter().try_for_each(|line| output::line(line))?;
+            }
         }
         OrgCommand::Set { id, changes, reason, json, connection } => {
             let api = Api::new(connection)?;
@@ -91,7 +96,7 @@ pub fn keys(command: &KeyCommand) -> anyhow::Result<Exit> {
         }
         KeyCommand::List { org, json, connection } => {
             let rows = pages(&Api::new(connection)?, &format!("{}/keys", organisation(org)), "keys")?;
-            list(&rows, &["id", "role", "state", "expires", "valid_until", "last_used", "red", "allow", "holder"], *json)?;
+            list(&rows, &["id", "role", "state", "expires", "valid_until", "last_used", "red", "allow", "holder"], "keys", *json)?;
         }
         KeyCommand::Rotate { org, key, overlap, json, connection } => {
             let mut body = json!({});
@@ -120,16 +125,27 @@ fn version(api: &Api, path: &str) -> anyhow::Result<u64> {
 }
 
 /// The id of an organisation that is given by its id or, where one alone has it, by its name.
-fn resolve(api: &Api, given: &str) -> anyhow::Result<String> {
+pub(super) fn resolve(api: &Api, given: &str) -> anyhow::Result<String> {
     if given.parse::<model::OrgId>().is_ok() {
         return Ok(given.to_owned());
     }
+    by_name(&organisations_named(api)?, given)
+}
+
+/// Id and name of every organisation that the key may know.
+pub(super) fn organisations_named(api: &Api) -> anyhow::Result<Vec<(String, String)>> {
     let mut all = Vec::new();
     for row in pages(api, "/api/v1/organisations", "organisations")? {
         let row = parse(&row)?;
         all.push((plain(row.get("id")), plain(row.get("name"))));
     }
-    by_name(&all, given)
+    Ok(all)
+}
+
+/// The id of the key's own organisation.
+pub(super) fn own(api: &Api) -> anyhow::Result<String> {
+    let me = api.get("/api/v1/me", &[])?.json()?;
+    me.pointer("/organisation/id").and_then(Value::as_str).map(str::to_owned).context("the hub's answer holds no organisation")
 }
 
 /// The id of the only organisation of a name, whatever its case; else an error that names what is near.
@@ -158,7 +174,7 @@ fn secret(connection: &Connection, path: &str, body: &Value, json: bool) -> anyh
     alone(&answer, "key", json)
 }
 
-fn organisation(id: &str) -> String {
+pub(super) fn organisation(id: &str) -> String {
     let mut path = "/api/v1/organisations/".to_owned();
     query::encode(id, &mut path);
     path
@@ -210,7 +226,12 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-pub(super) fn list(rows: &[Box<RawValue>], columns: &[&str], json: bool) -> anyhow::Result<()> {
+/// Prints rows as a table, or as they are; where there is none, that there are no such things, which `what` names.
+pub(super) fn list(rows: &[Box<RawValue>], columns: &[&str], what: &str, json: bool) -> anyhow::Result<()> {
+    if rows.is_empty() {
+        output::note(&format!("no {what}"));
+        return Ok(());
+    }
     let mut out = output::standard();
     if json {
         for row in rows {
@@ -245,9 +266,47 @@ fn whole(answer: &Answer, json: bool) -> anyhow::Result<()> {
         return Ok(output::line(answer.raw()?.get())?);
     }
     for (field, value) in &answer.read::<Fields>()?.0 {
-        output::line(&format!("{field:<16} {}", plain(Some(&parse(value)?))))?;
+        let mut lines = Vec::new();
+        flat(field, &parse(value)?, &mut lines);
+        lines.iter().try_for_each(|line| output::line(line))?;
     }
     Ok(())
+}
+
+/// A field as a line; an object as a line for each field of it, named after both.
+fn flat(name: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(field, value)| flat(&format!("{name}.{field}"), value, lines)),
+        other => lines.push(format!("{name:<16} {}", plain(Some(other)))),
+    }
+}
+
+/// What is agreed with a partner, line by line, for people.
+fn agreement(answer: &Value) -> Vec<String> {
+    let said = |pointer: &str, otherwise: &str| {
+        let value = plain(answer.pointer(pointer));
+        if value.is_empty() { otherwise.to_owned() } else { value }
+    };
+    let is = |pointer: &str| answer.pointer(pointer).and_then(Value::as_bool).unwrap_or_default();
+    let line = |title: &str, value: String| format!("{title:<16} {value}");
+    let mut lines = vec![line("partner", said("/organisation", ""))];
+    if answer.get("agreement").is_none_or(Value::is_null) {
+        lines.push(line("agreement", "none: the partner sees clear and green, and no reporter's name".to_owned()));
+    } else {
+        let strict = if is("/agreement/strict") { "amber+strict is covered" } else { "amber+strict is not covered" };
+        let names = if is("/agreement/names") { "named where they permit it anyway" } else { "withheld" };
+        lines.push(line("in force", if is("/holds") { "yes" } else { "no: its date is past; the partner sees clear and green" }.to_owned()));
+        lines.push(line("until", said("/agreement/expires", "no end")));
+        lines.push(line("sees up to", format!("{}; {strict}", said("/agreement/max_tlp", ""))));
+        lines.push(line("  above green", format!("categories: {}", said("/agreement/categories", "any"))));
+        lines.push(line("", format!("sectors: {}", said("/agreement/sectors", "any, and none"))));
+        lines.push(line("reporters", names.to_owned()));
+        lines.push(line("may send up to", said("/agreement/sends/max_tlp", "any marking")));
+        lines.push(line("", format!("categories: {}", said("/agreement/sends/categories", "any"))));
+        lines.push(line("collection", said("/collection", "")));
+    }
+    lines.push(line("version", format!("{}, changed {}", said("/version", ""), said("/updated", ""))));
+    lines
 }
 
 #[cfg(test)]
@@ -270,6 +329,24 @@ mod tests {
         assert!(error("Bank").starts_with("2 organisations") && error("Bank").contains("org_3"), "{}", error("Bank"));
         assert!(error("Harbour").contains("org_1") && error("Harbour").contains("org_4"), "{}", error("Harbour"));
         assert!(error("nobody").contains("org list") && error("").contains("org list"));
+    }
+
+    #[test]
+    fn an_agreement_is_told_in_words_and_that_there_is_none() {
+        let whole = json!({ "organisation": "org_1", "holds": true, "collection": "agreement-org_1", "version": 3, "updated": "2026-11-21T00:00:00Z",
+            "agreement": { "max_tlp": "amber", "strict": false, "categories": ["phishing", "c2-server"], "sectors": [], "names": true, "expires": null,
+                "sends": { "max_tlp": "green", "categories": [] } } });
+        let words = agreement(&whole).join("\n");
+        for part in ["in force         yes", "amber; amber+strict is not covered", "categories: phishing, c2-server", "sectors: any, and", "up to   green"] {
+            assert!(words.contains(part), "{part}: {words}");
+        }
+        assert!(words.contains("no end"), "{words}");
+        assert!(!words.contains('{') && !words.contains('['));
+        let none = agreement(&json!({ "organisation": "org_1", "agreement": null, "holds": false, "version": 1, "updated": "2026-11-21T00:00:00Z" }));
+        assert!(none.join("\n").contains("none: the partner sees clear and green"));
+        let mut lines = Vec::new();
+        flat("agreement", &whole["agreement"], &mut lines);
+        assert!(lines.contains(&"agreement.sends.max_tlp green".to_owned()), "{lines:?}");
     }
 
     #[test]

@@ -12,6 +12,8 @@ use std::io::Write;
 
 /// Events a request; the hub's limit.
 const PAGE: u64 = 1_000;
+/// What the table shows.
+pub(super) const COLUMNS: [&str; 7] = ["seq", "time", "category", "tlp", "sector", "malware", "values"];
 /// Values shown of one event in the table.
 const VALUES_SHOWN: usize = 3;
 
@@ -32,7 +34,7 @@ pub fn run(arguments: &SearchArguments) -> anyhow::Result<Exit> {
             }
         }
     }
-    output::table(&mut out, &["seq", "time", "category", "tlp", "sector", "malware", "values"], &rows)?;
+    output::table(&mut out, &COLUMNS, &rows)?;
     out.flush()?;
     if !found && arguments.limit > 0 {
         output::note("nothing matches");
@@ -53,7 +55,8 @@ pub fn pages<'a>(api: &'a Api, filter: &FilterArguments, mine: bool, limit: Opti
     }
 }
 
-fn row(event: &Value) -> Vec<String> {
+/// An event as a row of [`COLUMNS`].
+pub(super) fn row(event: &Value) -> Vec<String> {
     let text = |field: &str| plain(event.get(field));
     let observables = event.get("observables").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut values: Vec<String> = observables.iter().take(VALUES_SHOWN).map(|observable| plain(observable.get("value"))).collect();

@@ -38,6 +38,9 @@ pub fn sources(arguments: &SourcesArguments) -> anyhow::Result<Exit> {
         Some(_) => vec![&answer],
         None => items(&answer, "sources").collect(),
     };
+    if all.is_empty() {
+        output::note("no sources: the hub's configuration names none under [[sources]]");
+    }
     let rows: Vec<Vec<String>> = all.iter().map(|source| row(source, &COLUMNS)).collect();
     output::table(&mut out, &COLUMNS.map(title), &rows)?;
     for source in &all {
@@ -47,7 +50,12 @@ pub fn sources(arguments: &SourcesArguments) -> anyhow::Result<Exit> {
     }
     if arguments.name.is_some() {
         let runs: Vec<Vec<String>> = items(&answer, "runs").map(|run| row(run, &RUN_COLUMNS)).collect();
-        writeln!(out)?;
+        if runs.is_empty() {
+            out.flush()?;
+            output::note("no runs yet");
+        } else {
+            writeln!(out)?;
+        }
         output::table(&mut out, &RUN_COLUMNS, &runs)?;
         if let Some(error) = items(&answer, "runs").next().and_then(|run| run.get("error")) {
             writeln!(out, "\nthe last run broke: {}", plain(Some(error)))?;

@@ -1,12 +1,11 @@
-//! `subscribe` and `inbox`: what to be told of, and what came.
+//! `subscribe`: what to be told of.
 //!
-//! Not here: who may do it and what is delivered (the hub decides).
+//! Not here: who may do it and what is delivered (the hub decides), what came (`super::inbox`).
 
 use super::lookup::plain;
 use super::members::{list, pages};
-use super::pages::Pages;
 use super::{Answer, Api, parse, query};
-use crate::cli::{AddArguments, Connection, FilterArguments, InboxArguments, MessageLanguage, OneArguments, Subject, SubscribeCommand};
+use crate::cli::{AddArguments, Connection, FilterArguments, MessageLanguage, OneArguments, Subject, SubscribeCommand};
 use crate::{Exit, output};
 use anyhow::{Context, anyhow};
 use serde_json::value::RawValue;
@@ -15,10 +14,6 @@ use std::io::Write;
 use ureq::http::Method;
 
 const SUBSCRIPTIONS: &str = "/api/v1/subscriptions";
-/// Messages a request.
-const PAGE: u64 = 100;
-/// What the table of the inbox shows.
-const COLUMNS: [&str; 7] = ["id", "made", "name", "events", "findings", "withdrawn", "read"];
 
 /// Runs `subscribe`.
 pub fn run(command: &SubscribeCommand) -> anyhow::Result<Exit> {
@@ -26,8 +21,8 @@ pub fn run(command: &SubscribeCommand) -> anyhow::Result<Exit> {
         SubscribeCommand::Add(arguments) => add(arguments)?,
         SubscribeCommand::List { json, connection } => {
             let rows = pages(&Api::new(connection)?, SUBSCRIPTIONS, "subscriptions")?;
-            if *json {
-                list(&rows, &[], true)?;
+            if *json || rows.is_empty() {
+                list(&rows, &[], "subscriptions", *json)?;
             } else {
                 table(&rows)?;
             }
@@ -57,54 +52,6 @@ pub fn run(command: &SubscribeCommand) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Done)
-}
-
-/// Runs `inbox`.
-pub fn inbox(arguments: &InboxArguments) -> anyhow::Result<Exit> {
-    let api = Api::new(&arguments.connection)?;
-    if let Some(id) = &arguments.id {
-        let mut path = "/api/v1/inbox/".to_owned();
-        query::encode(id, &mut path);
-        let answer = api.send_json(Method::POST, &format!("{path}/read"), &json!({}))?;
-        if arguments.json {
-            output::line(answer.raw()?.get())?;
-        } else {
-            output::line(&serde_json::to_string_pretty(&answer.json()?)?)?;
-        }
-        return Ok(Exit::Done);
-    }
-    let mut out = output::standard();
-    let mut rows = Vec::new();
-    let mut none = true;
-    let unread = arguments.unread.then(|| ("unread", "1".to_owned()));
-    let mut pages = Pages::new(&api, "/api/v1/inbox", "messages", unread.into_iter().collect()).of(PAGE).up_to(arguments.limit);
-    while let Some(messages) = pages.next_page()? {
-        none &= messages.is_empty();
-        for message in &messages {
-            if arguments.json {
-                writeln!(out, "{message}")?;
-            } else {
-                let message = parse(message)?;
-                rows.push(COLUMNS.iter().map(|column| counted(message.get(*column))).collect());
-            }
-        }
-    }
-    if !arguments.json {
-        output::table(&mut out, &COLUMNS, &rows)?;
-    }
-    out.flush()?;
-    if none {
-        output::note("no messages");
-    }
-    Ok(Exit::Done)
-}
-
-/// A field as a cell; of a list how many there are.
-fn counted(value: Option<&Value>) -> String {
-    match value {
-        Some(Value::Array(items)) => items.len().to_string(),
-        other => plain(other),
-    }
 }
 
 fn add(arguments: &AddArguments) -> anyhow::Result<()> {

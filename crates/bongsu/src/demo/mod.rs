@@ -1,13 +1,14 @@
 //! `demo`: a hub on generated data, with events flowing in.
 //!
-//! Flow: open a hub on a fresh folder → add the nation's members, each with a reporter's key → send fourteen days of history through the
-//! same intake as any sender's → listen → keep events flowing until stopped.
+//! Flow: open a hub on a fresh folder → add the nation's members, each with a reporter's key → agree with a partner → send fourteen days of
+//! history through the same intake as any sender's → listen → keep events flowing until stopped.
 //! Invariant: nothing is written behind the use cases' back, so contribution, standing and policy are real.
 //! Not here: what the nation is (`nation`), serving (`serve`).
 
 mod campaign;
 mod names;
 mod nation;
+mod partner;
 mod random;
 
 use crate::cli::DemoArguments;
@@ -103,6 +104,7 @@ async fn fill(hub: &Arc<Hub>, nation: &Arc<Nation>, data: &Path, start: Timestam
     let began = Instant::now();
     let members = Arc::new(settle(hub, nation, data).await?);
     output::note(&format!("{} organisations added after {:.1} s", nation.members.len(), began.elapsed().as_secs_f64()));
+    partner::agree(hub, nation, &members, start).await?;
 
     let mut sent = 0;
     let mut history = nation.events(start, -campaign::HISTORY, 0.0, HISTORY_RATE, Pace::Surging).peekable();
@@ -116,6 +118,7 @@ async fn fill(hub: &Arc<Hub>, nation: &Arc<Nation>, data: &Path, start: Timestam
         until += PIECE;
     }
     output::note(&format!("{sent} events of the last fourteen days taken after {:.1} s", began.elapsed().as_secs_f64()));
+    partner::share(hub, nation, &members, start).await?;
     let keys = role_keys(hub, nation, &members).await?;
     Ok((members, keys))
 }
@@ -269,21 +272,26 @@ fn introduce(nation: &Nation, keys: &[RoleKey], config: &Config, address: &str, 
     writeln!(out, "listening on {address}\n")?;
     let rows: Vec<Vec<String>> = keys.iter().map(|key| vec![key.role.to_owned(), key.organisation.clone(), key.secret.clone()]).collect();
     output::table(&mut out, &["role", "organisation", "key"], &rows)?;
-    let analyst = keys.iter().find(|key| key.role == "analyst").map(|key| key.secret.clone()).unwrap_or_default();
     let campaign = nation.strongest(0.0);
     let server = campaign.and_then(|campaign| campaign.servers.first()).cloned().unwrap_or_default();
     let malware = campaign.map(|campaign| campaign.malware.clone()).unwrap_or_default();
-    let mut before = format!("BONGSU_KEY={analyst} ");
+    let mut where_to = String::new();
     if address != "http://127.0.0.1:8470" {
         // An address such as 0.0.0.0 is for listening alone.
         let reachable = if config.listen.ip().is_unspecified() { address.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]") } else { address.to_owned() };
-        before.push_str(&format!("BONGSU_URL={reachable} "));
+        where_to = format!("BONGSU_URL={reachable} ");
     }
     let program = program();
-    writeln!(out, "\n{rate} events a second keep flowing in. Three commands to try in another terminal:\n")?;
-    writeln!(out, "  {before}{program} lookup {server}")?;
-    writeln!(out, "  {before}{program} search --malware {malware} --since 1d --limit 5")?;
-    writeln!(out, "  {before}{program} stream --limit 5")?;
+    let call = |role: &str| {
+        let secret = keys.iter().find(|key| key.role == role).map(|key| key.secret.as_str()).unwrap_or_default();
+        format!("BONGSU_KEY={secret} {where_to}{program}")
+    };
+    writeln!(out, "\n{rate} events a second keep flowing in. Four commands to try in another terminal, the last one as the partner:\n")?;
+    let analyst = call("analyst");
+    writeln!(out, "  {analyst} lookup {server}")?;
+    writeln!(out, "  {analyst} search --malware {malware} --since 1d --limit 5")?;
+    writeln!(out, "  {analyst} stream --limit 5")?;
+    writeln!(out, "  {} org agreement", call("partner"))?;
     writeln!(out, "\ndata in {}\nCtrl-C ends it.", config.data.display())?;
     out.flush()
 }

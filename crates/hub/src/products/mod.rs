@@ -9,6 +9,7 @@
 //! collections that products are made of; HTTP (`web::feeds`).
 
 mod delta;
+mod listed;
 mod prepared;
 mod recalls;
 mod spared;
@@ -19,6 +20,7 @@ mod tests;
 mod want;
 
 pub use delta::Delta;
+pub use listed::{Listed, Ready};
 pub use prepared::{LIFE, MAX_OPEN, MAX_OPEN_BYTES, MAX_PREPARED, MAX_PREPARED_BYTES, MAX_STRANGERS, MAX_STRANGERS_BYTES, Prepared};
 pub use recalls::Recall;
 pub(crate) use spared::parents;

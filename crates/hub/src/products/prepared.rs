@@ -216,6 +216,10 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
+    pub(super) fn get(&self, want: &Want) -> Option<&Kept> {
+        self.kept.get(want)
+    }
+
     pub(super) fn get_mut(&mut self, want: &Want) -> Option<&mut Kept> {
         self.kept.get_mut(want)
     }

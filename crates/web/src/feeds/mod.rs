@@ -1,4 +1,4 @@
-//! Products for firewalls, resolvers, sensors and people: `/feeds/{product}`, and what was recalled from them.
+//! Products for firewalls, resolvers, sensors and people: `/feeds/{product}`, their list at `/feeds/`, and what was recalled from them.
 //!
 //! Flow: the caller may have a key ([`key::Holder`]) → `hub` says what it may have → prepared bytes, or 304 where the caller has the same.
 //! Invariant: without a key the marking is clear; a wrong key is refused and never taken for none. Nothing is written here: the bytes are
@@ -6,8 +6,10 @@
 //! Not here: what a product holds (`hub::products`), its formats (`formats::products`).
 
 mod dates;
+pub mod index;
 mod key;
 pub mod misp;
+mod page;
 
 use crate::AppState;
 use crate::limits;
@@ -37,6 +39,11 @@ const MAX_AGE: u32 = 60;
 const X_TLP: &str = "x-tlp";
 const X_VERSION: &str = "x-version";
 const X_ENTRIES: &str = "x-entries";
+
+/// The same path without the slash at its end, for one that has it and is the index's.
+pub fn without_slash(path: &'static str) -> Option<&'static str> {
+    if path == index::PATH { path.strip_suffix('/') } else { None }
+}
 
 /// `GET /feeds/{product}`
 pub async fn product(State(state): State<AppState>, Holder(actor): Holder, At(name): At<String>, params: Params, headers: HeaderMap) -> Reply {

@@ -197,7 +197,11 @@ fn success(route: &Route) -> Value {
             return json!({ "description": description, "content": content });
         }
     }
-    json!({ "description": description, "content": { (route.media): { "schema": schema } } })
+    let mut content = Map::from_iter([(route.media.to_owned(), json!({ "schema": schema }))]);
+    if route.path == feeds::index::PATH {
+        content.insert(pages::HTML.to_owned(), json!({ "schema": { "type": "string", "description": "To a browser: the same as a page" } }));
+    }
+    json!({ "description": description, "content": content })
 }
 
 fn refusal(route: &Route, status: u16) -> Value {

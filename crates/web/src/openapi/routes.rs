@@ -77,6 +77,16 @@ pub const ROUTES: &[Route] = &[
     },
     // Products.
     Route {
+        path: feeds::index::PATH,
+        id: "listProducts",
+        summary: "What the caller may fetch here: format, types and marking of each product; of what is kept ready entries and expiry; a page for a browser",
+        group: "products",
+        query: &["lang"],
+        schema: "ProductIndex",
+        problems: &[401],
+        ..PUBLIC
+    },
+    Route {
         path: "/feeds/recalls",
         id: "listRecalls",
         summary: "What was taken out of products that the caller's organisation has fetched, newest first; take it out wherever it was loaded",

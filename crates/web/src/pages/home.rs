@@ -2,26 +2,21 @@
 
 use super::{answer, html};
 use crate::params::Params;
+use crate::problem::Problem;
 use crate::reply::Reply;
 use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_LANGUAGE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 
 /// Language of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lang {
+pub(crate) enum Lang {
     Ko,
     En,
 }
 
 /// `GET /`
 pub async fn page(params: Params, headers: HeaderMap) -> Reply {
-    let chosen = params.parsed("lang", "ko or en", |word| match word {
-        "ko" => Some(Lang::Ko),
-        "en" => Some(Lang::En),
-        _ => None,
-    })?;
-    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let lang = chosen.unwrap_or_else(|| preferred(accepted));
+    let lang = wanted(&params, &headers)?;
     let (code, title, body) = match lang {
         Lang::Ko => ("ko", "봉수", KO),
         Lang::En => ("en", "Bongsu", EN),
@@ -32,8 +27,22 @@ pub async fn page(params: Params, headers: HeaderMap) -> Reply {
     Ok(response)
 }
 
+/// The language that a page is wanted in: what `lang` says, else what the browser likes better.
+///
+/// # Errors
+/// 400 for another word than `ko` and `en`.
+pub(crate) fn wanted(params: &Params, headers: &HeaderMap) -> Result<Lang, Problem> {
+    let chosen = params.parsed("lang", "ko or en", |word| match word {
+        "ko" => Some(Lang::Ko),
+        "en" => Some(Lang::En),
+        _ => None,
+    })?;
+    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Ok(chosen.unwrap_or_else(|| preferred(accepted)))
+}
+
 /// The language that the browser likes better; English where it names neither.
-pub(super) fn preferred(accepted: &str) -> Lang {
+pub(crate) fn preferred(accepted: &str) -> Lang {
     let mut best = (0.0_f64, Lang::En);
     for range in accepted.split(',') {
         let mut parts = range.split(';');

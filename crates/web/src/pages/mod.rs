@@ -1,7 +1,7 @@
 //! The few pages of this door: the front page, the readable description of the interface, and their style sheet.
 //!
 //! Invariant: no script, nothing from elsewhere, everything escaped.
-//! Not here: the console and the products.
+//! Not here: the console and the products (the page that lists these is beside them: `crate::feeds::page`).
 
 pub mod docs;
 pub mod home;
@@ -15,7 +15,7 @@ use axum::response::Response;
 pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
 /// A page of this site. `body` is HTML, `title` is text.
-fn html(lang: &str, title: &str, body: &str) -> String {
+pub(crate) fn html(lang: &str, title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"{lang}\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n<link rel=\"stylesheet\" href=\"/assets/bongsu.css\">\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
@@ -23,12 +23,12 @@ fn html(lang: &str, title: &str, body: &str) -> String {
     )
 }
 
-fn answer(page: String) -> Response {
+pub(crate) fn answer(page: String) -> Response {
     reply::typed(StatusCode::OK, HTML, page.into_bytes())
 }
 
 /// Text as it may stand in HTML, inside and outside of attributes.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -10,6 +10,7 @@ use crate::client::{Answer, Api};
 use crate::output::ToHub;
 use crate::{Exit, output};
 use anyhow::{Context, bail};
+use formats::products::Product;
 use model::ObservableType;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub fn run(api: &Api, arguments: &ExportArguments, format: ExportFormat) -> anyhow::Result<Exit> {
     let (name, parameters) = asked(arguments, format)?;
     let path = format!("/feeds/{name}");
-    deliver(&arguments.out, file_name(format), "bytes", |out| {
+    deliver(&arguments.out, file_name(format, &name), "bytes", |out| {
         let body = wait(|| api.open(&path, &parameters, &[]))?;
         copy(body, out)
     })
@@ -77,12 +78,17 @@ fn asked(arguments: &ExportArguments, format: ExportFormat) -> anyhow::Result<(S
             "{flag} chooses events, and a product is made of indicators: choose by --type, --sector, --min-confidence, --max-age-days and --tlp, or take events with --format ndjson"
         );
     }
-    let only = match (format, filter.kind.as_slice()) {
-        // The list of one type holds what does not tell its type by itself, too.
-        (ExportFormat::List, [kind]) => ObservableType::parse(kind),
+    let one = match filter.kind.as_slice() {
+        [kind] => ObservableType::parse(kind),
         _ => None,
     };
-    let name = only.map_or_else(|| product(format).to_owned(), |kind| format!("{kind}.txt"));
+    // The list of one type holds what does not tell its type by itself, too.
+    let only = one.filter(|_| matches!(format, ExportFormat::List | ExportFormat::SuricataDataset));
+    let name = match (format, only) {
+        (ExportFormat::SuricataDataset, kind) => dataset(kind)?,
+        (_, Some(kind)) => format!("{kind}.txt"),
+        (_, None) => product(format).to_owned(),
+    };
     let joined = |words: &[String]| (!words.is_empty()).then(|| words.join(","));
     let parameters = [
         ("tlp", arguments.tlp.map(|tlp| tlp.as_str().to_owned())),
@@ -92,6 +98,19 @@ fn asked(arguments: &ExportArguments, format: ExportFormat) -> anyhow::Result<(S
         ("max_age_days", arguments.max_age_days.map(|most| most.to_string())),
     ];
     Ok((name, parameters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()))
+}
+
+/// The name of the data set of a type.
+fn dataset(kind: Option<ObservableType>) -> anyhow::Result<String> {
+    let all = Product::all().into_iter().filter_map(|product| if let Product::Dataset(kind) = product { Some(kind) } else { None });
+    let all: Vec<ObservableType> = all.collect();
+    match kind.filter(|kind| all.contains(kind)) {
+        Some(kind) => Ok(Product::Dataset(kind).name()),
+        None => {
+            let words: Vec<&str> = all.iter().map(|kind| kind.as_str()).collect();
+            bail!("a data set is of one type: give --type with one of {}", words.join(", "))
+        }
+    }
 }
 
 /// The name under `/feeds/`.
@@ -104,16 +123,22 @@ fn product(format: ExportFormat) -> &'static str {
         ExportFormat::Rpz => "rpz.zone",
         ExportFormat::Hosts => "hosts",
         ExportFormat::Zeek => "zeek.intel",
-        // Neither comes here.
-        ExportFormat::Ndjson | ExportFormat::MispFeed => "",
+        ExportFormat::Snort => "snort.rules",
+        ExportFormat::Squid => "squid.acl",
+        ExportFormat::SquidIp => "squid-ip.acl",
+        ExportFormat::Pf => "pf.table",
+        ExportFormat::Nft => "nft",
+        // None of them comes here: a data set is named by its type.
+        ExportFormat::Ndjson | ExportFormat::MispFeed | ExportFormat::SuricataDataset => "",
     }
 }
 
-/// What the file is called in a folder.
-fn file_name(format: ExportFormat) -> &'static str {
+/// What the file of a product is called in a folder.
+fn file_name(format: ExportFormat, product_name: &str) -> &str {
     match format {
         ExportFormat::Csv => "indicators.csv",
         ExportFormat::Stix => "bundle.json",
+        ExportFormat::SuricataDataset => product_name,
         other => product(other),
     }
 }
@@ -123,7 +148,7 @@ fn file_name(format: ExportFormat) -> &'static str {
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
-    use clap::Parser;
+    use clap::{Parser, ValueEnum};
 
     fn asked_by(line: &str) -> anyhow::Result<(String, Vec<(&'static str, String)>)> {
         let Command::Export(arguments) = Cli::try_parse_from(["bongsu", "export"].into_iter().chain(line.split_whitespace()))?.command else {
@@ -137,6 +162,12 @@ mod tests {
         for (line, name, parameters) in [
             ("", "list.txt", vec![]),
             ("--format hosts", "hosts", vec![]),
+            ("--format snort", "snort.rules", vec![]),
+            ("--format squid --sector energy", "squid.acl", vec![("sector", "energy")]),
+            ("--format squid-ip", "squid-ip.acl", vec![]),
+            ("--format pf --type ipv4", "pf.table", vec![("type", "ipv4")]),
+            ("--format nft", "nft", vec![]),
+            ("--format suricata-dataset --type sha256", "suricata-sha256.lst", vec![]),
             ("--format list --type fqdn", "domain.txt", vec![]),
             ("--format list --type ipv4,cidr", "list.txt", vec![("type", "ipv4,cidr")]),
             (
@@ -147,6 +178,25 @@ mod tests {
         ] {
             let expected: Vec<(&str, String)> = parameters.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
             assert_eq!(asked_by(line).unwrap(), (name.to_owned(), expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_product_under_feeds_can_be_exported() {
+        let mut missing: Vec<String> = Product::all().into_iter().map(Product::name).collect();
+        for format in ExportFormat::value_variants() {
+            missing.retain(|name| name != product(*format));
+        }
+        for kind in ObservableType::ALL {
+            for line in [format!("--type {kind}"), format!("--format suricata-dataset --type {kind}")] {
+                if let Ok((name, _)) = asked_by(&line) {
+                    missing.retain(|missing| *missing != name);
+                }
+            }
+        }
+        assert!(missing.is_empty(), "{missing:?}");
+        for line in ["--format suricata-dataset", "--format suricata-dataset --type email", "--format suricata-dataset --type ipv4,ipv6"] {
+            assert!(asked_by(line).unwrap_err().to_string().contains("user-agent"), "{line}");
         }
     }
 

@@ -25,6 +25,8 @@ pub fn all() -> Vec<Named> {
         ("Related", open(&["type", "value"], json!({ "type": observable_types(), "value": { "type": "string" } }))),
         ("LookupAnswer", open(&["results"], json!({ "results": array(json!({ "anyOf": [reference("Observable"), { "type": "null" }] })) }))),
         ("SightingAnswer", json!({ "anyOf": [reference("Outcome"), open(&["id", "state"], json!({ "id": id("clm"), "state": { "type": "string" } }))] })),
+        ("ProductIndex", product_index()),
+        ("ListedProduct", listed_product()),
         ("RecallList", open(&["items"], json!({ "items": array(reference("Recall")) }))),
         ("Recall", recall()),
         ("Status", status()),
@@ -200,6 +202,38 @@ fn observable() -> Value {
             "reserved": { "type": "boolean" },
             "related": array(reference("Related")),
             "at_least": { "type": "boolean" },
+        }),
+    )
+}
+
+fn product_index() -> Value {
+    let told = |words: [&str; 2]| open(&words, json!({ (words[0]): { "type": "string" }, (words[1]): { "type": "string" } }));
+    open(
+        &["markings", "valid_for", "products", "also", "parameters"],
+        json!({
+            "markings": { "type": "array", "items": tlp(), "description": "What `tlp` may be for the caller; the last one is the default" },
+            "valid_for": { "type": "integer", "minimum": 1, "description": "Seconds for which a copy may be used" },
+            "products": array(reference("ListedProduct")),
+            "also": { "type": "array", "items": told(["path", "meaning"]), "description": "What else there is under /feeds/" },
+            "parameters": { "type": "array", "items": told(["name", "meaning"]), "description": "How to narrow a product" },
+        }),
+    )
+}
+
+fn listed_product() -> Value {
+    open(
+        &["path", "format", "media", "types", "use", "tlp", "entries", "made", "expires", "parameters"],
+        json!({
+            "path": { "type": "string" },
+            "format": { "type": "string", "description": "For people" },
+            "media": { "type": "string" },
+            "types": array(observable_types()),
+            "use": { "type": "string", "enum": ["blocking", "detecting", "informing"] },
+            "tlp": tlp(),
+            "entries": optional(json!({ "type": "integer", "minimum": 0, "description": "Of the copy that was made last; null where none is kept ready" })),
+            "made": optional(time()),
+            "expires": optional(time()),
+            "parameters": array(json!({ "type": "string" })),
         }),
     )
 }
