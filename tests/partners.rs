@@ -118,6 +118,14 @@ fn until_standing(client: &Client, title: &str, expected: &[&str]) {
     }
 }
 
+fn until_taken_back(client: &Client, title: &str, value: &str) {
+    let began = Instant::now();
+    while values(client, title).get(value) != Some(&false) {
+        assert!(began.elapsed() < FOLLOWS_WITHIN, "{title} holds {:?}, where {value} is not taken back", values(client, title));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 #[test]
 fn an_agreement_begins_with_what_was_there_narrows_and_ends() {
     let world = World::start();
@@ -152,6 +160,10 @@ fn an_agreement_begins_with_what_was_there_narrows_and_ends() {
     world.agree(first, &json!({ "max_tlp": "green" }));
     assert_eq!(standing(&first.client, &title), ["clear.net"], "what it no longer covers is hidden at once");
     until_standing(&first.client, &title, &["clear.net"]);
+    for had in ["energy.net", "for-you.net", "later.net", "strict.net"] {
+        until_taken_back(&first.client, &title, had);
+    }
+    assert_eq!(values(&first.client, &title), values(&world.hub.coordinator(), &title));
 
     world.end(first);
     assert!(!titles(&first.client).contains(&title));
@@ -161,6 +173,46 @@ fn an_agreement_begins_with_what_was_there_narrows_and_ends() {
     let actions: Vec<&str> = history["history"].as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["end agreement", "agree", "agree", "agree", "add"]);
     assert!(first.client.get(&first.path()).json()["agreement"].is_null());
+}
+
+#[test]
+fn who_came_after_something_was_taken_back_is_told_neither_what_it_was_nor_that_it_is_over() {
+    let world = World::start();
+    let first = &world.first;
+    let emotet = |value: &str| with(event(value, "green"), &json!({ "malware": "Emotet" }));
+    world.agree(first, &json!({ "max_tlp": "amber" }));
+    let gone = world.member.events(&[emotet("gone.net")]);
+    world.member.events(&[emotet("stays.net"), event("wide.net", "amber")]);
+    until_standing(&first.client, &first.title(), &["gone.net", "stays.net", "wide.net"]);
+    until_standing(&world.member, "events-green", &["gone.net", "stays.net"]);
+    let withdrawn = world.member.post("/api/v1/events/withdraw", &json!({ "receipt": gone["receipt"], "reason": "a mistake" }));
+    assert_eq!(withdrawn.status, 200, "{}", withdrawn.text());
+    until_taken_back(&first.client, &first.title(), "gone.net");
+    until_taken_back(&world.second.client, "events-green", "gone.net");
+    let path = format!("{ROOT}/collections/events-green/objects/");
+    let objects = world.member.get(&format!("{path}?match[type]=indicator")).json()["objects"].as_array().cloned().unwrap();
+    let id = objects.iter().find(|object| value_of(object) == "gone.net").unwrap()["id"].as_str().unwrap().to_owned();
+    assert_eq!(world.member.get(&format!("{path}{id}/")).status, 200);
+
+    let (late, newcomer) = (world.hub.member("Late", "analyst"), Partner::new(&world.hub, "CERT of the East"));
+    for client in [&late, &newcomer.client] {
+        assert_eq!(values(client, "events-green").into_iter().collect::<Vec<_>>(), [("stays.net".to_owned(), true)]);
+        let all = client.get(&format!("{path}?match[version]=all"));
+        assert!(!all.text().contains("gone.net") && all.text().contains("stays.net"), "{}", all.text());
+        assert_eq!(client.get(&format!("{path}{id}/")).status, 404);
+        // What is left refers to nothing that is missing, the malware that a withdrawn one brought included.
+        let objects = all.json()["objects"].as_array().cloned().unwrap();
+        let ids: Vec<&str> = objects.iter().map(|object| object["id"].as_str().unwrap()).collect();
+        for relationship in objects.iter().filter(|object| object["type"] == "relationship") {
+            assert!(["source_ref", "target_ref"].iter().all(|end| ids.contains(&relationship[*end].as_str().unwrap())), "{relationship}");
+        }
+        let manifest = client.get(&format!("{ROOT}/collections/events-green/manifest/?match[version]=all")).json();
+        assert_eq!(manifest["objects"].as_array().unwrap().len(), objects.len());
+    }
+    // Nor does an agreement open what was over before it began.
+    world.agree(&newcomer, &json!({ "max_tlp": "amber" }));
+    until_standing(&newcomer.client, &newcomer.title(), &["stays.net", "wide.net"]);
+    assert_eq!(values(&newcomer.client, &newcomer.title()).get("gone.net"), None);
 }
 
 #[test]

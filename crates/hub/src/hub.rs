@@ -128,6 +128,8 @@ pub struct Hub {
     pub(crate) misp: Misp,
     /// Names of malware in collections made from events.
     pub(crate) families: taxii::Families,
+    /// What organisations were, for what they may have received.
+    pub(crate) pasts: taxii::Pasts,
     pub(crate) blocks: Blocks,
     /// What people decided on findings.
     pub(crate) findings: Decisions,
@@ -209,6 +211,7 @@ impl Hub {
             products: Products::open(&options.data, store.ledger.end()),
             misp,
             families: taxii::Families::default(),
+            pasts: taxii::Pasts::default(),
             in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT / 1024)),
             documents: Arc::new(Semaphore::new(MAX_DOCUMENTS)),
             gathering: Arc::new(Semaphore::new(taxii::MAX_GATHERED / 1024)),

@@ -8,7 +8,8 @@ use super::document::Object;
 use super::lenient::{self, Fields};
 use super::marking::{self, Marking};
 use super::sco::{self, Sco};
-use model::Text;
+use model::canonical::canonical;
+use model::{ObservableType, Text};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -17,6 +18,8 @@ use std::collections::{HashMap, HashSet};
 const MAX_INDICATED: usize = 64;
 /// ATT&CK techniques kept of one indicator.
 const MAX_TECHNIQUES: usize = 32;
+/// CVE ids kept of one indicator.
+const MAX_CVES: usize = 32;
 
 /// What the objects of one document say about each other.
 #[derive(Default)]
@@ -37,6 +40,8 @@ pub(super) struct Threat {
     pub malware: Option<Text>,
     /// ATT&CK ids, upper-case.
     pub technique: Vec<Text>,
+    /// CVE ids, canonical.
+    pub cve: Vec<Text>,
 }
 
 #[derive(Deserialize)]
@@ -106,7 +111,7 @@ impl<'a> Context<'a> {
         marking::of(fields, &self.definitions)
     }
 
-    /// What an indicator indicates: the first malware named, all techniques.
+    /// What an indicator indicates or, as a vulnerability, is related to: the first malware named, all techniques and CVE ids.
     pub(super) fn threat(&self, indicator: &str) -> Threat {
         let mut whole = Threat::default();
         for threat in self.indicates.get(indicator).into_iter().flatten().filter_map(|id| self.threats.get(id.as_str())) {
@@ -114,16 +119,21 @@ impl<'a> Context<'a> {
                 whole.malware.clone_from(&threat.malware);
             }
             whole.technique.extend(threat.technique.iter().cloned());
+            whole.cve.extend(threat.cve.iter().cloned());
         }
-        whole.technique.sort_unstable();
-        whole.technique.dedup();
-        whole.technique.truncate(MAX_TECHNIQUES);
+        for (ids, most) in [(&mut whole.technique, MAX_TECHNIQUES), (&mut whole.cve, MAX_CVES)] {
+            ids.sort_unstable();
+            ids.dedup();
+            ids.truncate(most);
+        }
         whole
     }
 
     fn relate(&mut self, object: &'a Object<'a>, indicated: &mut HashSet<String>) {
         let Ok(relation) = serde_json::from_str::<Relation<'_>>(object.raw) else { return };
-        if relation.relationship_type != "indicates" {
+        // The standard has no more than `related-to` from an indicator to a vulnerability.
+        let related = relation.relationship_type == "related-to" && relation.target_ref.starts_with("vulnerability--");
+        if relation.relationship_type != "indicates" && !related {
             return;
         }
         let targets = self.indicates.entry(relation.source_ref.into_owned()).or_default();
@@ -158,14 +168,20 @@ impl<'a> Context<'a> {
 }
 
 fn threat(kind: &str, fields: &Fields) -> Threat {
+    let mut threat = Threat::default();
     match kind {
-        "malware" | "tool" => Threat { malware: lenient::text_of(fields, "name").and_then(|name| lenient::name(&name)), technique: Vec::new() },
-        "attack-pattern" => Threat {
-            malware: None,
-            technique: references(fields, |source| source.starts_with("mitre-")).filter_map(|id| technique(&id)).take(MAX_TECHNIQUES).collect(),
-        },
-        _ => Threat::default(),
+        "malware" | "tool" => threat.malware = lenient::text_of(fields, "name").and_then(|name| lenient::name(&name)),
+        "attack-pattern" => {
+            let ids = references(fields, |source| source.starts_with("mitre-"));
+            threat.technique = ids.filter_map(|id| technique(&id)).take(MAX_TECHNIQUES).collect();
+        }
+        "vulnerability" => {
+            let ids = references(fields, |source| source == "cve").chain(lenient::text_of(fields, "name"));
+            threat.cve = ids.filter_map(|id| canonical(ObservableType::Cve, &id).ok()).take(MAX_CVES).collect();
+        }
+        _ => {}
     }
+    threat
 }
 
 /// The external ids that an object gives for a source, sources compared in lower case.

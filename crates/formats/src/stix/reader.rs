@@ -103,6 +103,9 @@ impl<'a> Reader<'a> {
         if !threat.technique.is_empty() {
             event.details_mut().technique = threat.technique;
         }
+        if !threat.cve.is_empty() {
+            event.details_mut().cve = threat.cve;
+        }
         if let Some(Ok(until)) = lenient::time_of(&fields, "valid_until") {
             event.details_mut().valid_until = Some(until);
         }
@@ -184,6 +187,7 @@ impl<'a> Reader<'a> {
             let details = *details;
             let own = event.details_mut();
             own.technique = details.technique;
+            own.cve = details.cve;
             own.valid_until = details.valid_until;
         }
         self.mark(&mut event, self.context.marking(&fields));

@@ -1,13 +1,14 @@
-//! What stands beside a version of an indicator in a collection made from events: the malware that it is the first to name, and the relationship
-//! that says so.
+//! What a reader is given of the versions of an indicator, and what stands beside one of them: the malware that it is the first to name, and the
+//! relationship that says so.
 //!
-//! Flow: an entry of the log, the version before it → what changes ([`change`]) → objects with dates right before the version's own.
-//! Invariant: a function of the log alone. An indicator has one relationship, to the malware that its newest version names; a version of it stands where
-//! that changes, and one that is `revoked` where nothing is named any more. The two dates before an entry's are kept free by the log; where an
-//! entry of before that lies too close behind another one, nothing stands beside it.
+//! Flow: the versions of a value, when the reader could read the collection → those that it is given ([`given`], by the law of [`super::gather`]) → what
+//! one of them changes ([`change`]) → objects with dates right before the version's own.
+//! Invariant: a function of the log and of when the reader could read it. An indicator has one relationship, to the malware that its newest version
+//! names; a version of it stands where that changes among the versions that are given, and one that is `revoked` where nothing is named any more. The
+//! two dates before an entry's are kept free by the log; where an entry of before that lies too close behind another one, nothing stands beside it.
 //! Not here: attack patterns and vulnerabilities, of which the log of indicators knows nothing; which families there are ([`super::families`]).
 
-use super::Item;
+use super::{Item, Reach};
 use crate::Hub;
 use formats::stix::write::{self, Head};
 use model::{Text, Timestamp};
@@ -36,9 +37,8 @@ pub(super) enum Change {
     TakesBack(Text),
 }
 
-/// What a version changes. `before` is the one before it.
-pub(super) fn change(before: Option<&Indicator>, version: &Indicator) -> Option<Change> {
-    let said = before.and_then(named);
+/// What a version changes. `said` is the malware that the relationship names before it.
+pub(super) fn change(said: Option<&Text>, version: &Indicator) -> Option<Change> {
     match named(version) {
         Some(name) if said != Some(name) => Some(Change::Names(name.clone())),
         Some(_) => None,
@@ -50,50 +50,133 @@ fn named(version: &Indicator) -> Option<&Text> {
     version.malware.as_ref().filter(|_| !version.revoked)
 }
 
+/// A version as a reader is given it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Given {
+    pub(super) version: Indicator,
+    /// The malware that the relationship names before it.
+    pub(super) said: Option<Text>,
+}
+
+/// What a reader is given of the versions of a value, newest first as they are.
+pub(super) fn given(versions: &[Indicator], reach: &Reach) -> Vec<Given> {
+    let mut given: Vec<Given> = Vec::with_capacity(versions.len());
+    for (place, version) in versions.iter().enumerate() {
+        let whole = reach.gives(version);
+        if version.revoked {
+            let words = if whole == Some(true) { Some(version) } else { last_had(versions, place, reach).filter(|_| whole.is_none()) };
+            let Some(words) = words else { continue };
+            // What it takes back is what the reader had.
+            let said = words.malware.clone();
+            given.push(Given { version: Indicator { added: version.added, revoked: true, ..words.clone() }, said });
+        } else if whole.unwrap_or_else(|| was_had(versions, place, reach)) {
+            given.push(Given { version: version.clone(), said: None });
+        }
+    }
+    let before: Vec<Option<Text>> = given.iter().skip(1).map(|before| named(&before.version).cloned()).collect();
+    for (given, before) in given.iter_mut().zip(before) {
+        if !given.version.revoked {
+            given.said = before;
+        }
+    }
+    given
+}
+
+/// The newest version before a revoked one, back to the revoked one before that, which the reader may have received.
+fn last_had<'v>(versions: &'v [Indicator], revoked: usize, reach: &Reach) -> Option<&'v Indicator> {
+    let mut before = versions.iter().enumerate().skip(revoked + 1).take_while(|(_, version)| !version.revoked);
+    before.find(|(place, _)| was_had(versions, *place, reach)).map(|(_, version)| version)
+}
+
+/// Whether the reader may have received the version at a place while it was the newest.
+fn was_had(versions: &[Indicator], place: usize, reach: &Reach) -> bool {
+    let until = place.checked_sub(1).and_then(|next| versions.get(next)).map_or(Timestamp::MAX, |next| next.added);
+    versions.get(place).is_some_and(|version| reach.had(version.tlp, version.added, until))
+}
+
 /// One version of an indicator among the others, which are read when they are needed.
 pub(super) struct Among<'a> {
     hub: &'a Hub,
-    pub(super) version: &'a Indicator,
+    reach: &'a Reach,
+    version: &'a Indicator,
     /// All of them, where they were read before.
-    given: Option<&'a [Indicator]>,
-    versions: OnceCell<Vec<Indicator>>,
+    read: Option<&'a [Indicator]>,
+    versions: OnceCell<Others>,
+}
+
+/// The versions that a reader is given, newest first.
+struct Others {
+    given: Vec<Given>,
+    /// Whether the value's first version was among those that were looked at.
+    complete: bool,
+}
+
+impl Others {
+    fn of(versions: &[Indicator], reach: &Reach) -> Self {
+        Self { given: given(versions, reach), complete: versions.last().is_some_and(|first| first.added == first.created) }
+    }
 }
 
 impl<'a> Among<'a> {
-    pub(super) fn new(hub: &'a Hub, version: &'a Indicator, given: Option<&'a [Indicator]>) -> Self {
-        Self { hub, version, given, versions: OnceCell::new() }
+    pub(super) fn new(hub: &'a Hub, reach: &'a Reach, version: &'a Indicator, read: Option<&'a [Indicator]>) -> Self {
+        Self { hub, reach, version, read, versions: OnceCell::new() }
     }
 
-    /// All versions that are given of it, newest first.
-    fn all(&self) -> std::io::Result<&[Indicator]> {
-        if let Some(versions) = self.given.or_else(|| self.versions.get().map(Vec::as_slice)) {
-            return Ok(versions);
+    /// The version as the reader is given it; `None` where it is not.
+    pub(super) fn shown(&self) -> std::io::Result<Option<&Indicator>> {
+        match self.reach.gives(self.version) {
+            Some(true) => Ok(Some(self.version)),
+            Some(false) => Ok(None),
+            None => Ok(self.own()?.map(|given| &given.version)),
         }
-        let versions = self.hub.store().indicators.versions(self.version.collection, self.version.key)?;
-        Ok(self.versions.get_or_init(|| versions).as_slice())
     }
 
-    /// Whether it is the first version.
-    pub(super) fn is_first(&self) -> bool {
+    fn others(&self) -> std::io::Result<&Others> {
+        if let Some(others) = self.versions.get() {
+            return Ok(others);
+        }
+        let others = match self.read {
+            Some(versions) => Others::of(versions, self.reach),
+            None => Others::of(&self.hub.store().indicators.versions(self.version.collection, self.version.key)?, self.reach),
+        };
+        Ok(self.versions.get_or_init(|| others))
+    }
+
+    /// The version among those that are given.
+    fn own(&self) -> std::io::Result<Option<&Given>> {
+        Ok(self.others()?.given.iter().find(|given| given.version.added == self.version.added))
+    }
+
+    /// Whether it is the value's very first.
+    fn is_beginning(&self) -> bool {
         self.version.added == self.version.created
     }
 
-    /// Whether it is the newest.
+    /// Whether it is the first that is given.
+    pub(super) fn is_first(&self) -> std::io::Result<bool> {
+        if self.is_beginning() {
+            return Ok(true);
+        }
+        let others = self.others()?;
+        Ok(others.complete && others.given.last().is_some_and(|first| first.version.added == self.version.added))
+    }
+
+    /// Whether it is the newest that is given.
     pub(super) fn is_newest(&self) -> std::io::Result<bool> {
-        Ok(self.all()?.first().is_none_or(|newest| newest.added <= self.version.added))
+        Ok(self.others()?.given.first().is_none_or(|newest| newest.version.added <= self.version.added))
     }
 
     /// What it changes of the relationship.
     pub(super) fn change(&self) -> std::io::Result<Option<Change>> {
-        if self.is_first() {
+        if self.is_beginning() {
             return Ok(change(None, self.version));
         }
-        Ok(change(self.all()?.iter().find(|other| other.added < self.version.added), self.version))
+        Ok(self.own()?.and_then(|given| change(given.said.as_ref(), &given.version)))
     }
 
     /// Whether no version before it changes the relationship.
     pub(super) fn is_first_change(&self) -> std::io::Result<bool> {
-        Ok(self.is_first() || !self.changes()?.any(|added| added < self.version.added))
+        Ok(self.is_beginning() || !self.changes()?.any(|added| added < self.version.added))
     }
 
     /// Whether no version after it does.
@@ -103,9 +186,8 @@ impl<'a> Among<'a> {
 
     /// Dates of the versions that change the relationship, newest first.
     fn changes(&self) -> std::io::Result<impl Iterator<Item = Timestamp>> {
-        let all = self.all()?;
-        let changing = all.iter().enumerate().filter(move |(place, version)| change(all.get(place + 1), version).is_some());
-        Ok(changing.map(|(_, version)| version.added))
+        let changing = self.others()?.given.iter().filter(|given| change(given.said.as_ref(), &given.version).is_some());
+        Ok(changing.map(|given| given.version.added))
     }
 }
 
@@ -153,7 +235,9 @@ fn item(version: &Indicator, before: i64, id: String, json: Vec<u8>) -> Item {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::taxii::reach::tests::reach;
     use model::{Category, ObservableType, Pap, Tlp};
+    use proptest::prelude::*;
 
     fn version(second: i64, malware: Option<&str>, revoked: bool) -> Indicator {
         let at = Timestamp::from_seconds(second);
@@ -194,7 +278,109 @@ mod tests {
             (Some((Some("a"), true)), (None, false), None),
         ] {
             let before = before.map(|(malware, revoked)| version(1, malware, revoked));
-            assert_eq!(change(before.as_ref(), &version(2, after.0, after.1)), expected, "{before:?} {after:?}");
+            let said = before.as_ref().and_then(named);
+            assert_eq!(change(said, &version(2, after.0, after.1)), expected, "{before:?} {after:?}");
+        }
+    }
+
+    /// Versions, written oldest first, as the log has them: second, marking, malware, whether it takes back.
+    fn log(versions: &[(i64, Tlp, &str, bool)]) -> Vec<Indicator> {
+        versions.iter().rev().map(|&(second, tlp, malware, revoked)| Indicator { tlp, ..version(second, Some(malware), revoked) }).collect()
+    }
+
+    /// What is given, oldest first: second, malware, whether it is revoked, what its relationship said before.
+    fn told(versions: &[Indicator], reach: &Reach) -> Vec<(i64, String, bool, String)> {
+        let text = |text: &Option<Text>| text.as_ref().map_or_else(String::new, ToString::to_string);
+        let given = given(versions, reach);
+        given.iter().rev().map(|given| (given.version.added.seconds(), text(&given.version.malware), given.version.revoked, text(&given.said))).collect()
+    }
+
+    fn item_of(second: i64, malware: &str, revoked: bool, said: &str) -> (i64, String, bool, String) {
+        (second, malware.to_owned(), revoked, said.to_owned())
+    }
+
+    #[test]
+    fn who_was_always_there_is_given_every_version_as_it_is() {
+        let versions = log(&[(10, Tlp::Green, "a", false), (20, Tlp::Green, "b", false), (30, Tlp::Green, "b", true)]);
+        let expected = [item_of(10, "a", false, ""), item_of(20, "b", false, "a"), item_of(30, "b", true, "b")];
+        assert_eq!(told(&versions, &reach(&[(1, 0, Tlp::Green)])), expected);
+        // Who came later gets what was not replaced by then, and that it was taken back.
+        let later = [item_of(20, "b", false, ""), item_of(30, "b", true, "b")];
+        assert_eq!(told(&versions, &reach(&[(20, 0, Tlp::Green)])), later);
+        assert_eq!(told(&versions, &reach(&[(29, 0, Tlp::Green)])), later);
+    }
+
+    #[test]
+    fn what_was_taken_back_before_a_reader_came_is_nothing_to_it() {
+        let versions = log(&[(10, Tlp::Green, "a", false), (20, Tlp::Green, "a", true), (30, Tlp::Green, "c", false)]);
+        assert!(told(&versions[1..], &reach(&[(20, 0, Tlp::Green)])).is_empty());
+        let last = [item_of(30, "c", false, "")];
+        assert_eq!(told(&versions, &reach(&[(25, 0, Tlp::Green)])), last);
+        // As is what came and went while it could not read.
+        assert_eq!(told(&versions, &reach(&[(1, 5, Tlp::Green), (25, 0, Tlp::Green)])), last);
+        assert_eq!(told(&versions, &reach(&[(1, 11, Tlp::Green), (25, 0, Tlp::Green)])).len(), 3);
+        assert!(told(&versions, &Reach::default()).is_empty());
+    }
+
+    #[test]
+    fn who_reads_less_than_before_is_told_that_what_it_had_is_taken_back_and_nothing_of_what_it_never_had() {
+        let had = reach(&[(1, 25, Tlp::Amber), (25, 0, Tlp::Green)]);
+        let never = reach(&[(1, 5, Tlp::Amber), (5, 0, Tlp::Green)]);
+        let versions = log(&[(10, Tlp::Amber, "secret", false), (30, Tlp::Amber, "secret", true)]);
+        assert_eq!(told(&versions, &had), [item_of(30, "secret", true, "secret")]);
+        assert!(told(&versions, &never).is_empty());
+        // Written after it was agreed otherwise, before the log heard of that: the words are those of the version that it had.
+        let versions = log(&[(10, Tlp::Green, "known", false), (20, Tlp::Amber, "secret", false), (30, Tlp::Amber, "secret", true)]);
+        assert_eq!(told(&versions, &never), [item_of(10, "known", false, ""), item_of(30, "known", true, "known")]);
+        let revoked = given(&versions, &never).remove(0).version;
+        assert_eq!((revoked.tlp, revoked.added.seconds(), revoked.revoked), (Tlp::Green, 30, true));
+        // What stands and is too strict now is hidden.
+        assert_eq!(told(&versions[1..], &had), [item_of(10, "known", false, "")]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_given_that_could_not_be_had_and_the_short_way_says_the_same(
+            steps in proptest::collection::vec((1_i64..6, 0_usize..3, proptest::option::of(0_u8..3), any::<bool>()), 1..8),
+            stretches in proptest::collection::vec((0_i64..6, 1_i64..9, 0_usize..3), 0..4),
+            lasts in any::<bool>(),
+        ) {
+            // As the log writes them: what is taken back says what stood.
+            let mut versions: Vec<Indicator> = Vec::new();
+            let mut second = 0;
+            for (step, tlp, malware, taken) in steps {
+                second += step;
+                let before = versions.last().filter(|before| taken && !before.revoked);
+                let fresh = Indicator { tlp: Tlp::ALL[tlp], ..version(second, malware.map(|name| ["a", "b", "c"][usize::from(name)]), false) };
+                let next = before.map_or(fresh, |before| Indicator { added: Timestamp::from_seconds(second), revoked: true, ..before.clone() });
+                versions.push(next);
+            }
+            versions.reverse();
+            let mut from = 0;
+            let mut all: Vec<(i64, i64, Tlp)> = Vec::new();
+            for (gap, length, tlp) in stretches {
+                all.push((from + gap, from + gap + length, Tlp::ALL[tlp]));
+                from += gap + length;
+            }
+            if let Some(last) = all.last_mut().filter(|_| lasts) {
+                last.1 = 0;
+            }
+            let reach = reach(&all);
+            let given = given(&versions, &reach);
+            for (place, version) in versions.iter().enumerate() {
+                let found = given.iter().find(|given| given.version.added == version.added).map(|given| &given.version);
+                match reach.gives(version) {
+                    Some(true) => prop_assert_eq!(found, Some(version)),
+                    Some(false) => prop_assert_eq!(found, None),
+                    None => {}
+                }
+                let Some(found) = found else { continue };
+                // Some version of its life that says the same could be had while it stood.
+                let source = (place..versions.len()).find(|&place| !versions[place].revoked && was_had(&versions, place, &reach)
+                    && versions[place].malware == found.malware && versions[place].tlp == found.tlp);
+                prop_assert!(source.is_some(), "{versions:?} {reach:?}");
+                prop_assert!(found.revoked || reach.now().is_some_and(|most| found.tlp <= most));
+            }
         }
     }
 

@@ -1,16 +1,19 @@
 //! Collections made from events: the log of indicators, rendered.
 //!
-//! Flow: what is fixed (the identities, the extension, the markings that are referred to) stands first, with dates before any indicator; then the log's
-//! entries in its order ([`super::gather`]), each with what stands beside it ([`super::beside`]).
+//! Flow: when the caller could read the collection ([`super::reach`]); what is fixed (the identities, the extension, the markings that are referred to)
+//! stands first, with dates before any indicator; then the log's entries in its order ([`super::gather`]), each with what stands beside it
+//! ([`super::beside`]).
 //! Invariant: an indicator's id follows from the collection and the value under the realm's secret, and leads back to the value's key.
 //! Not here: which events make an indicator, and when there is a new version (`store::views::indicators`).
 
-use super::gather::Wanted;
-use super::{Collection, Filter, Item, Page, Source};
+use super::families::is_waiting;
+use super::gather::{MAX_TIME, Wanted};
+use super::{Collection, Filter, Item, Page, Reach, Source};
 use crate::{Hub, HubError};
 use formats::stix::write;
 use model::canonical::is_reserved;
 use model::{Timestamp, Tlp};
+use std::time::Instant;
 use store::views::indicators::{self, Indicator};
 use uuid::Uuid;
 
@@ -22,20 +25,25 @@ const FIXED_VERSION: Timestamp = FIXED_ADDED;
 const MARKING_VERSION: Timestamp = Timestamp::from_seconds(1_664_582_400);
 
 impl Hub {
-    /// A page of a collection made from events, from after `after` on.
+    /// A page of a collection made from events, from after `after` on. `reach` is what [`Hub::taxii_reach`] says of the caller.
     ///
     /// # Errors
-    /// [`HubError::Forbidden`] where the caller may not read it.
-    pub fn taxii_events(&self, collection: &Collection, filter: &Filter, after: Option<Timestamp>, limit: usize) -> Result<Page, HubError> {
+    /// [`HubError::Forbidden`] where the caller may not read it; [`HubError::Overloaded`] where ids are asked for while the names of malware in the
+    /// collection are still being read.
+    pub fn taxii_events(&self, collection: &Collection, filter: &Filter, reach: &Reach, after: Option<Timestamp>, limit: usize) -> Result<Page, HubError> {
         collection.readable()?;
-        // What was given out under a wider agreement is hidden until its versions are taken back, which takes the log some seconds.
-        let (events, most) = match &collection.source {
-            Source::Events(events) => (*events, events.tlp()),
-            Source::Agreement(partner, agreement) => (indicators::Collection::Agreement(*partner), policy::reach(Some(agreement))),
+        let events = match &collection.source {
+            Source::Events(events) => *events,
+            Source::Agreement(partner, _) => indicators::Collection::Agreement(*partner),
             Source::Intelligence | Source::Sector(_) | Source::Private => return Ok(Page::default()),
         };
-        let wanted = Wanted { hub: self, events, most, filter, limit: limit.clamp(1, super::MAX_PAGE) };
-        wanted.page(self.fixed(events), after).map_err(|error| HubError::Internal(Box::new(error)))
+        // What was given out under a wider agreement is hidden until its versions are taken back, which takes the log some seconds.
+        let Some(most) = reach.now() else { return Ok(Page::default()) };
+        let deadline = Instant::now() + MAX_TIME;
+        let wanted = Wanted { hub: self, events, reach, most, filter, limit: limit.clamp(1, super::MAX_PAGE), deadline };
+        wanted
+            .page(self.fixed(events), after)
+            .map_err(|error| if is_waiting(&error) { HubError::Overloaded { retry_after: MAX_TIME.as_secs() } } else { HubError::Internal(Box::new(error)) })
     }
 
     /// The objects that every indicator of the collection refers to.

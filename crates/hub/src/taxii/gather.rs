@@ -1,12 +1,29 @@
 //! One page of a collection made from events.
 //!
 //! Flow: what is fixed → the log from the page's place on, entry by entry with what stands beside each; or, where ids are asked for, their versions alone.
+//!
+//! The law of who is given which version. A version stands from its addition until the next one of its value. A reader *may have received* it where at
+//! some moment while it stood the reader's organisation could read the collection up to its marking ([`super::Reach`]).
+//! 1. A version that is not `revoked` is given where it may have been received and its marking is within the reader's reach now.
+//! 2. A `revoked` version is given where a version before it, back to the last `revoked` one, may have been received, and says what the newest of
+//!    those said: nothing in it is new to the reader but that it is over. Otherwise nothing is given, for STIX has no indicator without its pattern.
+//! 3. What stands beside a version follows from the versions that are given. The name of a family is told to all who read as far as the version that
+//!    brought it, whatever became of that; of which value it was said is not.
+//!
+//! What follows. In `events-clear`, `-green` and `-amber` every entry is within every reader's reach, so that only the past decides: whoever came, or
+//! was let in, after something was withdrawn or came under a stricter marking gets neither that nor its `revoked` version; who was there gets both. Who
+//! loses the standing for `events-amber` loses the collection, and hears there of nothing any more. In an agreement's collection the agreement
+//! as it was decides: a partner that had a version under a wider one is told that it is over; what the log still wrote by the wider one after the
+//! narrower was set, it never had. The coordinator is given what the partner is. Collections of sectors and `intelligence` hold contributed
+//! objects, of which each version, `revoked` or not, is judged alone by its own marking and says what its contributor wrote in it.
+//!
 //! Invariant: objects are in the order of their dates, and no two have the same. What stands beside an entry is on the entry's page, unless the page
 //! is too small for both. A page ends after so many objects, or after so much time with where to go on.
 //! Not here: what an object looks like ([`super::events`], [`super::beside`]).
 
 use super::beside::{Among, Change, ROOM, has_room};
-use super::{Filter, Item, Page, Versions};
+use super::families::is_waiting;
+use super::{Filter, Item, Page, Reach, Versions};
 use crate::Hub;
 use formats::stix::write;
 use model::{Timestamp, Tlp};
@@ -17,16 +34,20 @@ use uuid::Uuid;
 /// Entries of the log read at once where filters leave few of them.
 const READ_AT_ONCE: usize = 1_000;
 /// How long a page is looked for; then what was found is given, with where to go on.
-const MAX_TIME: Duration = Duration::from_secs(5);
+pub(super) const MAX_TIME: Duration = Duration::from_secs(5);
 
 /// One page being made.
 pub(super) struct Wanted<'a> {
     pub(super) hub: &'a Hub,
     pub(super) events: indicators::Collection,
-    /// The strictest marking of what is given.
+    /// When the reader could read the collection.
+    pub(super) reach: &'a Reach,
+    /// The strictest marking that it reads now.
     pub(super) most: Tlp,
     pub(super) filter: &'a Filter,
     pub(super) limit: usize,
+    /// When the page ends with what there is.
+    pub(super) deadline: Instant,
 }
 
 impl Wanted<'_> {
@@ -73,7 +94,6 @@ impl Wanted<'_> {
 
     /// Goes through the log in its order.
     fn walk(&self, page: &mut Page, after: Option<Timestamp>) -> std::io::Result<()> {
-        let started = Instant::now();
         // What is fixed may be on the page already.
         let begin = page.items.last().map(|item| item.added).or(after);
         let mut place = begin;
@@ -91,7 +111,14 @@ impl Wanted<'_> {
                 if begin.is_some_and(|begin| entry.added <= begin) {
                     continue;
                 }
-                let mut group = self.group(&entry, room, None)?;
+                let mut group = match self.group(&entry, room, None) {
+                    // The names of malware are being read: the page ends before what needs them.
+                    Err(error) if is_waiting(&error) => {
+                        page.more_after = place.or_else(|| Some(Timestamp::from_micros(entry.added.micros() - ROOM)));
+                        return Ok(());
+                    }
+                    group => group?,
+                };
                 group.retain(|item| begin.is_none_or(|begin| item.added > begin));
                 if !group.is_empty() && page.items.len() + group.len() > self.limit {
                     if page.items.is_empty() {
@@ -110,7 +137,7 @@ impl Wanted<'_> {
             if end {
                 return Ok(());
             }
-            if started.elapsed() >= MAX_TIME {
+            if Instant::now() >= self.deadline {
                 page.more_after = place;
                 return Ok(());
             }
@@ -120,44 +147,47 @@ impl Wanted<'_> {
     /// What is wanted of an entry and of what stands beside it, in the order of their dates. `versions` are all of its value, where they were read.
     fn group(&self, entry: &Indicator, room: bool, versions: Option<&[Indicator]>) -> std::io::Result<Vec<Item>> {
         let mut group = Vec::new();
-        if !self.may_have(entry) {
+        if room && self.names("malware") {
+            group.extend(self.malware(entry)?);
+        }
+        if !self.names("relationship") && !self.names("indicator") {
             return Ok(group);
         }
-        let among = Among::new(self.hub, entry, versions);
-        if room && (self.names("malware") || self.names("relationship")) {
-            self.beside(&among, &mut group)?;
+        let among = Among::new(self.hub, self.reach, entry, versions);
+        let Some(version) = among.shown()? else { return Ok(group) };
+        if room && self.names("relationship") {
+            group.extend(self.relationship(&among, version)?);
         }
-        if self.names("indicator") && self.wants(entry.added, || Ok(among.is_first()), || among.is_newest())? {
-            group.extend(self.hub.indicator_item(entry));
+        if self.names("indicator") && self.wants(version.added, || among.is_first(), || among.is_newest())? {
+            group.extend(self.hub.indicator_item(version));
         }
         Ok(group)
     }
 
-    /// What is wanted of what stands beside a version.
-    fn beside(&self, among: &Among<'_>, group: &mut Vec<Item>) -> std::io::Result<()> {
-        let version = among.version;
-        if self.names("malware")
-            && let Some(name) = version.malware.as_ref().filter(|_| !version.revoked)
-            && self.wants_only(write::floor(version.added))
-            && self.hub.family_brought(self.events, name, version.added)? == Some(version.added)
-        {
-            group.push(self.hub.malware_item(version, name));
-        }
-        if self.names("relationship")
-            && let Some(change) = among.change()?
-            && self.wants(version.added, || among.is_first_change(), || among.is_last_change())?
-            && write::pattern(version.kind, &version.value).is_some()
-            && self.has_family(&change, version)?
-        {
-            group.push(self.hub.relationship_item(version, &change));
-        }
-        Ok(())
+    /// The malware that an entry is the first to name within the reader's reach.
+    fn malware(&self, entry: &Indicator) -> std::io::Result<Option<Item>> {
+        let within = !entry.revoked && entry.tlp <= self.most && self.wants_only(write::floor(entry.added));
+        let Some(name) = entry.malware.as_ref().filter(|_| within) else { return Ok(None) };
+        let brought = self.hub.family_brought(self.events, name, self.most, entry.added, self.deadline)?;
+        Ok((brought == Some(entry.added)).then(|| self.hub.malware_item(entry, name)))
     }
 
-    /// Whether the malware of a relationship is in the collection: of too many names the last are not.
+    /// What a version changes of its relationship.
+    fn relationship(&self, among: &Among<'_>, version: &Indicator) -> std::io::Result<Option<Item>> {
+        let Some(change) = among.change()? else { return Ok(None) };
+        let wanted = self.wants(version.added, || among.is_first_change(), || among.is_last_change())?;
+        let given = wanted && write::pattern(version.kind, &version.value).is_some() && self.has_family(&change, version)?;
+        Ok(given.then(|| self.hub.relationship_item(version, &change)))
+    }
+
+    /// Whether the malware of a relationship is in the collection: of too many names the last are not. What is taken back may be of a stricter version than
+    /// the reader reads now.
     fn has_family(&self, change: &Change, version: &Indicator) -> std::io::Result<bool> {
-        let (Change::Names(name) | Change::TakesBack(name)) = change;
-        Ok(self.hub.family_brought(self.events, name, version.added)?.is_some())
+        let (name, most) = match change {
+            Change::Names(name) => (name, self.most),
+            Change::TakesBack(name) => (name, self.events.tlp()),
+        };
+        Ok(self.hub.family_brought(self.events, name, most, version.added, self.deadline)?.is_some())
     }
 
     /// Looks up the ids that are asked for.
@@ -199,7 +229,7 @@ impl Wanted<'_> {
 
     /// One family.
     fn look_up_family(&self, uuid: Uuid, items: &mut Vec<Item>) -> std::io::Result<()> {
-        let Some((_, brought)) = self.hub.family(self.events, uuid)? else { return Ok(()) };
+        let Some(brought) = self.hub.family(self.events, uuid, self.most, self.deadline)? else { return Ok(()) };
         let just_before = Timestamp::from_micros(brought.micros() - 1);
         for version in self.hub.store().indicators.page(self.events, Some(just_before), 1)? {
             items.extend(self.group(&version, true, None)?.into_iter().filter(|item| item.id.starts_with("malware--")));
@@ -211,11 +241,6 @@ impl Wanted<'_> {
     fn has_room(&self, version: &Indicator) -> std::io::Result<bool> {
         let from = Timestamp::from_micros(version.added.micros().saturating_sub(ROOM));
         Ok(self.hub.store().indicators.page(self.events, Some(from), 1)?.first().is_none_or(|first| first.added >= version.added))
-    }
-
-    /// Whether a version is for the reader: that something is taken back is told to whoever may have had it.
-    fn may_have(&self, entry: &Indicator) -> bool {
-        entry.tlp <= self.most || entry.revoked
     }
 
     /// Whether the filter wants a version added at a moment. What is only known by looking is only asked where it matters.

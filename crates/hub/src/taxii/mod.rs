@@ -1,7 +1,7 @@
 //! Collections of STIX objects: those made from events, those that members contribute to, and each organisation's own.
 //!
-//! Flow: `web::taxii` asks which collections a caller has ([`Hub::taxii_collections`]), then for a page of one ([`Hub::taxii_events`],
-//! [`Hub::taxii_kept`]), to add ([`Hub::taxii_add`]) or to delete ([`Hub::taxii_delete`]).
+//! Flow: `web::taxii` asks which collections a caller has ([`Hub::taxii_collections`]), then for a page of one ([`Hub::taxii_events`] with
+//! what [`Hub::taxii_reach`] says of the caller, [`Hub::taxii_kept`]), to add ([`Hub::taxii_add`]) or to delete ([`Hub::taxii_delete`]).
 //! Invariant: a collection is in the list of those alone who may read or write it; to everyone else it does not exist. What of a contributed object
 //! a reader sees is asked of `policy` through `sharing::view`.
 //! Not here: HTTP (`web::taxii`), how objects are kept (`store::objects`) and indicators are made (`store::views::indicators`).
@@ -14,6 +14,7 @@ mod filter;
 mod gather;
 mod kept;
 mod posting;
+mod reach;
 mod rights;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,8 @@ mod tests;
 pub(crate) use families::{Families, warm};
 pub use filter::Filter;
 pub(crate) use posting::MAX_GATHERED;
+pub(crate) use reach::Pasts;
+pub use reach::Reach;
 pub use store::objects::Versions;
 
 use crate::{Actor, Hub, HubError};

@@ -108,8 +108,9 @@ async fn page(
 
 async fn read(state: &AppState, actor: &Actor, collection: &Collection, filter: &Filter, after: Option<Timestamp>, limit: usize) -> Result<Page, Problem> {
     if collection.is_made_of_events() {
+        let reach = state.hub.taxii_reach(actor, collection).await?;
         let (collection, filter) = (collection.clone(), filter.clone());
-        return state.read(move |hub| hub.taxii_events(&collection, &filter, after, limit)).await;
+        return state.read(move |hub| hub.taxii_events(&collection, &filter, &reach, after, limit)).await;
     }
     state.hub.taxii_kept(actor, collection, filter, after, limit).await.map_err(Problem::from)
 }

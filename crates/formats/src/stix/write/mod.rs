@@ -1,7 +1,7 @@
 //! STIX 2.1 that the hub makes itself: indicators, and the objects that they refer to.
 //!
 //! Flow: `hub::taxii` and `hub::products` have one version of an indicator → [`indicator`] appends it as JSON; [`identity`], [`project`],
-//! [`extension`] and [`marking`] are what it refers to; [`malware`] and [`relationship`] stand beside it.
+//! [`extension`] and [`marking`] are what it refers to; [`malware`], [`attack_pattern`], [`vulnerability`] and [`relationship`] stand beside it.
 //! Invariant: all of it passes stix2-validator 3.2.0 in strict mode. Ids are given or follow from the content; nothing here is random.
 //! Not here: which indicators there are (`store`), who may have them (`policy`), contributed objects ([`super::contributed`]).
 //!
@@ -9,10 +9,12 @@
 
 mod observable;
 mod pattern;
+mod threats;
 
 pub(in crate::stix) use observable::NAMESPACE;
 pub use observable::{observable, observable_id};
 pub use pattern::pattern;
+pub use threats::{Head, attack_pattern, malware, relationship, vulnerability};
 
 use crate::json::quote_into;
 use model::category::Class;
@@ -200,43 +202,6 @@ const fn tlp_words(tlp: Tlp) -> (&'static str, &'static str) {
     }
 }
 
-/// What objects beside an indicator share.
-#[derive(Debug, Clone, Copy)]
-pub struct Head {
-    /// UUID of the object.
-    pub id: Uuid,
-    /// UUID of the hub's identity.
-    pub creator: Uuid,
-    /// When its first version was made.
-    pub created: Timestamp,
-    /// When this one was.
-    pub modified: Timestamp,
-    /// Whether it is taken back.
-    pub revoked: bool,
-    /// Who may receive it.
-    pub tlp: Tlp,
-}
-
-/// Appends a family of malware.
-pub fn malware(out: &mut Vec<u8>, head: &Head, name: &str) {
-    let mut object = Object::begin(out, "malware", &head.id.to_string());
-    object.head(head);
-    object.text("name", name);
-    object.raw("is_family", "true");
-    object.raw("malware_types", "[\"unknown\"]");
-    object.end();
-}
-
-/// Appends that an indicator indicates another object; both are ids with their types.
-pub fn relationship(out: &mut Vec<u8>, head: &Head, indicator: &str, target: &str) {
-    let mut object = Object::begin(out, "relationship", &head.id.to_string());
-    object.head(head);
-    object.raw("relationship_type", "\"indicates\"");
-    object.text("source_ref", indicator);
-    object.text("target_ref", target);
-    object.end();
-}
-
 /// `2026-11-21T19:26:00.000Z`: what STIX asks of `created` and `modified`.
 pub fn millis(time: Timestamp) -> String {
     let mut text = time.to_micro_string();
@@ -306,15 +271,6 @@ impl<'o> Object<'o> {
     fn times(&mut self, created: Timestamp, modified: Timestamp) {
         self.text("created", &millis(created));
         self.text("modified", &millis(modified.max(created)));
-    }
-
-    fn head(&mut self, head: &Head) {
-        self.text("created_by_ref", &format!("identity--{}", head.creator));
-        self.times(head.created, head.modified);
-        if head.revoked {
-            self.raw("revoked", "true");
-        }
-        self.raw("object_marking_refs", &format!("[\"{}\"]", marking_id(head.tlp)));
     }
 }
 
