@@ -272,6 +272,7 @@ fn filled(hub: &Hub, path: &str, caller: &Caller) -> String {
             "observables" => "ipv4".to_owned(),
             "ipv4" => "185.60.1.1".to_owned(),
             "claims" => format!("clm_{NOBODY}"),
+            "confirm" => format!("{NOBODY}-{NOBODY}"),
             "findings" => format!("fnd_{NOBODY}"),
             "networks" => format!("net_{NOBODY}"),
             "erasures" => format!("ers_{NOBODY}"),

@@ -136,6 +136,27 @@ fn a_dead_receiver_is_parked_visibly_told_in_the_inbox_and_resumed() {
 }
 
 #[test]
+fn receivers_that_never_answer_hold_up_nobody_but_whose_they_are() {
+    let hub = hub(None);
+    let (busy, quiet, sender) = (hub.member("Busy", "analyst"), hub.member("Quiet", "analyst"), hub.member("Sender", "analyst"));
+    // They take connections, and never say a word.
+    let silent: Vec<std::net::TcpListener> = (0..8).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    for number in 0..24_usize {
+        let port = silent[number % silent.len()].local_addr().unwrap().port();
+        let url = format!("http://127.0.0.1:{port}/{number}");
+        subscribe(&busy, &json!({ "name": format!("slow {number}"), "about": "events", "channel": { "webhook": { "url": url } } }));
+    }
+    let receiver = Receiver::start(Behaviour::Takes, 1);
+    sender.events(&[scanner("185.60.1.1")]);
+    // All that is due of the first is due before the second subscribes.
+    std::thread::sleep(Duration::from_secs(3));
+    subscribe(&quiet, &json!({ "name": "soc", "about": "events", "channel": { "webhook": { "url": receiver.url("/quiet") } } }));
+    let second = sender.events(&[scanner("185.60.1.2")])["first_seq"].as_u64().unwrap();
+    // A receiver has twenty seconds to answer; whoever waited for one would not be here by then.
+    eventually(Duration::from_secs(12), "the quiet one's", || (taken(&receiver, "/quiet") == [second]).then_some(()));
+}
+
+#[test]
 fn an_address_gets_a_code_and_nothing_else_until_the_code_is_given_back() {
     let server = MailServer::start();
     let hub = hub(Some(&server));

@@ -107,14 +107,16 @@ fn an_owner_is_told_of_its_own_value_and_of_nothing_else_whatever_the_marking() 
         }),
         json!({ "time": ago(80), "category": "scanner", "tlp": "green", "value": "203.0.113.200", "source_asn": 64_500, "dst_ip": "185.60.1.1", "dst_port": 22 }),
         json!({ "time": ago(70), "category": "test", "tlp": "green", "value": "185.60.7.10" }),
+        // Of what another has registered a reporter's word alone tells nobody.
+        json!({ "time": ago(60), "category": "scanner", "tlp": "green", "value": "185.60.1.2", "source_asn": 64_500 }),
     ]);
     let own = |found: &[Value]| {
         let mut values: Vec<String> = found.iter().map(|finding| finding["value"].as_str().unwrap().to_owned()).collect();
         values.sort_unstable();
         values
     };
-    let found = eventually(&banker, "", |found| found.len() == 3);
-    assert_eq!(own(&found), ["185.60.1.1", "185.60.7.9", "pay.bank.example"], "all prefixes, not the longest alone");
+    let found = eventually(&banker, "", |found| found.len() == 4);
+    assert_eq!(own(&found), ["185.60.1.1", "185.60.1.2", "185.60.7.9", "pay.bank.example"], "all prefixes, not the longest alone");
     let flow = found.iter().find(|finding| finding["value"] == "185.60.1.1").unwrap();
     assert_eq!((&flow["port"], &flow["category"]), (&json!(22), &json!("scanner")));
     let found = eventually(&gridder, "", |found| found.len() == 2);
@@ -293,6 +295,8 @@ fn what_nobody_registered_in_the_nation_is_told_to_its_provider_else_to_the_auth
 
     let sender = hub.member("Sender", "analyst");
     let event = |value: &str| json!({ "time": ago(60), "category": "infected-system", "value": value, "tlp": "green" });
+    // What a reporter says of an AS brings no address into the nation.
+    sender.events(&[json!({ "time": ago(60), "category": "infected-system", "value": "203.0.113.8", "source_asn": 64_500, "tlp": "green" })]);
     sender.events(&["185.60.1.9", "185.60.2.9", "185.60.3.9", "203.0.113.9"].map(event));
     for (organisation, value, fallback) in [(&line, "185.60.1.9", true), (&provider, "185.60.2.9", true), (&owner, "185.60.3.9", false)] {
         let client = hub.client(&hub.key(organisation, "analyst"));
@@ -442,6 +446,16 @@ fn contacts_of_members_are_looked_after_and_a_table_of_others_is_imported() {
     let queue = |query: &str| items(&authority.get(&format!("/api/v1/contacts/queue{query}")).json()).to_vec();
     let states = |rows: &[Value]| rows.iter().map(|row| row["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(states(&queue("")), ["missing", "unverified"]);
+
+    // The link that is mailed where the hub sends mail: to look changes nothing, the button verifies, once.
+    let token = hub.coordinator().get(&path).json()["token"].as_str().unwrap().to_owned();
+    let link = format!("/contacts/confirm/{}-{}", owner.strip_prefix("org_").unwrap(), token.strip_prefix("bongsu-contact-").unwrap());
+    let shown = hub.stranger().get(&link);
+    assert_eq!((shown.status, shown.text().contains("<strong>Owner</strong>"), shown.text().contains("abuse@")), (200, true, false), "{}", shown.text());
+    assert_eq!(states(&queue("")), ["missing", "unverified"]);
+    assert_eq!(hub.stranger().post(&link, &json!({})).status, 200);
+    assert_eq!(administrator.get(&path).json()["state"], "verified");
+    assert_eq!((hub.stranger().post(&link, &json!({})).status, hub.stranger().get(&link).status), (404, 404));
     assert_eq!(hub.coordinator().post(&format!("{path}/verify"), &json!({})).status, 200);
     assert_eq!(states(&queue("?state=unverified,due,bouncing")), Vec::<String>::new());
     let bounced = hub.coordinator().post(&format!("{path}/bounce"), &json!({ "reason": "550 5.1.1 no such user" }));

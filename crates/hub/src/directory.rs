@@ -1,6 +1,7 @@
 //! The directory: every organisation, key, network and group in memory, so that a request is authenticated without the records store.
 //!
-//! Flow: `members` commits a change → [`Directory::refresh`] reads all rows again → requests see the new [`Snapshot`] at once.
+//! Flow: `members` commits a change → [`Directory::refresh`] reads all rows again → requests see the new [`Snapshot`] at once, and whoever follows
+//! something for longer is woken ([`Directory::changes`]).
 //! Invariant: a snapshot is never changed, only replaced, and never by an older one; the secret of a key is nowhere, only its hash.
 //! Not here: who may change what (`members`), what a reader sees (`policy`).
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use store::records::{DirectoryRows, Group, Key, Network, Records};
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 /// What every secret starts with, so that scanners of leaked text can know it.
 pub const SECRET_PREFIX: &str = "bgs_";
@@ -99,6 +101,12 @@ impl KeyFacts {
         self.organisation.standing != Standing::Revoked && key_state(&self.key, now).holds()
     }
 
+    /// The next moment after `now` from which the key, or the agreement of its organisation, no longer holds although no record changes.
+    fn until(&self, now: Timestamp) -> Option<Timestamp> {
+        let agreed = self.organisation.agreement.as_ref().and_then(|agreement| agreement.expires);
+        [self.key.expires, self.key.valid_until, agreed].into_iter().flatten().filter(|end| *end > now).min()
+    }
+
     fn allows(&self, peer: IpAddr) -> bool {
         // A dual-stack socket gives IPv4 peers as mapped IPv6.
         let peer = peer.to_canonical();
@@ -160,6 +168,8 @@ impl Snapshot {
 pub struct Directory {
     snapshot: ArcSwap<Snapshot>,
     replacing: Mutex<()>,
+    /// How many snapshots there were; said after the new one is there.
+    changes: watch::Sender<u64>,
 }
 
 impl Directory {
@@ -178,8 +188,15 @@ impl Directory {
         // Two refreshes may overtake each other; the older one has nothing new to say.
         if rows.position >= current.position {
             self.snapshot.store(Arc::new(build(rows, &current)));
+            self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
         }
         Ok(())
+    }
+
+    /// Changes whenever a snapshot takes the place of another. Who decides on something for long looks at it before each step, which costs one load:
+    /// where it has changed, [`Directory::again`] says what holds since.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// The directory as of now.
@@ -221,6 +238,14 @@ impl Directory {
     /// # Errors
     /// [`HubError::Unauthenticated`] where the key does not hold any more.
     pub fn again(&self, actor: &Actor, now: Timestamp) -> Result<Actor, HubError> {
+        self.again_until(actor, now).map(|(actor, _)| actor)
+    }
+
+    /// The same, and the moment from which it is to be asked again although no record changes: the key's end, or the agreement's.
+    ///
+    /// # Errors
+    /// As [`Directory::again`].
+    pub fn again_until(&self, actor: &Actor, now: Timestamp) -> Result<(Actor, Option<Timestamp>), HubError> {
         let snapshot = self.snapshot.load();
         let facts = snapshot
             .keys_of(actor.organisation.id)
@@ -228,7 +253,7 @@ impl Directory {
             .find(|facts| facts.key.id == actor.key)
             .filter(|facts| facts.holds(now))
             .ok_or(HubError::Unauthenticated)?;
-        Ok(facts.actor(now))
+        Ok((facts.actor(now), facts.until(now)))
     }
 
     /// Writes the uses since the last call; a task calls it every few seconds and once when stopping.

@@ -51,6 +51,8 @@ fn rows() -> Vec<Row> {
         // Public.
         get("/", pages::home::page),
         get("/assets/bongsu.css", pages::style::sheet),
+        get("/contacts/confirm/{code}", pages::contact::show),
+        post("/contacts/confirm/{code}", pages::contact::confirm),
         get("/healthz", status::alive),
         get("/readyz", status::ready),
         get("/metrics", metrics::page),

@@ -84,7 +84,7 @@ pub fn run(command: &ContactsCommand) -> anyhow::Result<Exit> {
                     rows.push(row_of(&parse(contact)?, &names));
                 }
                 let mut out = output::standard();
-                output::table(&mut out, &["state", "organisation", "address", "bounces", "bounced", "due", "id"], &rows)?;
+                output::table(&mut out, &["state", "organisation", "address", "bounces", "bounced", "due", "asks", "asked", "id"], &rows)?;
                 out.flush()?;
             }
             if contacts.len() < total {
@@ -100,7 +100,7 @@ fn row_of(contact: &Value, names: &HashMap<String, String>) -> Vec<String> {
     let field = |name: &str| plain(contact.get(name));
     let id = field("organisation");
     let name = names.get(&id).cloned().unwrap_or_default();
-    vec![field("state"), name, field("address"), field("bounces"), field("bounced"), field("due"), id]
+    vec![field("state"), name, field("address"), field("bounces"), field("bounced"), field("due"), field("asks"), field("asked"), id]
 }
 
 #[derive(Deserialize)]
@@ -186,10 +186,10 @@ mod tests {
 
     #[test]
     fn a_contact_of_the_queue_is_told_by_its_organisations_name() {
-        let contact = json!({ "organisation": "org_1", "address": null, "state": "missing", "bounces": 0, "bounced": null, "due": null });
+        let contact = json!({ "organisation": "org_1", "address": null, "state": "missing", "bounces": 0, "bounced": null, "due": null, "asks": 0, "asked": null });
         let names = HashMap::from([("org_1".to_owned(), "Harbour Waterworks".to_owned())]);
-        assert_eq!(row_of(&contact, &names), ["missing", "Harbour Waterworks", "", "0", "", "", "org_1"]);
-        assert_eq!(row_of(&contact, &HashMap::new())[6], "org_1", "one whose name is not known still has its id");
+        assert_eq!(row_of(&contact, &names), ["missing", "Harbour Waterworks", "", "0", "", "", "0", "", "org_1"]);
+        assert_eq!(row_of(&contact, &HashMap::new())[8], "org_1", "one whose name is not known still has its id");
     }
 
     #[test]

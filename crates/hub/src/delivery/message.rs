@@ -77,6 +77,13 @@ pub enum Notice {
         /// Until when it is taken.
         until: Timestamp,
     },
+    /// Whoever reads an organisation's contact is to say so. It is mailed and kept in no inbox.
+    Contact {
+        /// Where to say so; `None` where the hub's address is not configured.
+        link: Option<String>,
+        /// What a reply must quote.
+        token: String,
+    },
     /// The subscriber asked for a message, to see that one arrives.
     Test,
     /// A subscription's receiver did not take anything for too long; sending waits until somebody resumes it.

@@ -1,12 +1,14 @@
 //! Delivery: what a member asked to be told of comes to it, by inbox, mail or webhook.
 //!
 //! Flow: `matching` reads every applied frame once and notes which event is for which subscription; `look` does so for findings → `queue` makes
-//! messages of what is due, as of now → `sending` sends them until they are taken or it is hopeless; an inbox has them at once (`inbox`).
+//! messages of what is due, as of now → `sending` sends them until they are taken or it is hopeless, an organisation after the other (`turns`); an
+//! inbox has them at once (`inbox`). Beside it contacts are asked by mail whether somebody reads them (`asking`).
 //! Invariant: an organisation is sent what a key of its own with the role reader and without red would see, and nothing that it reported
 //! itself. What matched is durable together with the place up to which was looked; a message is stored before it is sent, and keeps its id.
 //! No sender of events waits for any of this.
 //! Not here: the file (`store::deliveries`), requests to the outside (`outbound`).
 
+mod asking;
 mod background;
 mod confirming;
 pub mod holidays;
@@ -25,6 +27,7 @@ mod shapes;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod webhook;
 
 pub use inbox::InboxMessage;
@@ -35,8 +38,9 @@ pub use store::records::About;
 pub use subscriptions::MAX_SUBSCRIPTIONS;
 
 use crate::{Actor, Hub, HubError};
+use asking::Asking;
 use background::Background;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use mail::Mailer;
@@ -53,6 +57,7 @@ use store::deliveries::{Deliveries, State};
 use store::records::Records;
 use store::views::Views;
 use tokio::sync::{Notify, watch};
+use turns::Turns;
 use uuid::Uuid;
 
 /// How often what is past its time is forgotten; once at the start, too.
@@ -78,9 +83,11 @@ pub(crate) struct Delivery {
     making: tokio::sync::Mutex<()>,
     queue_nudge: Arc<Notify>,
     lane_nudges: [Arc<Notify>; 2],
-    /// Messages that are being sent.
-    in_flight: Mutex<HashSet<i64>>,
-    /// Codes sent today, by organisation.
+    /// Messages that are being sent, and whose turn it is.
+    turns: Mutex<Turns>,
+    /// Contacts that are to be asked, by organisation.
+    asking: tokio::sync::Mutex<HashMap<OrgId, Asking>>,
+    /// Codes sent today, by organisation, and first mails to contacts.
     codes: Mutex<HashMap<OrgId, (i64, u32)>>,
     /// Place after the last withdrawal that was come upon.
     withdrawn_to: AtomicU64,
@@ -134,7 +141,8 @@ impl Delivery {
             making: tokio::sync::Mutex::new(()),
             queue_nudge: Arc::default(),
             lane_nudges: [Arc::default(), Arc::default()],
-            in_flight: Mutex::default(),
+            turns: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
             codes: Mutex::default(),
             withdrawn_to: AtomicU64::new(options.end.0),
         };
@@ -149,7 +157,7 @@ impl Delivery {
     pub(crate) async fn close(&self) {
         const STEPS: u32 = 40;
         for _ in 0..STEPS {
-            if self.in_flight.lock().is_empty() {
+            if self.turns.lock().is_empty() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -222,6 +230,7 @@ pub(crate) fn start(hub: &Arc<Hub>) {
     let [warnings, ordinary] = &hub.delivery.lane_nudges;
     tokio::spawn(sending::run(tasks.clone(), Lane::Warning, hub.stopping(), warnings.clone()));
     tokio::spawn(sending::run(tasks.clone(), Lane::Ordinary, hub.stopping(), ordinary.clone()));
+    tokio::spawn(asking::run(tasks.clone(), hub.stopping()));
     tokio::spawn(tidy(tasks, hub.stopping()));
 }
 

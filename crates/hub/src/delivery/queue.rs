@@ -14,8 +14,9 @@ use super::roster::Entry;
 use crate::owners::FindingView;
 use crate::sharing::view::View;
 use crate::{Actor, Hub, HubError};
+use hashbrown::{HashMap, HashSet};
 use model::filter::{value_under, value_within};
-use model::{Filter, FindingState, Organisation, Seq, Standing, Text, Timestamp};
+use model::{Filter, FindingState, OrgId, Organisation, Seq, Standing, Text, Timestamp};
 use policy::redact;
 use serde_json::{Value, json};
 use std::sync::{Arc, Weak};
@@ -72,34 +73,59 @@ pub(super) async fn run(hub: Weak<Hub>, mut stopping: watch::Receiver<bool>, nud
 }
 
 impl Hub {
-    /// Makes a message for each subscription that has something due and nothing on its way.
+    /// Makes a message for each subscription that has something due and nothing on its way: one of each organisation, then of each the next one.
     async fn make_due_messages(self: &Arc<Self>) {
-        for entry in self.delivery.roster.entries().iter() {
-            if !entry.is_ready() || !self.is_subscriptions_turn(entry, self.clock().now()) {
-                continue;
+        let mut served: HashSet<i64> = HashSet::new();
+        loop {
+            let turns = self.organisations_turns(self.clock().now(), &served);
+            if turns.is_empty() {
+                return;
             }
-            let made = match self.make_message(entry).await {
-                Ok(whole) => self.delivery.look_at(entry.number).await.map(|()| whole),
-                Err(error) => Err(error),
-            };
-            match made {
-                Ok(true) => {}
-                Ok(false) => self.put_off_subscription(entry.number),
-                Err(error) => {
-                    tracing::warn!(%error, subscriber = entry.number, "a message was not made; it is tried again");
-                    self.put_off_subscription(entry.number);
+            for entry in turns {
+                served.insert(entry.number);
+                // Something of it may have set out while it waited for its turn.
+                if self.subscription_due(&entry).is_none() {
+                    continue;
+                }
+                let made = match self.make_message(&entry).await {
+                    Ok(whole) => self.delivery.look_at(entry.number).await.map(|()| whole),
+                    Err(error) => Err(error),
+                };
+                match made {
+                    Ok(true) => {}
+                    Ok(false) => self.put_off_subscription(entry.number),
+                    Err(error) => {
+                        tracing::warn!(%error, subscriber = entry.number, "a message was not made; it is tried again");
+                        self.put_off_subscription(entry.number);
+                    }
                 }
             }
         }
     }
 
-    /// Whether something is due for a subscription and nothing is on its way.
-    fn is_subscriptions_turn(&self, entry: &Entry, now: Timestamp) -> bool {
-        let Some(state) = self.delivery.states.lock().get(&entry.number).copied() else { return false };
-        if state.parked || state.queued {
-            return false;
+    /// Of each organisation the subscription that has been due for the longest, in this order, but for those served already: who has many has one
+    /// turn as everybody else, and what comes to be due for another meanwhile waits for one turn of each.
+    pub(super) fn organisations_turns(&self, now: Timestamp, served: &HashSet<i64>) -> Vec<Arc<Entry>> {
+        let mut turns: HashMap<OrgId, (Timestamp, Arc<Entry>)> = HashMap::new();
+        for entry in self.delivery.roster.entries().iter().filter(|entry| entry.is_ready() && !served.contains(&entry.number)) {
+            let Some(since) = self.subscription_due(entry).filter(|since| *since <= now) else { continue };
+            let first = turns.entry(entry.subscription.organisation).or_insert_with(|| (since, Arc::clone(entry)));
+            if since < first.0 {
+                *first = (since, Arc::clone(entry));
+            }
         }
-        state.due.is_some_and(|due| due <= now) || state.withdrawn.is_some_and(|at| self.withdrawal_due(entry, at) <= now)
+        let mut turns: Vec<(Timestamp, Arc<Entry>)> = turns.into_values().collect();
+        turns.sort_unstable_by_key(|(since, entry)| (*since, entry.number));
+        turns.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    /// When a message is to be made for a subscription; `None` where there is nothing to tell or something is on its way.
+    fn subscription_due(&self, entry: &Entry) -> Option<Timestamp> {
+        let state = self.delivery.states.lock().get(&entry.number).copied()?;
+        if state.parked || state.queued {
+            return None;
+        }
+        state.due.into_iter().chain(state.withdrawn.map(|at| self.withdrawal_due(entry, at))).min()
     }
 
     /// When a withdrawal is told.

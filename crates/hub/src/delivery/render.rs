@@ -8,11 +8,13 @@
 //! Not here: MIME and headers (`mail`), what is in the message (`queue`).
 
 mod attachments;
+mod contact;
 mod words;
 
 pub(super) use attachments::{csv, ndjson};
 
 use super::message::{Lane, Language, Message, Notice};
+use contact::{EN, KO};
 use jiff::tz::TimeZone;
 use model::{Category, Timestamp, Tlp};
 use serde_json::Value;
@@ -112,6 +114,8 @@ fn subject(message: &Message) -> String {
     let what = match (&message.notice, message.language) {
         (Some(Notice::Confirm { .. }), Language::Ko) => "수신 주소 확인 요청".to_owned(),
         (Some(Notice::Confirm { .. }), Language::En) => "confirm this address".to_owned(),
+        (Some(Notice::Contact { .. }), Language::Ko) => "연락처 확인 요청".to_owned(),
+        (Some(Notice::Contact { .. }), Language::En) => "please confirm this contact".to_owned(),
         (Some(Notice::Test), Language::Ko) => "시험 메시지".to_owned(),
         (Some(Notice::Test), Language::En) => "test message".to_owned(),
         (Some(Notice::Parked { .. }), Language::Ko) => "전송 보류 안내".to_owned(),
@@ -165,6 +169,8 @@ fn notice_lines(message: &Message, notice: &Notice, zone: &TimeZone) -> Vec<Stri
             String::new(),
             "If nobody asked you, leave it. Nothing is sent here before.".to_owned(),
         ],
+        (Notice::Contact { link, token }, Language::Ko) => [KO, EN].iter().flat_map(|words| words.lines(&organisation, link.as_deref(), token)).collect(),
+        (Notice::Contact { link, token }, Language::En) => [EN, KO].iter().flat_map(|words| words.lines(&organisation, link.as_deref(), token)).collect(),
         (Notice::Test, Language::Ko) => {
             vec![format!("구독 '{name}'의 시험 메시지입니다."), "이 메시지를 받으셨다면 전송 설정이 정상입니다. 조치하실 사항은 없습니다.".to_owned()]
         }
@@ -323,8 +329,15 @@ fn closing_lines(message: &Message, link: Option<&str>) -> Vec<String> {
         lines.push(format!("{}: {link}", in_language(message.language, "허브", "Hub")));
     }
     let (subscription, id) = (plain(&message.subscription, MAX_SHOWN), plain(&message.id, MAX_SHOWN));
-    lines.push(format!("{}: {subscription}", in_language(message.language, "구독", "Subscription")));
+    // Who reads a contact may know nothing of subscriptions, and answers.
+    let is_to_contact = matches!(message.notice, Some(Notice::Contact { .. }));
+    if !is_to_contact {
+        lines.push(format!("{}: {subscription}", in_language(message.language, "구독", "Subscription")));
+    }
     lines.push(format!("{}: {id}", in_language(message.language, "메시지", "Message")));
+    if is_to_contact {
+        return lines;
+    }
     lines.push(
         in_language(
             message.language,

@@ -5,6 +5,7 @@
 
 use super::message::Language;
 use super::rhythm::Rhythm;
+use super::turns::Receiver;
 use crate::HubError;
 use arc_swap::ArcSwap;
 use model::{Category, Filter, Seq, Timestamp};
@@ -28,6 +29,8 @@ pub(super) struct Entry {
     pub(super) categories: BTreeMap<Category, Rhythm>,
     /// In which language.
     pub(super) language: Language,
+    /// Where its messages go.
+    pub(super) receiver: Receiver,
 }
 
 impl Entry {
@@ -115,5 +118,6 @@ fn entry(number: i64, first: Seq, subscription: Subscription) -> Option<Entry> {
     let one = |(category, rhythm): (&Category, &serde_json::Value)| Some((*category, serde_json::from_value::<Rhythm>(rhythm.clone()).ok()?));
     let categories = subscription.categories.iter().map(one).collect::<Option<BTreeMap<Category, Rhythm>>>()?;
     let language = Language::parse(&subscription.language)?;
-    Some(Entry { number, first, subscription, rhythm, categories, language })
+    let receiver = Receiver::of(&subscription.channel);
+    Some(Entry { number, first, subscription, rhythm, categories, language, receiver })
 }

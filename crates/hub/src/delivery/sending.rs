@@ -1,6 +1,7 @@
 //! Messages are sent until they are taken or it is hopeless: a task for warnings and the hub's own words, and one for the rest.
 //!
-//! Flow: what is due of the lane → the attempt is noted → mail or webhook → taken, tried again later (`rhythm::backoff`), or parked.
+//! Flow: what is due of the lane → whose turn it is (`turns`) → the attempt is noted → mail or webhook → taken, tried again later
+//! (`rhythm::backoff`), or parked.
 //! Invariant: an attempt is noted before it is made, and its content is the one that was stored: whatever stops the hub, the receiver gets the
 //! same message with the same id again, or once. What was made for an organisation as it was is not sent to it as it is: the message is taken
 //! apart and made again.
@@ -10,20 +11,23 @@ use super::mail::Recipient;
 use super::mark;
 use super::message::{Lane, Message, Notice};
 use super::roster::Entry;
+use super::turns::{Flight, Receiver};
 use super::webhook::{self, SendError};
 use crate::{Hub, HubError};
-use model::Timestamp;
+use hashbrown::HashMap;
 use model::ids::SubscriptionId;
+use model::{OrgId, Timestamp};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use store::deliveries::{NewInbox, Queued};
 use store::records::Channel;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
-/// Warnings that are sent at the same time.
-const WARNINGS_AT_ONCE: usize = 8;
-/// Other messages that are sent at the same time.
-const ORDINARY_AT_ONCE: usize = 16;
+/// Messages that are looked at for those whose turn it is: more than the subscriptions of one organisation, so that there are others among them.
+const WINDOW: usize = 256;
+/// Subscriptions that are passed over in the file at the most, for their organisation or receiver has its share already; more are looked at.
+const MAX_PASSED_OVER: usize = 8_192;
 /// How often it is looked whether a time has come.
 const TICK: Duration = Duration::from_secs(1);
 /// Wait before a message is looked at again whose subscription cannot be read.
@@ -33,15 +37,10 @@ const MAX_ERROR: usize = 500;
 
 /// Sends the messages of a lane until the hub goes.
 pub(super) async fn run(hub: Weak<Hub>, lane: Lane, mut stopping: watch::Receiver<bool>, nudge: Arc<Notify>) {
-    let room = match lane {
-        Lane::Warning => WARNINGS_AT_ONCE,
-        Lane::Ordinary => ORDINARY_AT_ONCE,
-    };
-    let turns = Arc::new(Semaphore::new(room));
     loop {
         {
             let Some(hub) = hub.upgrade() else { return };
-            if let Err(error) = hub.send_due_messages(lane, &turns, &nudge).await {
+            if let Err(error) = hub.send_due_messages(lane, &nudge).await {
                 tracing::warn!(%error, lane = lane.as_str(), "messages wait to be sent");
             }
         }
@@ -53,36 +52,52 @@ pub(super) async fn run(hub: Weak<Hub>, lane: Lane, mut stopping: watch::Receive
     }
 }
 
+/// A message on its way; its place is free when this goes, whatever became of it.
+struct OnItsWay {
+    hub: Arc<Hub>,
+    number: i64,
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.hub.delivery.turns.lock().end(self.number);
+    }
+}
+
 impl Hub {
-    /// Begins to send what is due, as far as there is room.
-    async fn send_due_messages(self: &Arc<Self>, lane: Lane, turns: &Arc<Semaphore>, nudge: &Arc<Notify>) -> Result<(), HubError> {
-        let room = turns.available_permits();
-        if room == 0 {
-            return Ok(());
-        }
-        let besides: Vec<i64> = self.delivery.in_flight.lock().iter().copied().collect();
-        for queued in self.delivery.file.to_send(lane.number(), self.clock().now(), &besides, room).await? {
-            let Ok(turn) = Arc::clone(turns).try_acquire_owned() else { return Ok(()) };
-            self.delivery.in_flight.lock().insert(queued.number);
-            let (hub, nudge) = (Arc::clone(self), Arc::clone(nudge));
-            tokio::spawn(async move {
-                let (number, subscriber) = (queued.number, queued.subscriber);
-                if let Err(error) = hub.send_one_message(lane, &queued).await {
-                    tracing::warn!(%error, subscriber, "what became of a message was not noted; it may be sent again, with the same id");
-                    // It is due still: without a rest a full disk would be asked again and again.
-                    tokio::time::sleep(TICK).await;
+    /// Begins to send what is due and whose turn it is ([`super::turns`]), as far as there is room.
+    async fn send_due_messages(self: &Arc<Self>, lane: Lane, nudge: &Arc<Notify>) -> Result<(), HubError> {
+        loop {
+            let entries = self.delivery.roster.entries();
+            let (sent, load) = {
+                let turns = self.delivery.turns.lock();
+                if !turns.has_room(lane) {
+                    return Ok(());
                 }
-                hub.delivery.in_flight.lock().remove(&number);
-                // The next one of this subscriber can be made now.
-                if let Err(error) = hub.delivery.look_at(subscriber).await {
-                    tracing::debug!(%error, "the state of a subscriber was not read");
-                }
-                hub.delivery.queue_nudge.notify_one();
-                drop(turn);
-                nudge.notify_one();
-            });
+                (turns.numbers(), turns.load(lane))
+            };
+            // Those that cannot set out now would stand before others who can.
+            let held = |entry: &&Arc<Entry>| !load.may_begin(lane, entry.subscription.organisation, &entry.receiver);
+            let passed_over: Vec<i64> =
+                if load.is_empty() { Vec::new() } else { entries.iter().filter(held).take(MAX_PASSED_OVER).map(|entry| entry.number).collect() };
+            let found = self.delivery.file.to_send(lane.number(), self.clock().now(), &sent, &passed_over, WINDOW).await?;
+            let is_all = found.len() < WINDOW;
+            let known: HashMap<i64, &Arc<Entry>> = entries.iter().map(|entry| (entry.number, entry)).collect();
+            // One that cannot be read stands for itself.
+            let nobodys = || Flight { organisation: OrgId(Uuid::nil()), receiver: Receiver::Inbox };
+            let waiting =
+                found.into_iter().map(|queued| (queued.number, known.get(&queued.subscriber).map_or_else(nobodys, |entry| flight_of(entry)), queued)).collect();
+            let chosen = self.delivery.turns.lock().choose(lane, waiting);
+            let is_none = chosen.is_empty();
+            for (number, queued) in chosen {
+                let on_its_way = OnItsWay { hub: Arc::clone(self), number };
+                tokio::spawn(send_in_turn(on_its_way, lane, queued, Arc::clone(nudge)));
+            }
+            // What filled the window may have had its share; others may stand behind it.
+            if is_all || is_none {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Makes one attempt, and notes what became of it.
@@ -175,6 +190,29 @@ impl Hub {
         hasher.update(&rotation.to_le_bytes());
         *hasher.finalize().as_bytes()
     }
+}
+
+/// Whose messages these are, and where they go.
+fn flight_of(entry: &Entry) -> Flight {
+    Flight { organisation: entry.subscription.organisation, receiver: entry.receiver.clone() }
+}
+
+/// Makes an attempt, then lets what waits behind it come.
+async fn send_in_turn(on_its_way: OnItsWay, lane: Lane, queued: Queued, nudge: Arc<Notify>) {
+    let hub = Arc::clone(&on_its_way.hub);
+    let subscriber = queued.subscriber;
+    if let Err(error) = hub.send_one_message(lane, &queued).await {
+        tracing::warn!(%error, subscriber, "what became of a message was not noted; it may be sent again, with the same id");
+        // It is due still: without a rest a full disk would be asked again and again.
+        tokio::time::sleep(TICK).await;
+    }
+    drop(on_its_way);
+    nudge.notify_one();
+    // The next one of this subscriber can be made now.
+    if let Err(error) = hub.delivery.look_at(subscriber).await {
+        tracing::debug!(%error, "the state of a subscriber was not read");
+    }
+    hub.delivery.queue_nudge.notify_one();
 }
 
 /// A number that differs from message to message and from attempt to attempt.

@@ -1,10 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+use super::mail::{MailOptions, MailTls};
 use super::*;
 use crate::HubOptions;
 use crate::clock::Clock;
 use crate::intake::Options;
-use crate::members::{NewKey, NewOrganisation};
+use crate::members::{ContactState, MAX_ASKS, NewKey, NewOrganisation};
 use crate::sharing::Withdrawal;
 use model::{Category, Constituency, Filter, OrgKind, Seq, Standing};
 use serde_json::{Value, json};
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 /// 2026-11-23 08:00 in Seoul, a Monday.
 const BEGIN: i64 = 1_795_388_400;
@@ -25,9 +28,14 @@ struct Realm {
 
 impl Realm {
     async fn open() -> Self {
+        Self::open_with(None).await
+    }
+
+    /// One that sends mail through a server on this machine.
+    async fn open_with(mail: Option<MailOptions>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let seconds = Arc::new(AtomicI64::new(BEGIN));
-        let hub = Hub::open(options(&folder.path().join("data"), &seconds)).await.unwrap();
+        let hub = Hub::open(HubOptions { mail, ..options(&folder.path().join("data"), &seconds) }).await.unwrap();
         Self { folder, hub, seconds }
     }
 
@@ -270,5 +278,161 @@ async fn a_receiver_that_may_not_be_called_and_mail_that_cannot_be_sent_are_refu
     assert!(secret.starts_with("whsec_"));
     let (_, other) = realm.hub.rotate_subscription_secret(&member, made.id).await.unwrap();
     assert_ne!(other.unwrap(), secret);
+    realm.hub.close().await;
+}
+
+/// A mail server that answers `recipient` to whom a mail is for, and keeps what it takes.
+async fn mail_server(recipient: &'static str) -> (MailOptions, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mails: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = Arc::clone(&mails);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(talk(stream, recipient, Arc::clone(&kept)));
+        }
+    });
+    let options = MailOptions {
+        host: "127.0.0.1".to_owned(),
+        port,
+        tls: MailTls::None,
+        ca: None,
+        user: None,
+        password: None,
+        from: "hub@cert.example".to_owned(),
+        link: Some("https://hub.cert.example/".to_owned()),
+    };
+    (options, mails)
+}
+
+async fn talk(stream: TcpStream, recipient: &'static str, mails: Arc<Mutex<Vec<String>>>) {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"220 test\r\n").await.unwrap();
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return;
+        }
+        let reply = match line.get(..4).unwrap_or_default().to_ascii_uppercase().as_str() {
+            "EHLO" => "250-test\r\n250 8BITMIME",
+            "RCPT" => recipient,
+            "DATA" => {
+                stream.write_all(b"354 go on\r\n").await.unwrap();
+                let mut text = String::new();
+                while !text.ends_with("\r\n.\r\n") {
+                    if stream.read_line(&mut text).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                mails.lock().push(text);
+                "250 kept"
+            }
+            _ => "250 ok",
+        };
+        if stream.write_all(format!("{reply}\r\n").as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_is_asked_once_reminded_within_bounds_and_left_alone_once_it_is_confirmed() {
+    const WEEK: i64 = 7 * 86_400;
+    let (options, mails) = mail_server("250 ok").await;
+    let realm = Realm::open_with(Some(options)).await;
+    let coordinator = realm.coordinator();
+    let organisation = realm.member("Member").await.organisation.id;
+    let going = realm.hub.stopping();
+    let ask = async || {
+        realm.hub.ask_contacts(&going).await.unwrap();
+        mails.lock().len()
+    };
+    let members = realm.hub.members();
+    members.set_contact(&coordinator, organisation, "abuse@bank.example").await.unwrap();
+    assert_eq!(ask().await, 0, "whoever set it may have the reply already");
+    realm.later(30);
+    assert_eq!((ask().await, ask().await), (1, 1));
+    for expected in 2..=MAX_ASKS as usize {
+        realm.later(WEEK + 1);
+        assert_eq!((ask().await, ask().await), (expected, expected));
+    }
+    realm.later(WEEK + 1);
+    assert_eq!(ask().await, MAX_ASKS as usize, "somebody is to look after it now");
+    let shown = members.contact(&coordinator, organisation).await.unwrap();
+    assert_eq!((shown.state, shown.asks), (ContactState::Unverified, MAX_ASKS));
+
+    let ids = |mails: &[String]| {
+        let all: BTreeSet<String> = mails.iter().map(|mail| mail.lines().find(|line| line.starts_with("Message-ID:")).unwrap().to_owned()).collect();
+        all.len()
+    };
+    assert_eq!(ids(&mails.lock()), MAX_ASKS as usize, "a reminder is another mail");
+    let mail = mails.lock()[0].clone();
+    let text = mail_parser::MessageParser::default().parse(mail.as_bytes()).unwrap().body_text(0).unwrap().into_owned();
+    let code = text.split_once("https://hub.cert.example/contacts/confirm/").unwrap().1.split_whitespace().next().unwrap().to_owned();
+    assert_eq!(members.contact_behind(&code).await.unwrap().organisation, "Member");
+    members.confirm_contact(&code).await.unwrap();
+    assert_eq!(members.contact(&coordinator, organisation).await.unwrap().state, ContactState::Verified);
+    realm.later(WEEK + 1);
+    assert_eq!(ask().await, MAX_ASKS as usize);
+    realm.later(26 * WEEK);
+    assert_eq!(members.contact(&coordinator, organisation).await.unwrap().state, ContactState::Due);
+    assert_eq!((ask().await, ask().await), (MAX_ASKS as usize + 1, MAX_ASKS as usize + 1), "the half-year is over");
+    realm.hub.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_the_server_refuses_bounces_and_a_hub_without_mail_asks_nobody() {
+    let (options, mails) = mail_server("550 5.1.1 no such user").await;
+    let (refused, silent) = (Realm::open_with(Some(options)).await, Realm::open().await);
+    for (realm, state) in [(&refused, ContactState::Bouncing), (&silent, ContactState::Unverified)] {
+        let coordinator = realm.coordinator();
+        let organisation = realm.member("Member").await.organisation.id;
+        realm.hub.members().set_contact(&coordinator, organisation, "abuse@bank.example").await.unwrap();
+        let going = realm.hub.stopping();
+        realm.hub.ask_contacts(&going).await.unwrap();
+        realm.later(30);
+        for _ in 0..2 {
+            realm.hub.ask_contacts(&going).await.unwrap();
+        }
+        let shown = realm.hub.members().contact(&coordinator, organisation).await.unwrap();
+        assert_eq!((shown.state, shown.asks), (state, 0));
+    }
+    assert!(mails.lock().is_empty());
+    for realm in [refused, silent] {
+        realm.hub.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_organisation_has_its_turn_before_any_has_its_second() {
+    let realm = Realm::open().await;
+    let (sender, busy, quiet) = (realm.member("Sender").await, realm.member("Busy").await, realm.member("Quiet").await);
+    let mut subscriptions = Vec::new();
+    for (actor, count) in [(&busy, 5), (&quiet, 1)] {
+        for _ in 0..count {
+            subscriptions.push((actor, realm.subscribe(actor, scanners(), morning()).await));
+        }
+    }
+    realm.send(&sender, r#""category":"scanner","value":"185.60.1.1","tlp":"green""#).await;
+    for (actor, subscription) in &subscriptions {
+        realm.waiting(actor, subscription, 1).await;
+    }
+    // As it will be at nine, when nobody has taken a turn yet.
+    let nine = Timestamp::from_seconds(BEGIN + 3_700);
+    let mut served = hashbrown::HashSet::new();
+    let mut passes: Vec<Vec<OrgId>> = Vec::new();
+    loop {
+        let turns = realm.hub.organisations_turns(nine, &served);
+        if turns.is_empty() {
+            break;
+        }
+        served.extend(turns.iter().map(|entry| entry.number));
+        passes.push(turns.iter().map(|entry| entry.subscription.organisation).collect());
+    }
+    assert_eq!(passes.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1, 1, 1]);
+    assert!(passes[0].contains(&quiet.organisation.id));
+    realm.later(3_700);
+    assert_eq!((realm.inbox(&busy, 5).await.len(), realm.inbox(&quiet, 1).await.len()), (5, 1));
     realm.hub.close().await;
 }

@@ -1,11 +1,11 @@
 //! Where an organisation is told of abuse: one mail address each, verified by a reply and again every half-year.
 //!
-//! Flow: [`Members::set_contact`] makes a token → it is sent to the address → whoever quotes it, or the coordinator who has the reply,
-//! verifies it by [`Members::verify_contact`]. Mail that comes back is noted by [`Members::contact_bounced`]; what somebody has to look after is in
-//! [`Members::contact_queue`].
+//! Flow: [`Members::set_contact`] makes a token → it is sent to the address ([`Members::contacts_to_ask`]) → whoever quotes it, or the coordinator who
+//! has the reply, verifies it by [`Members::verify_contact`], whoever opens the link in the mail by [`Members::confirm_contact`]. Mail that
+//! comes back is noted by [`Members::contact_bounced`]; what somebody has to look after is in [`Members::contact_queue`].
 //! Invariant: another address is not verified by what was said of the one before; what came back waits in the queue until it is verified anew or
-//! another address is set.
-//! Not here: sending mail; contacts of those who are no members (`owners::abuse`).
+//! another address is set. Nobody is asked more than [`MAX_ASKS`] times.
+//! Not here: sending mail (`delivery::asking`); contacts of those who are no members (`owners::abuse`).
 
 use super::{MAX_REASON, Members, coordinator_only, invalid, may_administer, reason_text};
 use crate::{Actor, HubError};
@@ -13,12 +13,21 @@ use model::canonical::canonical;
 use model::{KeyRole, ObservableType, OrgId, OrgKind, Organisation, Standing, Text, Timestamp};
 use serde::Serialize;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use store::records::{Change, Contact};
 use subtle::ConstantTimeEq;
 
 /// How long a verification holds.
 const VERIFIED_FOR: Duration = Duration::from_secs(182 * 86_400);
+/// Mails that ask a contact whether somebody reads it, until it is verified or set anew: the first and its reminders.
+pub const MAX_ASKS: u32 = 3;
+/// Time between them.
+const REMIND_AFTER: Duration = Duration::from_secs(7 * 86_400);
+/// How every token begins.
+const TOKEN_PREFIX: &str = "bongsu-contact-";
+/// Characters of a token after that, and of an organisation in a link.
+const DIGITS: usize = 32;
 
 /// What there is to say of a contact, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -84,11 +93,44 @@ pub struct ContactView {
     pub bounced: Option<Timestamp>,
     /// How many came back since then.
     pub bounces: u32,
+    /// When the hub asked last by mail whether somebody reads it, since it was set or verified.
+    pub asked: Option<Timestamp>,
+    /// How many mails asked since then.
+    pub asks: u32,
     /// What a reply must quote, for the coordinator who asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Text>,
     /// Version, starting at 1.
     pub version: u64,
+}
+
+/// A contact that is to be asked by mail whether somebody reads it, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContactToAsk {
+    /// Whose it is.
+    pub organisation: OrgId,
+    /// The mail address.
+    pub address: Text,
+    /// What a reply must quote.
+    pub token: Text,
+    /// Whether it is unverified or due.
+    pub state: ContactState,
+    /// How many mails have asked so far.
+    pub asks: u32,
+}
+
+impl ContactToAsk {
+    /// Whether a record is still this contact.
+    fn is(&self, contact: &Contact) -> bool {
+        contact.address.as_ref() == Some(&self.address) && contact.token == self.token && contact.asks == self.asks
+    }
+}
+
+/// What a link leads to that a contact was mailed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContactBehind {
+    /// Name of the organisation whose contact it is.
+    pub organisation: String,
 }
 
 impl Members {
@@ -121,8 +163,9 @@ impl Members {
         let same = before.as_ref().filter(|before| before.address.as_ref() == Some(&address));
         let (verified, bounced) = (same.and_then(|before| before.verified), same.and_then(|before| before.bounced));
         let bounces = same.map_or(0, |before| before.bounces);
+        let (asked, asks) = same.map_or((None, 0), |before| (before.asked, before.asks));
         let version = before.as_ref().map_or(0, |before| before.version) + 1;
-        let contact = Contact { id, organisation: organisation.id, address: Some(address), token: token(), verified, bounced, bounces, version };
+        let contact = Contact { id, organisation: organisation.id, address: Some(address), token: token(), verified, bounced, bounces, asked, asks, version };
         match before {
             Some(before) => writer.update(&contact, before.version, &change, &[]).await.map(drop)?,
             None => writer.insert(&contact, &change, &[]).await?,
@@ -145,11 +188,45 @@ impl Members {
             None => coordinator_only(actor)?,
         }
         let version = contact.version;
-        // The next reply quotes another one.
-        let contact = Contact { verified: Some(change.at), bounced: None, bounces: 0, token: token(), version: version + 1, ..contact };
+        let contact = verified(contact, change.at);
         writer.update(&contact, version, &change, &[]).await?;
         writer.commit().await?;
         Ok(view(contact, actor, change.at))
+    }
+
+    /// What a link leads to, by what it ends with.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] for a link that was used, that another mail has replaced, or that never was.
+    pub async fn contact_behind(&self, code: &str) -> Result<ContactBehind, HubError> {
+        let (organisation, quoted) = parsed_link(code).ok_or(HubError::NotFound)?;
+        let contact: Option<Contact> = self.records.get(&Contact::id_of(organisation).to_string()).await?;
+        self.quoted(contact, &quoted).map(|(_, organisation)| ContactBehind { organisation: organisation.name.clone() })
+    }
+
+    /// Verifies the contact that a link leads to: who opens it reads the mail. A link is good once.
+    ///
+    /// # Errors
+    /// As [`Members::contact_behind`].
+    pub async fn confirm_contact(&self, code: &str) -> Result<ContactBehind, HubError> {
+        let (organisation, quoted) = parsed_link(code).ok_or(HubError::NotFound)?;
+        let mut writer = self.records.write().await?;
+        let contact: Option<Contact> = writer.get(&Contact::id_of(organisation).to_string()).await?;
+        let (contact, organisation) = self.quoted(contact, &quoted)?;
+        let reason = "by the link that was mailed to it";
+        let change = Change { actor_key: None, actor_org: Some(organisation.id), at: self.clock.now(), action: "verify", reason };
+        let version = contact.version;
+        writer.update(&verified(contact, change.at), version, &change, &[]).await?;
+        writer.commit().await?;
+        Ok(ContactBehind { organisation: organisation.name.clone() })
+    }
+
+    /// The contact, where it has an address, this is its token, and its organisation is to have one.
+    fn quoted(&self, contact: Option<Contact>, quoted: &str) -> Result<(Contact, Arc<Organisation>), HubError> {
+        let is_it = |contact: &Contact| contact.address.is_some() && bool::from(quoted.as_bytes().ct_eq(contact.token.as_bytes()));
+        let contact = contact.filter(is_it).ok_or(HubError::NotFound)?;
+        let organisation = self.directory.by_id(contact.organisation).filter(|organisation| is_told(organisation)).ok_or(HubError::NotFound)?;
+        Ok((contact, organisation))
     }
 }
 
@@ -210,16 +287,61 @@ impl Members {
         Ok((queue, total))
     }
 
-    /// Whom to ask for a reply: organisation, address and token of every contact that nobody verified, or not for half a year, and to which mail
-    /// goes through.
-    pub async fn contacts_to_ask(&self) -> Result<Vec<(OrgId, Text, Text)>, HubError> {
+    /// Whom to ask now: every contact that nobody verified, or not for half a year, to which mail goes through, and which was not asked lately nor
+    /// [`MAX_ASKS`] times; those that were asked the least come first.
+    pub async fn contacts_to_ask(&self) -> Result<Vec<ContactToAsk>, HubError> {
         let now = self.clock.now();
-        let ask = |contact: Contact| match ContactState::of(&contact, now) {
-            ContactState::Unverified | ContactState::Due => contact.address.map(|address| (contact.organisation, address, contact.token)),
-            ContactState::Bouncing | ContactState::Missing | ContactState::Verified => None,
+        let snapshot = self.directory.snapshot();
+        let ask = |contact: Contact| {
+            let state = ContactState::of(&contact, now);
+            let is_open = matches!(state, ContactState::Unverified | ContactState::Due) && snapshot.by_id(contact.organisation).is_some_and(|of| is_told(of));
+            let is_time = contact.asks < MAX_ASKS && contact.asked.is_none_or(|asked| now >= asked.plus(REMIND_AFTER));
+            let Contact { organisation, address, token, asks, .. } = contact;
+            address.filter(|_| is_open && is_time).map(|address| ContactToAsk { organisation, address, token, state, asks })
         };
-        Ok(self.records.all::<Contact>().await?.into_iter().filter_map(ask).collect())
+        let mut found: Vec<ContactToAsk> = self.records.all::<Contact>().await?.into_iter().filter_map(ask).collect();
+        found.sort_by_key(|contact| contact.asks);
+        Ok(found)
     }
+
+    /// Notes that a mail has asked a contact; nothing where it is another one by now.
+    pub(crate) async fn contact_asked(&self, asked: &ContactToAsk) -> Result<(), HubError> {
+        let change = Change { actor_key: None, actor_org: None, at: self.clock.now(), action: "ask", reason: "" };
+        let mut writer = self.records.write().await?;
+        let contact: Option<Contact> = writer.get(&Contact::id_of(asked.organisation).to_string()).await?;
+        let Some(contact) = contact.filter(|contact| asked.is(contact)) else { return Ok(()) };
+        let version = contact.version;
+        let contact = Contact { asked: Some(change.at), asks: contact.asks.saturating_add(1), version: version + 1, ..contact };
+        writer.update(&contact, version, &change, &[]).await?;
+        writer.commit().await?;
+        Ok(())
+    }
+
+    /// Notes that the mail server refused the mail that was to ask a contact; nothing where it is another one by now.
+    pub(crate) async fn contact_refused(&self, asked: &ContactToAsk, said: &str) -> Result<(), HubError> {
+        let contact: Option<Contact> = self.records.get(&Contact::id_of(asked.organisation).to_string()).await?;
+        if contact.is_some_and(|contact| asked.is(&contact)) {
+            self.contact_bounced(asked.organisation, said).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a link ends with that verifies a contact: whose it is, and its token. [`Members::confirm_contact`] takes it.
+pub(crate) fn link_code(organisation: OrgId, token: &str) -> String {
+    format!("{}-{}", organisation.0.simple(), token.strip_prefix(TOKEN_PREFIX).unwrap_or(token))
+}
+
+/// Whose contact a link means, and the token that it quotes.
+fn parsed_link(code: &str) -> Option<(OrgId, String)> {
+    let (organisation, digits) = code.split_once('-').filter(|(organisation, digits)| organisation.len() == DIGITS && digits.len() == DIGITS)?;
+    Some((OrgId(uuid::Uuid::try_parse(organisation).ok()?), format!("{TOKEN_PREFIX}{digits}")))
+}
+
+/// A contact that was verified; the next reply quotes another token.
+fn verified(contact: Contact, at: Timestamp) -> Contact {
+    let version = contact.version + 1;
+    Contact { verified: Some(at), bounced: None, bounces: 0, asked: None, asks: 0, token: token(), version, ..contact }
 }
 
 /// Whether an organisation is one that has to have a contact.
@@ -236,11 +358,11 @@ const fn has_networks(kind: OrgKind) -> bool {
 
 fn missing(organisation: OrgId) -> ContactView {
     let state = ContactState::Missing;
-    ContactView { organisation, address: None, state, verified: None, due: None, bounced: None, bounces: 0, token: None, version: 0 }
+    ContactView { organisation, address: None, state, verified: None, due: None, bounced: None, bounces: 0, asked: None, asks: 0, token: None, version: 0 }
 }
 
 fn token() -> Text {
-    Text::from(format!("bongsu-contact-{}", uuid::Uuid::new_v4().simple()))
+    Text::from(format!("{TOKEN_PREFIX}{}", uuid::Uuid::new_v4().simple()))
 }
 
 fn view(contact: Contact, actor: &Actor, now: Timestamp) -> ContactView {
@@ -252,6 +374,8 @@ fn view(contact: Contact, actor: &Actor, now: Timestamp) -> ContactView {
         due: contact.verified.map(|verified| verified.plus(VERIFIED_FOR)),
         bounced: contact.bounced,
         bounces: contact.bounces,
+        asked: contact.asked,
+        asks: contact.asks,
         token: actor.is_coordinator().then_some(contact.token),
         version: contact.version,
     }

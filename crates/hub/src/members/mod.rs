@@ -22,7 +22,8 @@ mod tests;
 
 pub use agreements::{AgreementView, MAX_AGREEMENTS, collection_title};
 pub use claims::{About, CLAIM_CLOCK, ClaimPart, ClaimView};
-pub use contacts::{ContactState, ContactView};
+pub(crate) use contacts::link_code;
+pub use contacts::{ContactBehind, ContactState, ContactToAsk, ContactView, MAX_ASKS};
 pub use groups::{GroupPatch, GroupView, NewGroup};
 pub use keys::{KeyView, MAX_OVERLAP, NewKey};
 pub use networks::{Challenge, NetworkView, NewNetwork};

@@ -647,6 +647,41 @@ async fn mail_that_comes_back_waits_in_the_queue_until_the_contact_is_verified_a
 }
 
 #[tokio::test]
+async fn a_contact_is_asked_a_few_times_a_week_apart_and_its_link_is_good_once() {
+    let nation = Nation::new().await;
+    let own = nation.organisation("Own", OrgKind::Company, Some(Constituency::Private)).await;
+    let (coordinator, administrator) = (nation.coordinator(), nation.actor(own, KeyRole::MemberAdmin).await);
+    nation.members.set_contact(&administrator, own, "abuse@bank.example").await.unwrap();
+    for asks in 0..super::MAX_ASKS {
+        let found = nation.members.contacts_to_ask().await.unwrap();
+        assert_eq!(found.iter().map(|contact| contact.asks).collect::<Vec<_>>(), [asks]);
+        // Noted twice, as after a crash, it counts once.
+        nation.members.contact_asked(&found[0]).await.unwrap();
+        nation.members.contact_asked(&found[0]).await.unwrap();
+        assert!(nation.members.contacts_to_ask().await.unwrap().is_empty(), "a reminder comes after a week");
+        nation.pass(8 * 86_400);
+    }
+    assert!(nation.members.contacts_to_ask().await.unwrap().is_empty(), "then somebody has to look after it");
+    let (queue, _) = nation.members.contact_queue(&coordinator, &[ContactState::Unverified], 10).await.unwrap();
+    assert_eq!((queue[0].organisation, queue[0].asks, queue[0].asked.is_some()), (own, super::MAX_ASKS, true));
+    let token = queue[0].token.clone().unwrap();
+    let code = super::link_code(own, &token);
+    for wrong in ["", "-", token.as_str(), &code[1..], &code.replace('-', "_"), &super::link_code(own, &format!("bongsu-contact-{:032x}", 7))] {
+        assert_eq!(verdict(&nation.members.contact_behind(wrong).await), "not found", "{wrong}");
+        assert_eq!(verdict(&nation.members.confirm_contact(wrong).await), "not found", "{wrong}");
+    }
+    assert_eq!(nation.members.contact_behind(&code).await.unwrap().organisation, "Own");
+    nation.members.confirm_contact(&code).await.unwrap();
+    let shown = nation.members.contact(&administrator, own).await.unwrap();
+    assert_eq!((shown.state, shown.asks, shown.asked), (ContactState::Verified, 0, None));
+    assert_eq!(verdict(&nation.members.confirm_contact(&code).await), "not found", "each link is good once");
+    nation.pass(183 * 86_400);
+    let found = nation.members.contacts_to_ask().await.unwrap();
+    assert_eq!(found.iter().map(|contact| (contact.state, contact.asks)).collect::<Vec<_>>(), [(ContactState::Due, 0)]);
+    assert_eq!(nation.records.verify_history().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_claim_is_anonymous_both_ways_and_decided_once_by_one_without_a_part_in_it() {
     let nation = Nation::new().await;
     let claimant = nation.organisation("Claimant", OrgKind::Company, Some(Constituency::Private)).await;

@@ -1,9 +1,12 @@
 //! The live stream: a follower has a place of its own in the ledger and is never ahead of the views.
 //!
 //! Flow: a frame is applied → [`pace`] tells every follower how far the views are → each takes what its filter wants from the sheets of the newest
-//! frames (`super::sheets`), or from the ledger where it is further behind.
-//! Invariant: lossless and in order. Who falls behind reads blocks from disk at its own pace and holds nobody up; who stays behind too
-//! long is told so and dropped. Nobody holds more than a piece of a frame; what was rendered for a reader's facts is given to who has them now.
+//! frames (`super::sheets`), or from the ledger where it is further behind. A record that policy reads changes → the directory wakes every follower, and
+//! each asks what its key is now.
+//! Invariant: lossless and in order. What comes after a change of a key, a standing, an agreement or a membership is judged by what holds since, and
+//! what was rendered before it and not taken yet is rendered again; whether there was a change costs one load. Who falls behind reads blocks from disk
+//! at its own pace and holds nobody up; who stays behind too long is told so and dropped. Nobody holds more than a piece of a frame; what was rendered
+//! for a reader's facts is given to who has them now.
 
 use super::lookup::reads;
 use super::sheets::{Candidate, Glass, in_common};
@@ -21,7 +24,7 @@ use store::views::reporter_of;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Silence after which a heartbeat is sent, and after which the key is looked at again.
+/// Silence after which a heartbeat is sent; how often it is looked whether a follower lags.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A follower that had been current and is now this far behind is dropped.
 const MAX_LAG: Duration = Duration::from_secs(900);
@@ -77,6 +80,10 @@ pub struct Subscription {
     ready: VecDeque<(Seq, Bytes)>,
     /// How far the views are.
     position: watch::Receiver<Seq>,
+    /// Changes of records since it was asked what the key is.
+    rules: watch::Receiver<u64>,
+    /// When that is to be asked although no record changes.
+    rules_until: Option<Timestamp>,
     _follower: store::Follower,
     stopping: watch::Receiver<bool>,
     checked: Timestamp,
@@ -90,9 +97,14 @@ impl Hub {
     /// Begins to follow, from `from` on (inclusive), or from now.
     ///
     /// # Errors
-    /// [`HubError::Forbidden`] for roles that do not read events, [`HubError::Quota`] where the organisation has too many streams open.
+    /// [`HubError::Forbidden`] for roles that do not read events, [`HubError::Quota`] where the organisation has too many streams open,
+    /// [`HubError::Unauthenticated`] where the key has been ended since it was shown.
     pub fn subscribe(self: &Arc<Self>, actor: &Actor, filter: Filter, from: Option<Seq>) -> Result<Subscription, HubError> {
-        reads(actor)?;
+        // In this order: what changes between the two is asked again before the first event.
+        let rules = self.directory().changes();
+        let now = self.clock().now();
+        let (actor, rules_until) = self.directory().again_until(actor, now)?;
+        reads(&actor)?;
         {
             let mut streams = self.streams.lock();
             let open = streams.entry(actor.organisation.number).or_default();
@@ -105,16 +117,18 @@ impl Hub {
         Ok(Subscription {
             hub: self.clone(),
             common: in_common(&actor.reader),
-            actor: actor.clone(),
+            org: actor.organisation.number,
+            actor,
             glass: Glass::of(&filter),
             filter,
             next: from.unwrap_or_else(|| self.store().views.position()),
             ready: VecDeque::new(),
             position: self.paced.subscribe(),
+            rules,
+            rules_until,
             _follower: follower,
-            org: actor.organisation.number,
             stopping: self.streams_stopping(),
-            checked: self.clock().now(),
+            checked: now,
             heartbeat: Instant::now() + HEARTBEAT,
             was_current: false,
             ended: false,
@@ -161,6 +175,10 @@ impl Subscription {
                 return StreamItem::Heartbeat { seen: self.seen() };
             }
             let position = *self.position.borrow_and_update();
+            // Asked again after the position: whatever lies before it and came after a change finds the change here.
+            if self.rules_changed() {
+                continue;
+            }
             if self.next < position {
                 if let Err(reason) = self.read_frame().await {
                     self.ended = true;
@@ -176,22 +194,37 @@ impl Subscription {
             tokio::select! {
                 changed = self.position.changed() => if changed.is_err() { return StreamItem::Closed },
                 _ = self.stopping.changed() => return StreamItem::Closed,
+                changed = self.rules.changed() => match changed {
+                    // Waiting has taken note of it; it is dealt with above.
+                    Ok(()) => self.rules.mark_changed(),
+                    Err(_) => return StreamItem::Closed,
+                },
                 () = tokio::time::sleep_until(self.heartbeat) => {}
             }
         }
     }
 
+    /// Whether a record that decides what the follower sees has changed since that was asked.
+    fn rules_changed(&self) -> bool {
+        // Its other end lives as long as the hub.
+        self.rules.has_changed().unwrap_or(false)
+    }
+
     /// Why the follower must go, where it must.
     fn last_word(&mut self) -> Option<&'static str> {
         let now = self.hub.clock().now();
-        if now < self.checked.plus(HEARTBEAT) {
+        let is_time = now >= self.checked.plus(HEARTBEAT);
+        if !is_time && !self.rules_changed() && self.rules_until.is_none_or(|until| now < until) {
             return None;
         }
         self.checked = now;
-        match self.hub.directory().again(&self.actor, now) {
-            Ok(actor) => {
+        // Before the records are read: a change in between is found once more.
+        self.rules.mark_unchanged();
+        match self.hub.directory().again_until(&self.actor, now) {
+            Ok((actor, until)) => {
                 self.common = in_common(&actor.reader);
                 self.actor = actor;
+                self.rules_until = until;
             }
             Err(_) => return Some("the key is no longer valid"),
         }
@@ -337,71 +370,4 @@ fn render(view: &View<'_>, filter: &Filter, seq: Seq, received: Timestamp, repor
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
-mod tests {
-    use super::*;
-    use crate::test_support::Realm;
-    use model::{Category, ObservableType, OrgKind, Text};
-
-    const BEGIN: i64 = 1_800_000_000;
-    const WITHIN: Duration = Duration::from_secs(20);
-
-    async fn take(follower: &mut Subscription, events: usize) -> Vec<Vec<u8>> {
-        let mut taken = Vec::new();
-        while taken.len() < events {
-            match tokio::time::timeout(WITHIN, follower.next()).await.expect("the stream goes on") {
-                StreamItem::Event { json, .. } => taken.push(json.to_vec()),
-                StreamItem::Heartbeat { .. } => {}
-                other => panic!("{other:?}"),
-            }
-        }
-        taken
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn readers_with_the_same_facts_and_with_others_get_each_what_a_search_gives_them() {
-        let realm = Realm::open(BEGIN, None).await;
-        let (_, sender) = realm.member("Sender", OrgKind::Company).await;
-        let (id, one) = realm.member("One", OrgKind::Company).await;
-        let (_, two) = realm.member("Two", OrgKind::Company).await;
-        let filters = [
-            Filter::default(),
-            Filter { categories: vec![Category::Phishing], ..Filter::default() },
-            Filter { types: vec![ObservableType::Domain], ..Filter::default() },
-            Filter { domain: Some(Text::from("b.kr")), categories: vec![Category::Phishing, Category::Scanner], ..Filter::default() },
-            Filter { within: Some("185.60.0.0/16".parse().unwrap()), ..Filter::default() },
-        ];
-        let readers = [&sender, &one, &two, &realm.coordinator];
-        let mut followers = Vec::new();
-        for actor in readers {
-            for filter in &filters {
-                followers.push((actor, filter, realm.hub.subscribe(actor, filter.clone(), None).unwrap()));
-            }
-        }
-        for number in 0..60 {
-            let (tlp, category) = (["clear", "green", "amber", "red"][number % 4], ["phishing", "scanner", "test"][number % 3]);
-            let value = if number.is_multiple_of(2) { format!("185.60.1.{number}") } else { format!("a{number}.b.kr") };
-            let audience = if number.is_multiple_of(5) { format!(",\"audience\":[\"{id}\"]") } else { String::new() };
-            let from = if number.is_multiple_of(7) { &one } else { &sender };
-            realm.send(from, &format!("\"category\":\"{category}\",\"value\":\"{value}\",\"tlp\":\"{tlp}\",\"note\":\"a note\"{audience}")).await;
-        }
-        for (actor, filter, follower) in &mut followers {
-            let mut expected = realm.hub.search(actor, filter, false, 1_000, None).unwrap().events;
-            expected.reverse();
-            assert!(!expected.is_empty());
-            assert_eq!(take(follower, expected.len()).await, expected, "{:?} {filter:?}", actor.organisation.name);
-            let more = tokio::time::timeout(Duration::from_millis(20), follower.next()).await;
-            assert!(!matches!(more, Ok(StreamItem::Event { .. })), "{more:?}");
-        }
-        assert!(realm.hub.sheets.rows() > 0);
-
-        // What was kept for followers goes with the frames.
-        drop(followers);
-        realm.send(&sender, "\"category\":\"scanner\",\"value\":\"185.60.1.99\"").await;
-        let began = Instant::now();
-        while realm.hub.sheets.rows() > 0 {
-            assert!(began.elapsed() < WITHIN, "sheets of forgotten frames are kept");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        realm.close().await;
-    }
-}
+mod tests;

@@ -142,12 +142,16 @@ impl Deliveries {
         Ok(())
     }
 
-    /// Messages of a lane whose time has come, but for those that are being sent; those that wait for the longest come first.
-    pub async fn to_send(&self, lane: i64, now: Timestamp, besides: &[i64], limit: usize) -> Result<Vec<Queued>, RecordsError> {
+    /// Messages of a lane whose time has come, but for those that are being sent and those of some subscribers; those that wait for the longest come
+    /// first.
+    pub async fn to_send(&self, lane: i64, now: Timestamp, sent: &[i64], passed_over: &[i64], limit: usize) -> Result<Vec<Queued>, RecordsError> {
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT number, id, subscriber, reader, attempts FROM message WHERE state = 0 AND lane = ");
         sql.push_bind(lane).push(" AND next_attempt <= ").push_bind(now.micros());
-        if !besides.is_empty() {
-            sql.push(" AND number NOT IN (");
+        for (among, besides) in [(" AND number NOT IN (", sent), (" AND subscriber NOT IN (", passed_over)] {
+            if besides.is_empty() {
+                continue;
+            }
+            sql.push(among);
             let mut list = sql.separated(", ");
             for number in besides {
                 list.push_bind(*number);

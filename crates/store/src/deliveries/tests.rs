@@ -44,7 +44,7 @@ async fn told(file: &Deliveries, subscriber: i64) -> Vec<Item> {
 }
 
 async fn queued(file: &Deliveries) -> Vec<Queued> {
-    file.to_send(LANE, at(1_000), &[], 100).await.unwrap()
+    file.to_send(LANE, at(1_000), &[], &[], 100).await.unwrap()
 }
 
 #[tokio::test]
@@ -82,8 +82,9 @@ async fn a_message_holds_its_content_through_every_attempt_and_loses_it_when_it_
         file.failed(first.number, at(attempt), "503", at(attempt + 1)).await.unwrap();
     }
     assert_eq!(queued(&file).await[0].attempts, 3);
-    assert!(file.to_send(LANE, at(3), &[], 10).await.unwrap().is_empty(), "its time has not come");
-    assert!(file.to_send(LANE, at(100), &[first.number], 10).await.unwrap().is_empty(), "it is being sent");
+    assert!(file.to_send(LANE, at(3), &[], &[], 10).await.unwrap().is_empty(), "its time has not come");
+    assert!(file.to_send(LANE, at(100), &[first.number], &[], 10).await.unwrap().is_empty(), "it is being sent");
+    assert!(file.to_send(LANE, at(100), &[], &[first.subscriber], 10).await.unwrap().is_empty(), "its subscriber has its share");
     file.sent(first.number, at(9)).await.unwrap();
     assert_eq!(file.begin_attempt(first.number).await.unwrap(), None);
     let subscriber = file.subscriber("sub_1").await.unwrap().unwrap();

@@ -29,6 +29,12 @@ pub struct Contact {
     /// How many mails came back since then.
     #[serde(default)]
     pub bounces: u32,
+    /// When a mail asked last whether somebody reads it; `None`: none has since it was set or verified.
+    #[serde(default)]
+    pub asked: Option<Timestamp>,
+    /// How many mails asked since then.
+    #[serde(default)]
+    pub asks: u32,
     /// Version, starting at 1.
     #[serde(skip)]
     pub version: u64,
@@ -83,7 +89,7 @@ impl Records {
         for contact in contacts.into_iter().filter(|contact| contact.address.as_deref().is_some_and(|address| victim.is_value(ObservableType::Email, address)))
         {
             let version = contact.version;
-            let erased = Contact { address: None, verified: None, bounced: None, bounces: 0, version: version + 1, ..contact };
+            let erased = Contact { address: None, verified: None, bounced: None, bounces: 0, asked: None, asks: 0, version: version + 1, ..contact };
             writer.update(&erased, version, change, &[]).await?;
             changed += 1;
         }

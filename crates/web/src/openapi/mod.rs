@@ -234,6 +234,9 @@ fn refusal(route: &Route, status: u16) -> Value {
     if status == 401 && auth::is_description(route.path) {
         content.insert(pages::HTML.to_owned(), json!({ "schema": { "type": "string", "description": "To a browser: how to get in" } }));
     }
+    if status == 404 && route.media == pages::HTML {
+        content.insert(pages::HTML.to_owned(), json!({ "schema": { "type": "string", "description": "To a browser: the same as a page" } }));
+    }
     let mut response = json!({ "description": description, "content": content });
     let header = match status {
         401 => Some(("WWW-Authenticate", json!({ "description": "The scheme that is wanted", "schema": { "type": "string" } }))),

@@ -43,6 +43,7 @@ fn path(name: &str) -> Option<Value> {
         "status" => json!({ "type": "string", "format": "uuid" }),
         "group" => json!({ "type": "string", "pattern": "^[a-z0-9._-]{1,64}$" }),
         "name" => json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,47}$" }),
+        "code" => json!({ "type": "string", "pattern": "^[0-9a-f]{32}-[0-9a-f]{32}$", "description": "What the mailed link ends with" }),
         "key" => schemas::id("key"),
         "net" => schemas::id("net"),
         "claim" => schemas::id("clm"),

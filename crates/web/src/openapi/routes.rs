@@ -65,6 +65,22 @@ pub const ROUTES: &[Route] = &[
     // Public.
     Route { path: "/", id: "home", summary: "What this is", media: HTML, query: &["lang"], ..PUBLIC },
     Route { path: "/assets/bongsu.css", id: "styleSheet", summary: "How the pages look", media: "text/css; charset=utf-8", ..PUBLIC },
+    Route {
+        path: "/contacts/confirm/{code}",
+        id: "showContactLink",
+        summary: "The page behind the link that a contact was mailed: whose contact it is, and a button; to look changes nothing",
+        media: HTML,
+        ..PUBLIC
+    },
+    Route {
+        method: "POST",
+        path: "/contacts/confirm/{code}",
+        id: "confirmContact",
+        summary: "Verify the contact that a mailed link leads to; a link is good once",
+        media: HTML,
+        problems: &[409, 503, 507],
+        ..PUBLIC
+    },
     Route { path: "/healthz", id: "alive", summary: "Whether the process answers", media: TEXT, ..PUBLIC },
     Route { path: "/readyz", id: "ready", summary: "Whether the views have reached the ledger's end", media: TEXT, problems: &[503], ..PUBLIC },
     Route {

@@ -136,6 +136,23 @@ fn the_hubs_own_words_are_there_in_both_languages() {
 }
 
 #[test]
+fn a_contact_reads_both_languages_what_to_open_and_what_to_answer_where_there_is_nothing_to_open() {
+    for language in [Language::Ko, Language::En] {
+        let mut words = message(language);
+        let code = format!("{0}-{0}", "0123456789abcdef".repeat(2));
+        let contact = |link: Option<&str>| Notice::Contact { link: link.map(str::to_owned), token: "bongsu-contact-0123".to_owned() };
+        words.notice = Some(contact(Some(&format!("https://hub.cert.example/contacts/confirm/{code}"))));
+        let with_link = letter(&words, Some("https://hub.cert.example"), &seoul());
+        assert!(with_link.text.lines().count() < MAX_LINES && with_link.text.contains("침해사고 연락처") && with_link.text.contains("is told of security"));
+        assert!(with_link.text.lines().any(|line| line.trim() == format!("https://hub.cert.example/contacts/confirm/{code}")), "{}", with_link.text);
+        assert!(!with_link.text.contains("sub_0190") && !with_link.text.contains("not read"), "{}", with_link.text);
+        words.notice = Some(contact(None));
+        let without = letter(&words, None, &seoul());
+        assert!(without.text.lines().any(|line| line.trim() == "bongsu-contact-0123"), "{}", without.text);
+    }
+}
+
+#[test]
 fn csv_has_a_row_for_each_observable_and_ndjson_a_line_for_each_thing() {
     let mut message = message(Language::En);
     let mut formula = event(7, "green", "evil.example");

@@ -1,7 +1,8 @@
 //! Who is told of what lies in the nation and nobody registered: the access provider by AS number, else the authority of the line.
 //!
 //! Flow: control entries → [`Nations`] (what held from where until where) → a [`Fallback`] of the one that holds → asked where no registration matches.
-//! Invariant: for a value of the nation somebody is always named; for one that is not the nation's nobody is.
+//! Invariant: for a value of the nation somebody is always named; for one that is not the nation's nobody is. Whose an address is the registries'
+//! tables and the registrations say; an AS number that a reporter states serves only where they say nothing else and a member stands behind it.
 //! Not here: the table of addresses (`national`), which organisations stand for whom (`hub::owners`).
 
 use super::national::National;
@@ -85,31 +86,45 @@ impl Fallback {
     /// Who is told of a value that nobody registered; nobody where it is not the nation's. `registrants` tells who registered an AS number.
     pub(super) fn told(&self, concern: &Concern<'_>, mut registrants: impl FnMut(u32) -> Told) -> Told {
         let span = Span::of(concern.kind, &concern.value);
-        let named = if concern.kind == ObservableType::Asn { concern.value.parse().ok() } else { None };
-        let stated: Option<u32> = concern.asn.or(named);
-        let here = span.is_some_and(|span| self.national.holds(span)) || stated.is_some_and(|asn| self.national.holds_asn(asn));
+        let number: Option<u32> = if concern.kind == ObservableType::Asn { concern.value.parse().ok() } else { None };
+        // By the registries' tables alone: a reporter's AS number brings no address into the nation.
+        let here = span.is_some_and(|span| self.national.holds(span)) || number.is_some_and(|asn| self.national.holds_asn(asn));
         if !here {
             return Told::new();
         }
-        let mut told = Told::new();
-        // The routes first, for they are measured; then what the reporter says.
+        let mut known: SmallVec<[u32; 4]> = number.into_iter().collect();
         if let Some(span) = span {
-            self.national.announced(span, &mut |asn| {
-                if told.is_empty() {
-                    told = self.provider(asn, &mut registrants);
-                }
-            });
+            self.national.announced(span, &mut |asn| known.push(asn));
         }
-        if told.is_empty()
-            && let Some(asn) = stated
-        {
-            told = self.provider(asn, &mut registrants);
+        // Where no route is known the reporter's word may name the provider, as far as a member stands behind that number; the line it does not.
+        let asked = if known.is_empty() { concern.asn.as_slice() } else { known.as_slice() };
+        let provider = asked.iter().map(|asn| self.provider(*asn, &mut registrants)).find(|told| !told.is_empty());
+        provider.unwrap_or_else(|| {
+            let line = span.and_then(|span| self.national.line(span)).or_else(|| known.iter().find_map(|asn| self.national.line_of_asn(*asn)));
+            smallvec![self.authority(line.unwrap_or(Constituency::Private))]
+        })
+    }
+
+    /// Whether the tables leave room for a reporter's word that a value lies in an AS: its addresses are announced by that one or by none that is
+    /// known, and an AS number of the nation is said of no address that the registries gave to somebody abroad.
+    pub(super) fn leaves_room(&self, concern: &Concern<'_>, asn: u32) -> bool {
+        let Some(span) = Span::of(concern.kind, &concern.value) else { return true };
+        match self.announces(span, asn) {
+            Some(by_it) => by_it,
+            None => self.national.holds(span) || !self.national.knows(span) || !self.national.holds_asn(asn),
         }
-        if told.is_empty() {
-            let line = span.and_then(|span| self.national.line(span)).or_else(|| stated.and_then(|asn| self.national.line_of_asn(asn)));
-            told.push(self.authority(line.unwrap_or(Constituency::Private)));
-        }
-        told
+    }
+
+    /// Whether a route says that an AS announces a value's addresses.
+    pub(super) fn is_announced_by(&self, concern: &Concern<'_>, asn: u32) -> bool {
+        Span::of(concern.kind, &concern.value).and_then(|span| self.announces(span, asn)).unwrap_or_default()
+    }
+
+    /// Whether an AS is among those that announce these addresses; `None` where none is known.
+    fn announces(&self, span: Span, asn: u32) -> Option<bool> {
+        let mut found = None;
+        self.national.announced(span, &mut |by| found = Some(found.unwrap_or_default() || by == asn));
+        found
     }
 
     /// The AS numbers that announce a value's addresses, innermost prefix first.
@@ -166,10 +181,14 @@ mod tests {
             // Who registered the AS number is its provider.
             (ObservableType::Ipv6, "2001:dc5::7", None, vec![8, 9]),
             (ObservableType::Ipv4, "203.0.114.7", None, vec![8, 9]),
-            // Abroad by its address, here by what the reporter says of it.
-            (ObservableType::Ipv4, "8.8.8.8", Some(9_317), vec![2]),
-            (ObservableType::Ipv4, "8.8.8.8", Some(9_318), vec![7]),
+            // Abroad by its address, whatever the reporter says of it.
+            (ObservableType::Ipv4, "8.8.8.8", Some(9_317), vec![]),
+            (ObservableType::Ipv4, "8.8.8.8", Some(9_318), vec![]),
             (ObservableType::Ipv4, "8.8.8.8", Some(15_169), vec![]),
+            (ObservableType::Ipv6, "2606:4700::1", Some(4_766), vec![]),
+            // The routes say who announces it, and the reporter changes nothing of that.
+            (ObservableType::Ipv4, "203.0.114.7", Some(9_318), vec![8, 9]),
+            (ObservableType::Ipv4, "1.11.9.9", Some(4_766), vec![7]),
             (ObservableType::Asn, "9317", None, vec![2]),
             (ObservableType::Asn, "9319", None, vec![0]),
             (ObservableType::Asn, "15169", None, vec![]),
@@ -183,6 +202,49 @@ mod tests {
         let fallback = Fallback::new(Arc::new(National::load(folder.path(), &name).unwrap()), &nation(&name));
         assert_eq!(told(&fallback, ObservableType::Ipv4, "203.0.114.7", None), [3], "the line of its prefix");
         assert_eq!(told(&fallback, ObservableType::Ipv4, "203.0.113.7", None), [2], "the private line where none is said");
+        for (asn, expected) in [(9_318, vec![7]), (4_766, vec![8, 9]), (9_319, vec![2]), (15_169, vec![2])] {
+            let said = told(&fallback, ObservableType::Ipv4, "203.0.113.7", Some(asn));
+            assert_eq!(said, expected, "{asn}: where no route is known a member behind the number is told, and nobody's line is taken from it");
+        }
+        let foreign = national::NationalParts { routes: vec![("1.11.0.0".parse().unwrap(), 16, 9_319)], ..parts() };
+        let (name, _) = national::keep(folder.path(), &foreign).unwrap();
+        let fallback = Fallback::new(Arc::new(National::load(folder.path(), &name).unwrap()), &nation(&name));
+        assert_eq!(told(&fallback, ObservableType::Ipv4, "1.11.9.9", Some(9_318)), [0], "announced by one of the line of defence, which has no authority");
+    }
+
+    #[test]
+    fn a_reporters_as_number_is_believed_where_no_table_says_otherwise() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |parts: &national::NationalParts| {
+            let (name, _) = national::keep(folder.path(), parts).unwrap();
+            Fallback::new(Arc::new(National::load(folder.path(), &name).unwrap()), &nation(&name))
+        };
+        let leaves = |fallback: &Fallback, kind: ObservableType, value: &str, asn: u32| {
+            let concern = Concern { kind, value: Cow::Borrowed(value), port: None, asn: Some(asn), observable: true };
+            fallback.leaves_room(&concern, asn)
+        };
+        let fallback = open(&parts());
+        for (value, asn, expected) in [
+            ("1.11.9.9", 9_318, true),
+            // By the innermost route and by the outer one.
+            ("1.11.7.9", 64_500, true),
+            ("1.11.7.9", 9_318, true),
+            ("1.11.7.9", 4_766, false),
+            // Abroad: no AS of the nation's is there, one from abroad may be.
+            ("8.8.8.8", 9_318, false),
+            ("8.8.8.8", 15_169, true),
+            ("203.0.115.9", 4_766, true),
+        ] {
+            assert_eq!(leaves(&fallback, ObservableType::Ipv4, value, asn), expected, "{value} {asn}");
+        }
+        assert!(leaves(&fallback, ObservableType::Asn, "9318", 9_318));
+        let announced = |value: &'static str, asn: u32| {
+            let concern = Concern { kind: ObservableType::Ipv4, value: Cow::Borrowed(value), port: None, asn: Some(asn), observable: true };
+            fallback.is_announced_by(&concern, asn)
+        };
+        assert!(announced("1.11.7.9", 9_318) && !announced("1.11.7.9", 4_766) && !announced("8.8.8.8", 15_169));
+        let numbers = national::NationalParts { asns: vec![(9_318, 9_318)], ..national::NationalParts::default() };
+        assert!(leaves(&open(&numbers), ObservableType::Ipv4, "8.8.8.8", 9_318), "a nation of AS numbers alone knows of no address whose it is");
     }
 
     #[test]

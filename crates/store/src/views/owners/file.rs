@@ -13,8 +13,8 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// First bytes: name and format version.
-const MAGIC: [u8; 8] = *b"BGOWN\0\x02\0";
+/// First bytes: name and version, of the format and of the rule by which events become findings: one of another rule is made anew.
+const MAGIC: [u8; 8] = *b"BGOWN\0\x03\0";
 /// Bytes gathered before they are written.
 const CHUNK: usize = 1 << 20;
 

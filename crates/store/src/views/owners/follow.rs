@@ -200,10 +200,11 @@ impl Following {
             let mut counts = None;
             concerns(event, |concern| {
                 let mut owners = Concerned::new();
-                let mut add = |owner: Owner| join(&mut owners, owner);
-                table.owners(concern.kind, &concern.value, &mut add);
-                if let Some(asn) = concern.asn {
-                    table.asn(asn, &mut add);
+                table.owners(concern.kind, &concern.value, &mut |owner| join(&mut owners, owner));
+                if table.knows_asns()
+                    && let Some(asn) = believed(&concern, !owners.is_empty(), fallback.as_deref())
+                {
+                    table.asn(asn, &mut |owner| join(&mut owners, owner));
                 }
                 if let Some(fallback) = fallback.as_deref().filter(|_| owners.is_empty()) {
                     owners.extend(fallback.told(&concern, |asn| registrants(&table, asn)).into_iter().map(Owner::standing_in));
@@ -262,6 +263,16 @@ fn join(owners: &mut Concerned, owner: Owner) {
         Some(known) => known.protected |= owner.protected,
         None => owners.push(owner),
     }
+}
+
+/// The AS number that a reporter states of a value, where no table of the hub's says otherwise. Of a value that somebody registered it counts only
+/// where the routes say the same: a reporter's word alone shows nobody what is another's.
+fn believed(concern: &Concern<'_>, registered: bool, fallback: Option<&Fallback>) -> Option<u32> {
+    concern.asn.filter(|asn| match fallback {
+        Some(fallback) if registered => fallback.is_announced_by(concern, *asn),
+        Some(fallback) => fallback.leaves_room(concern, *asn),
+        None => !registered,
+    })
 }
 
 /// Who has registered an AS number.

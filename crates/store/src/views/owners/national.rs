@@ -83,6 +83,14 @@ impl National {
         found
     }
 
+    /// Whether anything is known of the family of these addresses, so that what is not the nation's by it is abroad.
+    pub(super) fn knows(&self, span: Span) -> bool {
+        match span {
+            Span::V4(..) => !self.v4.is_empty(),
+            Span::V6(..) => !self.v6.is_empty(),
+        }
+    }
+
     /// Whether the AS number is the nation's.
     pub(super) fn holds_asn(&self, asn: u32) -> bool {
         covering(&self.asns, asn).is_some_and(|range| asn <= range.1)

@@ -75,6 +75,11 @@ pub(super) struct Ranges<A, E> {
 }
 
 impl<A: Address, E: Copy> Ranges<A, E> {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// Takes prefixes in any order; the same one may be there several times.
     pub(super) fn new(mut ranges: Vec<Range<A, E>>) -> Self {
         ranges.sort_unstable_by(|a, b| a.first.cmp(&b.first).then(b.last.cmp(&a.last)));

@@ -47,13 +47,14 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// Gives every registration that matches and counted at `seq`; without a place those that ever counted.
+    /// Gives every registration that matches the value and counted at `seq`; without a place those that ever counted.
     pub(super) fn owners(&self, concern: &Concern<'_>, seq: Option<Seq>, give: &mut impl FnMut(Owner)) {
-        let mut counted = |entry: u32| self.counted(entry, seq).into_iter().for_each(&mut *give);
-        self.table.owners(concern.kind, &concern.value, &mut counted);
-        if let Some(asn) = concern.asn {
-            self.table.asn(asn, &mut counted);
-        }
+        self.table.owners(concern.kind, &concern.value, &mut |entry| self.counted(entry, seq).into_iter().for_each(&mut *give));
+    }
+
+    /// The same of an AS number that the value is said to lie in.
+    pub(super) fn owners_of_asn(&self, asn: u32, seq: Option<Seq>, give: &mut impl FnMut(Owner)) {
+        self.table.asn(asn, &mut |entry| self.counted(entry, seq).into_iter().for_each(&mut *give));
     }
 
     /// Who had registered an AS number at `seq`, or ever.

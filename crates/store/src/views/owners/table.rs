@@ -137,6 +137,11 @@ impl<E: Copy> Table<E> {
         }
     }
 
+    /// Whether an AS number is registered.
+    pub(super) fn knows_asns(&self) -> bool {
+        !self.asns.is_empty()
+    }
+
     /// Gives every registration of an AS number.
     pub fn asn(&self, number: u32, give: &mut impl FnMut(E)) {
         self.asns.get(&number).into_iter().flatten().for_each(|entry| give(*entry));

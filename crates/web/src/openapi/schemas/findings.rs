@@ -170,6 +170,8 @@ fn contact() -> Value {
             "due": optional(time()),
             "bounced": optional(time()),
             "bounces": count(),
+            "asked": optional(time()),
+            "asks": count(),
             "token": { "type": "string" },
             "version": count(),
         }),

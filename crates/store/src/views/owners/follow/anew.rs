@@ -4,7 +4,7 @@
 //! Invariant: an event counts for whom it concerned at its own place: by what was registered then, and by who stood in for owners then.
 //! Not here: frames as they come (`super`).
 
-use super::{Concerned, Following, each_event, hit, join};
+use super::{Concerned, Following, believed, each_event, hit, join};
 use crate::ledger::{Frame, Kind, Nation, columns};
 use crate::views::KeyFilter;
 use crate::views::owners::fallback::Fallback;
@@ -58,6 +58,9 @@ impl Following {
                         }
                     };
                     past.owners(&concern, None, &mut |owner| add(owner.organisation));
+                    if let Some(asn) = concern.asn {
+                        past.owners_of_asn(asn, None, &mut |owner| add(owner.organisation));
+                    }
                     if let Some(fallback) = fallback.as_deref() {
                         fallback.told(&concern, |asn| past.registrants(asn, Some(seq))).into_iter().for_each(&mut add);
                     }
@@ -131,6 +134,9 @@ impl Following {
                 let Some(wanted) = anew.get(&(key, event.category)) else { return };
                 let mut owners = Concerned::new();
                 past.owners(&concern, Some(seq), &mut |owner| join(&mut owners, owner));
+                if let Some(asn) = believed(&concern, !owners.is_empty(), fallback) {
+                    past.owners_of_asn(asn, Some(seq), &mut |owner| join(&mut owners, owner));
+                }
                 if let Some(fallback) = fallback.filter(|_| owners.is_empty()) {
                     owners.extend(fallback.told(&concern, |asn| past.registrants(asn, Some(seq))).into_iter().map(Owner::standing_in));
                 }
