@@ -55,7 +55,8 @@ fn collect(views: &Views, first_seq: Seq, part: &Part, keys: &HashSet<u128>, fou
         }
         let withdrawn = views.withdrawn.read().contains(seq.0);
         let text = |local: u32| (local as usize).checked_sub(1).and_then(|at| prepared.strings.get(at)).map_or(0, |text| views.strings.intern(text));
-        let class = Class { audience: text(class.audience), sector: text(class.sector), malware: text(class.malware), withdrawn, ..*class };
+        let Class { audience, sector, malware, threats, .. } = *class;
+        let class = Class { audience: text(audience), sector: text(sector), malware: text(malware), threats: text(threats), withdrawn, ..*class };
         let class = views.classes.intern(class);
         let row = Row {
             key: reference.key,

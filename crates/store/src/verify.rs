@@ -127,7 +127,7 @@ fn check_ledger(folder: &Path, report: &mut Report) -> Result<(), StoreError> {
 }
 
 /// A row with everything that its numbers stand for.
-type Resolved = (Row, Option<Class>, [Option<Text>; 3]);
+type Resolved = (Row, Option<Class>, [Option<Text>; 4]);
 
 fn resolve(views: &Views, rows: &[Row]) -> Vec<Resolved> {
     let strings = &views.strings;
@@ -135,9 +135,10 @@ fn resolve(views: &Views, rows: &[Row]) -> Vec<Resolved> {
         .iter()
         .map(|row| {
             let class = views.class(row.class);
-            let texts = class.map_or([None, None, None], |class| [class.audience, class.sector, class.malware].map(|number| strings.get(number).cloned()));
+            let numbers = class.map_or([0; 4], |class| [class.audience, class.sector, class.malware, class.threats]);
+            let texts = numbers.map(|number| strings.get(number).cloned());
             // Numbers of classes and texts may differ, what they stand for may not.
-            let class = class.map(|class| Class { audience: 0, sector: 0, malware: 0, ..class });
+            let class = class.map(|class| Class { audience: 0, sector: 0, malware: 0, threats: 0, ..class });
             (Row { class: 0, ..*row }, class, texts)
         })
         .collect();

@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_contact_of_the_queue_is_told_by_its_organisations_name() {
-        let contact = json!({ "organisation": "org_1", "address": null, "state": "missing", "bounces": 0, "bounced": null, "due": null, "asks": 0, "asked": null });
+        let contact =
+            json!({ "organisation": "org_1", "address": null, "state": "missing", "bounces": 0, "bounced": null, "due": null, "asks": 0, "asked": null });
         let names = HashMap::from([("org_1".to_owned(), "Harbour Waterworks".to_owned())]);
         assert_eq!(row_of(&contact, &names), ["missing", "Harbour Waterworks", "", "0", "", "", "0", "", "org_1"]);
         assert_eq!(row_of(&contact, &HashMap::new())[8], "org_1", "one whose name is not known still has its id");

@@ -23,10 +23,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Version of the checkpoint's shape; a later one is made anew from the ledger.
-const VERSION: u32 = 2;
-/// The first version: it says nothing of expiry, for nothing was expired.
-const FIRST_VERSION: u32 = 1;
+/// Version of the checkpoint's shape; one of another shape is made anew from the ledger. 1 said nothing of expiry, 2 nothing of threats.
+const VERSION: u32 = 3;
 
 /// What `CHECKPOINT` says.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -205,7 +203,7 @@ pub fn position(folder: &Path) -> Seq {
 /// Opens the views of the last checkpoint; `None` where there is none that can be used.
 pub fn open(folder: &Path, keys: &Keys, recent_rows: usize, chain_at: impl Fn(Seq) -> Option<[u8; 32]>) -> Option<(Views, Seen, Manifest)> {
     let manifest: Manifest = serde_json::from_slice(&std::fs::read(folder.join("CHECKPOINT")).ok()?).ok()?;
-    if !(FIRST_VERSION..=VERSION).contains(&manifest.version) || chain_at(manifest.position).map(|chain| hex(&chain)) != Some(manifest.chain.clone()) {
+    if manifest.version != VERSION || chain_at(manifest.position).map(|chain| hex(&chain)) != Some(manifest.chain.clone()) {
         return None;
     }
     let state = std::fs::read(folder.join(&manifest.state)).ok()?;
@@ -233,7 +231,7 @@ fn read_state(state: &[u8], keys: &Keys, observables: Observables, position: Seq
     let (disputed, withheld) = (read_keys()?, read_keys()?);
     observables.withhold(withheld);
     let events = reader.u64()?;
-    let expired = if reader.is_empty() { 0 } else { reader.u64()? };
+    let expired = reader.u64()?;
     Some(Views {
         keys: keys.clone(),
         observables,

@@ -132,7 +132,10 @@ impl Views {
         let mut texts = vec![0];
         texts.append(&mut self.strings.intern_all(prepared.strings.iter()));
         let text = |local: u32| texts.get(local as usize).copied().unwrap_or(0);
-        let global = |class: &Class| Class { audience: text(class.audience), sector: text(class.sector), malware: text(class.malware), ..*class };
+        let global = |class: &Class| {
+            let Class { audience, sector, malware, threats, .. } = *class;
+            Class { audience: text(audience), sector: text(sector), malware: text(malware), threats: text(threats), ..*class }
+        };
         let numbers = self.classes.intern_all(prepared.classes.iter().map(global));
         (numbers, texts)
     }

@@ -71,6 +71,18 @@ impl<'e> Local<'e> {
 /// Between the entries of a joined audience.
 pub const JOIN: char = '\u{1f}';
 
+/// Techniques, and vulnerabilities, of one event that its class keeps.
+const MAX_THREATS: usize = 8;
+
+/// Techniques and vulnerabilities of an event, joined: sorted, so that the same ones are one text however they were sent.
+fn threats(event: &Event) -> Option<String> {
+    let details = event.details.as_ref().filter(|details| !details.technique.is_empty() || !details.cve.is_empty())?;
+    let mut all: Vec<&str> = details.technique.iter().take(MAX_THREATS).chain(details.cve.iter().take(MAX_THREATS)).map(Text::as_str).collect();
+    all.sort_unstable();
+    all.dedup();
+    Some(all.join(&*JOIN.to_string()))
+}
+
 /// Prepares a batch of one sender.
 pub fn prepare(events: Vec<Event>, reporter: OrgNo, keys: &Keys, days: &mut dyn Days) -> Prepared {
     prepare_remains(events, &Tombstones::default(), reporter, keys, days)
@@ -89,6 +101,7 @@ fn summarise(events: &[Event], tombstones: &Tombstones, reporter: OrgNo, keys: &
     } else {
         Vec::new()
     };
+    let threats: Vec<Option<String>> = if events.iter().any(|event| event.details.is_some()) { events.iter().map(threats).collect() } else { Vec::new() };
     let mut strings = Local::default();
     let mut class_numbers: HashMap<Class, u32> = HashMap::new();
     let mut classes = Vec::new();
@@ -113,6 +126,7 @@ fn summarise(events: &[Event], tombstones: &Tombstones, reporter: OrgNo, keys: &
             [one] => strings.number(Some(one)),
             _ => strings.number(joined.get(row).and_then(|text| text.as_deref())),
         };
+        let threats = strings.number(threats.get(row).and_then(|text| text.as_deref()));
         let valid_until = event.details.as_ref().and_then(|details| details.valid_until);
         let gone = tombstones.of(row as u32);
         let values = event.observables.len() + gone.len();
@@ -142,6 +156,7 @@ fn summarise(events: &[Event], tombstones: &Tombstones, reporter: OrgNo, keys: &
                 audience,
                 sector,
                 malware,
+                threats,
             };
             let class = *class_numbers.entry(class).or_insert_with(|| {
                 classes.push(class);

@@ -95,6 +95,12 @@ impl Strings {
         self.get(number).map_or_else(Vec::new, |joined| joined.split(JOIN).map(Text::from).collect())
     }
 
+    /// Techniques and vulnerabilities of joined threats; none for number 0.
+    pub fn threats(&self, number: u32) -> (Vec<Text>, Vec<Text>) {
+        let Some(joined) = self.get(number).filter(|text| text.as_str() != OVERFLOW) else { return (Vec::new(), Vec::new()) };
+        joined.split(JOIN).map(Text::from).partition(|id| !id.starts_with("CVE-"))
+    }
+
     /// The number of a text that is there.
     pub fn find(&self, text: &str) -> Option<u32> {
         self.0.numbers.lock().get(text).copied()
@@ -156,6 +162,8 @@ pub struct Class {
     pub sector: u32,
     /// Number of the malware name.
     pub malware: u32,
+    /// Number of the joined techniques and vulnerabilities.
+    pub threats: u32,
 }
 
 impl std::hash::Hash for Class {
@@ -163,8 +171,9 @@ impl std::hash::Hash for Class {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         let numbers = [self.reporter.0, self.audience, self.sector, self.malware];
         state.write_u128(numbers.iter().fold(0, |word, &number| word << 32 | u128::from(number)));
+        // Six bytes, and above them the number of the threats.
         let bytes = [self.kind.number(), self.role.number(), self.category.number(), self.tlp.number(), self.pap.number(), self.bits()];
-        state.write_u64(bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)));
+        state.write_u128(bytes.iter().fold(u128::from(self.threats), |word, &byte| word << 8 | u128::from(byte)));
     }
 }
 
@@ -186,6 +195,7 @@ impl Class {
         put_u32(out, self.audience);
         put_u32(out, self.sector);
         put_u32(out, self.malware);
+        put_u32(out, self.threats);
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -214,6 +224,7 @@ impl Class {
             audience: reader.u32()?,
             sector: reader.u32()?,
             malware: reader.u32()?,
+            threats: reader.u32()?,
         })
     }
 }
@@ -238,9 +249,9 @@ impl Classes {
         if let Some(&number) = numbers.get(&class) {
             return number;
         }
-        // The malware name is the only part that outsiders can multiply without end.
-        if self.len() >= MAX_CLASSES && class.malware != 0 {
-            return self.intern_held(numbers, Class { malware: 0, ..class });
+        // The malware name and the threats are the only parts that outsiders can multiply without end.
+        if self.len() >= MAX_CLASSES && (class.malware != 0 || class.threats != 0) {
+            return self.intern_held(numbers, Class { malware: 0, threats: 0, ..class });
         }
         self.0.push(numbers, class)
     }
@@ -291,6 +302,16 @@ mod tests {
         strings.write(1..2, &mut out);
         let again = Strings::read(&mut Reader::new(&out)).unwrap();
         assert_eq!((again.get(1).unwrap().as_str(), again.find("a"), again.intern("c")), ("b", Some(2), 3));
+    }
+
+    #[test]
+    fn joined_threats_come_apart_into_techniques_and_vulnerabilities() {
+        let strings = Strings::default();
+        let both = strings.intern(&format!("CVE-2024-3400{JOIN}T1059.001{JOIN}T1190"));
+        let (techniques, cves) = strings.threats(both);
+        assert_eq!((techniques, cves), (vec![Text::from("T1059.001"), Text::from("T1190")], vec![Text::from("CVE-2024-3400")]));
+        assert_eq!(strings.threats(0), (vec![], vec![]));
+        assert_eq!(strings.threats(strings.intern(OVERFLOW)), (vec![], vec![]));
     }
 
     #[test]

@@ -227,6 +227,7 @@ mod tests {
             audience: 0,
             sector: 0,
             malware: 0,
+            threats: 0,
         }
     }
 
