@@ -121,7 +121,11 @@ fn distribution_and_marking_decide_together_and_attributes_only_narrow() {
         ("3", "tlp:red", 404, 404),
         ("4", "tlp:green", 404, 404),
     ] {
-        let added = add(&owner, &event(&json!({ "distribution": distribution, "sharing_group_id": "77", "Tag": [{ "name": tag }] })));
+        // What is not published goes to no partner, whatever its distribution.
+        let draft = add(&owner, &event(&json!({ "distribution": distribution, "sharing_group_id": "77", "Tag": [{ "name": tag }] })));
+        assert_eq!((view(&other, id(&draft)).status, view(&partner, id(&draft)).status), (to_other, 404), "{distribution} {tag}");
+        let given = json!({ "distribution": distribution, "sharing_group_id": "77", "Tag": [{ "name": tag }], "published": true });
+        let added = add(&owner, &event(&given));
         let seen = (view(&owner, id(&added)).status, view(&other, id(&added)).status, view(&partner, id(&added)).status);
         assert_eq!(seen, (200, to_other, to_partner), "{distribution} {tag}");
         let uuid = added["uuid"].as_str().unwrap();
@@ -452,6 +456,237 @@ fn an_erased_value_is_in_no_event_proposal_or_file_and_a_backup_holds_the_rest()
         assert!(output.status.success(), "{command:?}: {}", support::said(&output));
     }
     assert!(std::path::Path::new(&data).join("misp.sqlite").exists());
+}
+
+/// Paths of MISP's that give nothing of events: they change them, or are of something else.
+const GIVE_NO_EVENTS: [&str; 32] = [
+    "/misp/servers/",
+    "/misp/users/",
+    "/misp/organisations/",
+    "/misp/sharing_groups/",
+    "/misp/warninglists/",
+    "/misp/tags/add",
+    "/misp/tags/attachTagToObject",
+    "/misp/tags/removeTagFromObject",
+    "/misp/events/add",
+    "/misp/events/edit/",
+    "/misp/events/delete/",
+    "/misp/events/publish/",
+    "/misp/events/alert/",
+    "/misp/events/unpublish/",
+    "/misp/events/filterEventIdsForPush",
+    "/misp/attributes/add/",
+    "/misp/attributes/edit/",
+    "/misp/attributes/delete/",
+    "/misp/attributes/restore/",
+    "/misp/attributes/describeTypes",
+    "/misp/objects/add/",
+    "/misp/objects/edit/",
+    "/misp/objects/delete/",
+    "/misp/sightings/add",
+    "/misp/sightings/delete/",
+    "/misp/sightings/bulkSaveSightings/",
+    "/misp/sightings/filterSightingUuidsForPush/",
+    "/misp/shadow_attributes/add/",
+    "/misp/shadow_attributes/edit/",
+    "/misp/shadow_attributes/delete/",
+    "/misp/shadow_attributes/accept/",
+    "/misp/shadow_attributes/discard/",
+];
+
+#[test]
+fn every_door_that_gives_events_hides_drafts_from_partners() {
+    let Shared { owner, other, partner, hub: _hub } = Shared::start();
+    let object = json!({ "name": "file", "Attribute": [{ "type": "filename", "value": "secret.exe", "object_relation": "filename" }] });
+    let added = add(
+        &owner,
+        &event(&json!({ "info": "Secret case", "published": true, "Tag": [{ "name": "tlp:green" }, { "name": "secretmark" }],
+            "Attribute": [attribute("domain", "secret.example.kr")], "Object": [object] })),
+    );
+    let event = id(&added);
+    let (first, file) = (added["Attribute"][0]["id"].as_str().unwrap(), added["Object"][0]["id"].as_str().unwrap());
+    let sighted = other.post(&format!("/misp/sightings/add/{}", added["Attribute"][0]["uuid"].as_str().unwrap()), &json!({ "type": "0" }));
+    assert_eq!(sighted.status, 200, "{}", sighted.text());
+    let sighting = sighted.json()["Sighting"]["uuid"].as_str().unwrap().to_owned();
+    let proposed = partner.post(&format!("/misp/shadow_attributes/add/{event}"), &attribute("domain", "secret-too.example.kr"));
+    assert_eq!(proposed.status, 200, "{}", proposed.text());
+    let proposal = proposed.json()["ShadowAttribute"]["id"].as_str().unwrap().to_owned();
+    let (none, of_event, of_attribute) = (Value::Null, json!({ "context": "event", "id": event }), json!({ "id": first }));
+    let doors: [(&str, &str, String, Value); 24] = [
+        ("GET", "/misp/events/index", "/misp/events/index".into(), none.clone()),
+        ("POST", "/misp/events/index", "/misp/events/index".into(), json!({ "limit": 10, "sort": "info" })),
+        ("GET", "/misp/events/view/{event}", format!("/misp/events/view/{event}"), none.clone()),
+        ("POST", "/misp/events/view/{event}", format!("/misp/events/view/{event}"), json!({})),
+        ("GET", "/misp/events/restSearch", format!("/misp/events/restSearch/eventid:{event}"), none.clone()),
+        ("POST", "/misp/events/restSearch", "/misp/events/restSearch".into(), json!({ "tags": "secretmark" })),
+        ("GET", "/misp/attributes/index", "/misp/attributes/index".into(), none.clone()),
+        ("GET", "/misp/attributes/view/{attribute}", format!("/misp/attributes/view/{first}"), none.clone()),
+        ("GET", "/misp/attributes/restSearch", format!("/misp/attributes/restSearch/eventid:{event}"), none.clone()),
+        ("POST", "/misp/attributes/restSearch", "/misp/attributes/restSearch".into(), json!({ "returnFormat": "csv" })),
+        ("GET", "/misp/objects/view/{misp_object}", format!("/misp/objects/view/{file}"), none.clone()),
+        ("POST", "/misp/objects/restSearch", "/misp/objects/restSearch".into(), json!({ "object_name": "file" })),
+        ("GET", "/misp/tags/index", "/misp/tags/index".into(), none.clone()),
+        ("GET", "/misp/tags/view/{tag}", "/misp/tags/view/secretmark".into(), none.clone()),
+        ("POST", "/misp/tags/search", "/misp/tags/search".into(), json!({ "tagname": "secretmark" })),
+        ("POST", "/misp/sightings/index", "/misp/sightings/index".into(), json!({})),
+        ("POST", "/misp/sightings/listSightings", "/misp/sightings/listSightings".into(), of_event),
+        ("POST", "/misp/sightings/restSearch", "/misp/sightings/restSearch".into(), json!({})),
+        ("POST", "/misp/sightings/restSearch/{context}", "/misp/sightings/restSearch/attribute".into(), of_attribute),
+        ("GET", "/misp/shadow_attributes/index", "/misp/shadow_attributes/index".into(), none.clone()),
+        ("POST", "/misp/shadow_attributes/index", "/misp/shadow_attributes/index".into(), json!({})),
+        ("GET", "/misp/shadow_attributes/index/{event}", format!("/misp/shadow_attributes/index/{event}"), none.clone()),
+        ("GET", "/misp/shadow_attributes/view/{proposal}", format!("/misp/shadow_attributes/view/{proposal}"), none.clone()),
+        ("POST", "/misp/sightings/listSightings", "/misp/sightings/listSightings".into(), json!({ "context": "attribute", "id": first })),
+    ];
+    let described = owner.get("/api/openapi.json").json();
+    for (path, methods) in described["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with("/misp/")) {
+        for method in ["GET", "POST"].into_iter().filter(|method| methods.get(method.to_lowercase()).is_some()) {
+            let is_looked_at = doors.iter().any(|door| (door.0, door.1) == (method, path.as_str()));
+            assert!(is_looked_at || GIVE_NO_EVENTS.iter().any(|beginning| path.starts_with(beginning)), "{method} {path} is neither looked at nor named");
+        }
+    }
+    let marks = ["Secret case", "secret.example.kr", "secret.exe", "secretmark", "secret-too.example.kr", sighting.as_str(), added["uuid"].as_str().unwrap()];
+    let shown = |client: &Client| -> Vec<bool> {
+        let ask = |method: &str, path: &str, body: &Value| {
+            let body = (method == "POST").then(|| body.to_string().into_bytes());
+            client.request(method, path, &[("content-type", "application/json")], body.as_deref())
+        };
+        doors
+            .iter()
+            .map(|(method, _, path, body)| {
+                let answer = ask(method, path.as_str(), body);
+                assert!([200, 404].contains(&answer.status), "{method} {path}: {}", answer.text());
+                answer.status == 200 && marks.iter().any(|mark| answer.text().contains(*mark))
+            })
+            .collect()
+    };
+    let all = |expected: bool, of: &[bool], who: &str| {
+        let wrong: Vec<&String> = doors.iter().zip(of).filter(|(_, shown)| **shown != expected).map(|(door, _)| &door.2).collect();
+        assert!(wrong.is_empty(), "{who}: {wrong:?}");
+    };
+    all(true, &shown(&partner), "a partner, published");
+    assert_eq!(owner.post(&format!("/misp/events/unpublish/{event}"), &json!({})).status, 200);
+    all(false, &shown(&partner), "a partner, taken back");
+    assert_eq!(view(&other, event).status, 200, "who is of the hub sees it still");
+    let of_draft = [
+        (format!("/misp/events/edit/{event}"), json!({ "info": "x" })),
+        (format!("/misp/attributes/edit/{first}"), json!({ "comment": "x" })),
+        (format!("/misp/shadow_attributes/add/{event}"), attribute("domain", "x.example.kr")),
+        (format!("/misp/shadow_attributes/discard/{proposal}"), json!({})),
+        (format!("/misp/sightings/add/{first}"), json!({ "type": "0" })),
+        (format!("/misp/sightings/bulkSaveSightings/{event}"), json!([])),
+    ];
+    for (path, body) in &of_draft {
+        assert_eq!(partner.post(path, body).status, 404, "{path}");
+    }
+    publish(&owner, &added);
+    all(true, &shown(&partner), "a partner, published again");
+}
+
+#[test]
+fn a_uuid_that_another_took_hides_nothing_and_keeps_nothing_from_coming() {
+    const ATTRIBUTE: &str = "0c2b6e28-fda5-4282-bf60-22b81de77852";
+    const PUSHED: &str = "1c2b6e28-fda5-4282-bf60-22b81de77853";
+    let Shared { hub, owner, other, .. } = Shared::start();
+    let third = hub.member("Third", "analyst");
+    let sync = |client: &Client, method: &str, path: &str, body: &Value| {
+        let body = (method == "POST").then(|| body.to_string().into_bytes());
+        client.request(method, path, &[("content-type", "application/json"), ("misp-uuid", "x")], body.as_deref())
+    };
+    let with_uuid = |value: &str| json!([{ "type": "domain", "value": value, "to_ids": true, "uuid": ATTRIBUTE }]);
+
+    // Hidden: whoever comes later learns nothing of it.
+    add(&other, &event(&json!({ "uuid": UUID, "distribution": 0, "info": "Taken", "Attribute": with_uuid("taken.example.kr") })));
+    let hidden = owner.get(&format!("/misp/events/view/{UUID}"));
+    assert_eq!((hidden.status, owner.get(&format!("/misp/attributes/view/{ATTRIBUTE}")).status), (404, 404));
+    assert_eq!(owner.post("/misp/events/filterEventIdsForPush", &json!([{ "Event": { "uuid": UUID, "timestamp": "1" } }])).json(), json!([UUID]));
+    let mine = add(&owner, &event(&json!({ "uuid": UUID, "distribution": 1, "info": "Rightful", "Attribute": with_uuid("mine.example.kr") })));
+    assert_eq!(mine["Attribute"][0]["uuid"], ATTRIBUTE);
+    assert_eq!((&view(&third, UUID).json()["Event"]["info"], &view(&other, UUID).json()["Event"]["info"]), (&json!("Rightful"), &json!("Taken")));
+    assert_eq!(third.get(&format!("/misp/attributes/view/{ATTRIBUTE}")).json()["Attribute"]["value"], "mine.example.kr");
+
+    // An event of the UUID that an attribute has: it stands before it nowhere.
+    add(&other, &event(&json!({ "uuid": ATTRIBUTE, "distribution": 1, "Attribute": [attribute("domain", "decoy.example.kr")] })));
+    let tagged = owner.post("/misp/tags/attachTagToObject", &json!({ "uuid": ATTRIBUTE, "tag": "own:tag" }));
+    assert!(tagged.json()["message"].as_str().unwrap().contains("attached to Attribute("), "{}", tagged.text());
+    let mut values = found(&third, &json!({ "uuid": ATTRIBUTE }));
+    values.sort();
+    assert_eq!(values, ["decoy.example.kr", "mine.example.kr"]);
+
+    // Seen: an instance takes it for its own and changes it; what it pushes comes all the same, and is what is seen from then on.
+    let elsewhere = json!({ "uuid": "0d3a4f1e-2b11-4a47-8c24-5b0a6f3e0d8e", "name": "Elsewhere" });
+    add(&other, &event(&json!({ "uuid": PUSHED, "distribution": 1, "info": "Taken", "published": true, "Orgc": elsewhere })));
+    assert_eq!(sync(&owner, "GET", &format!("/misp/events/view/{PUSHED}"), &Value::Null).status, 200);
+    let pushed = sync(&owner, "POST", &format!("/misp/events/edit/{PUSHED}"), &event(&json!({ "uuid": PUSHED, "info": "Rightful", "published": true })));
+    assert_eq!((pushed.status, &pushed.json()["Event"]["info"]), (200, &json!("Rightful")), "{}", pushed.text());
+    assert_eq!(view(&third, PUSHED).json()["Event"]["info"], "Rightful", "one's own stands before what others pass on");
+    let again = sync(&owner, "POST", &format!("/misp/events/edit/{PUSHED}"), &json!({ "info": "Rightful still", "distribution": "3", "timestamp": "4000000000" }));
+    assert_eq!((again.status, &view(&owner, PUSHED).json()["Event"]["info"]), (200, &json!("Rightful still")), "{}", again.text());
+    publish(&owner, &json!({ "id": PUSHED }));
+    let listed = sync(&third, "POST", "/misp/events/index", &json!({ "minimal": 1, "published": 1 })).json();
+    let of_pushed: Vec<&Value> = listed.as_array().unwrap().iter().filter(|event| event["uuid"] == PUSHED).collect();
+    let shown = view(&third, PUSHED).json()["Event"].clone();
+    assert_eq!((of_pushed.len(), &of_pushed[0]["id"]), (1, &shown["id"]), "an instance is told of the one that it is given");
+    let back = sync(&third, "POST", &format!("/misp/events/edit/{PUSHED}"), &json!({ "Event": shown }));
+    assert_eq!(back.status, 403, "what came from here does not come back: {}", back.text());
+
+    // A sighting.
+    let sighting = |attribute: &str| json!([{ "uuid": PUSHED, "attribute_uuid": attribute, "type": "0" }]);
+    let push = |client: &Client, event: &str| client.post(&format!("/misp/sightings/bulkSaveSightings/{event}"), &sighting(ATTRIBUTE)).json()["message"].clone();
+    assert_eq!(push(&other, UUID), "1 sighting successfully added.");
+    let wanted = third.post(&format!("/misp/sightings/filterSightingUuidsForPush/{UUID}"), &json!([PUSHED])).json();
+    assert_eq!((wanted, push(&third, UUID)), (json!([PUSHED]), json!("1 sighting successfully added.")));
+    assert_eq!(push(&third, UUID), "0 sightings successfully added.");
+}
+
+#[test]
+fn an_organisations_sightings_have_bounds_and_count_towards_its_quota() {
+    let Shared { hub, owner, other, .. } = Shared::start();
+    let added = add(&owner, &event(&json!({})));
+    let uuid = added["Attribute"][0]["uuid"].as_str().unwrap();
+    let path = format!("/misp/sightings/bulkSaveSightings/{}", id(&added));
+    let many = |count: usize| Value::from(vec![json!({ "attribute_uuid": uuid, "type": "0" }); count]);
+    let refused = other.post(&path, &many(1_001));
+    assert_eq!(refused.status, 413);
+    assert!(refused.json()["message"].as_str().unwrap().contains("1000 sightings of one attribute"), "{}", refused.text());
+    let kept = || view(&owner, id(&added)).json()["Event"]["Attribute"][0]["Sighting"].as_array().map_or(0, Vec::len);
+    assert_eq!(kept(), 0, "of what is refused nothing is kept");
+    assert_eq!(other.post(&path, &many(1_000)).json()["message"], "1000 sightings successfully added.");
+    assert_eq!(other.post(&format!("/misp/sightings/add/{uuid}"), &json!({ "type": "0" })).status, 413);
+    assert_eq!((owner.post(&format!("/misp/sightings/add/{uuid}"), &json!({ "type": "0" })).status, kept()), (200, 1_001), "another has bounds of its own");
+
+    let small = hub.organisation("Small", "company", "private", "finance");
+    let key = hub.client(&hub.key(&small, "analyst"));
+    hub.change_organisation(&small, &json!({ "quota_per_day": 2 }));
+    assert_eq!(key.post(&path, &many(3)).status, 429);
+    assert_eq!(key.post(&path, &many(2)).status, 200);
+    let used_up = key.post(&format!("/misp/sightings/add/{uuid}"), &json!({ "type": "0" }));
+    assert_eq!((used_up.status, used_up.header("retry-after").is_empty()), (429, false), "{}", used_up.text());
+}
+
+#[test]
+fn a_search_gives_all_of_it_however_much_it_is() {
+    const EVENTS: usize = 6;
+    let Shared { owner, hub: _hub, .. } = Shared::start();
+    // More than any answer held at once before: 69 MiB.
+    let data = "A".repeat(11_500 * 1024);
+    for number in 0..EVENTS {
+        let file = json!({ "type": "attachment", "category": "Payload delivery", "value": format!("file-{number}.bin"), "data": data });
+        add(&owner, &event(&json!({ "info": format!("Large {number}"), "Attribute": [file] })));
+    }
+    let whole = owner.post("/misp/events/restSearch", &json!({ "withAttachments": 1 }));
+    assert_eq!((whole.status, whole.body.len() > EVENTS * data.len()), (200, true));
+    let events = whole.json()["response"].as_array().unwrap().clone();
+    let names: Vec<&Value> = events.iter().map(|event| &event["Event"]["info"]).collect();
+    assert_eq!(names, ["Large 0", "Large 1", "Large 2", "Large 3", "Large 4", "Large 5"]);
+    assert!(events.iter().all(|event| event["Event"]["Attribute"][0]["data"].as_str().is_some_and(|kept| kept.len() == data.len())));
+    let attributes = owner.post("/misp/attributes/restSearch", &json!({ "withAttachments": 1, "limit": 2, "page": 3 }));
+    let values: Vec<String> =
+        attributes.json()["response"]["Attribute"].as_array().unwrap().iter().map(|attribute| attribute["value"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(values, ["file-4.bin", "file-5.bin"]);
+    let brief = owner.post("/misp/events/restSearch", &json!({ "limit": 4, "page": 2, "metadata": 1 }));
+    assert_eq!((brief.json()["response"].as_array().unwrap().len(), brief.header("x-result-count")), (2, "2"));
+    assert_eq!(owner.post("/misp/attributes/restSearch", &json!({ "returnFormat": "csv", "headerless": 1 })).text().lines().count(), EVENTS);
 }
 
 /// Waits until it is so.

@@ -1,10 +1,12 @@
 //! MISP's distribution in this hub's terms: whom an event or attribute is narrowed to, and how strict it is at least.
 //!
 //! Flow: `hub::misp` reads the level of an event, object or attribute → [`Distribution`] → [`audience`] and [`floor`], which are kept with it.
-//! Invariant: the stricter of distribution and marking wins; what is inside something never reaches further than it ([`within`]).
+//! Invariant: the stricter of distribution and marking wins; what is inside something never reaches further than it ([`within`]). What is not
+//! published does not leave the hub, whatever its distribution ([`of_draft`]).
 //! Source: MISP core format, section 2.4.2.7 (distribution).
 
-use model::{Text, Tlp};
+use crate::{Reader, Sight};
+use model::{OrgKind, Text, Tlp};
 
 /// The audience of every organisation of the hub but foreign partners.
 pub const MEMBERS: &str = "members";
@@ -88,6 +90,13 @@ pub fn within(outer: &[Text], inner: &[Text], own: &Text) -> Vec<Text> {
     if both.is_empty() { vec![own.clone()] } else { both }
 }
 
+/// What is left of the sight of a contributed event, and of what is in it, by whether it is published. A draft is for its contributor and for those of
+/// the hub's own who see the event: it goes neither to a foreign partner, whoever's tool asks, nor to an `instance` that pulls.
+pub fn of_draft(sight: Sight, reader: &Reader, published: bool, instance: bool) -> Sight {
+    let leaves = instance || reader.kind == OrgKind::Partner;
+    if published || sight == Sight::Own || !leaves { sight } else { Sight::Hidden }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
@@ -111,6 +120,31 @@ mod tests {
             (Distribution::Inherit, Tlp::Amber, &[], Tlp::Clear),
         ] {
             assert_eq!((audience(&distribution, tlp, &own), floor(&distribution)), (expected.iter().map(|id| Text::from(*id)).collect(), strictness));
+        }
+    }
+
+    #[test]
+    fn a_draft_does_not_leave_the_hub() {
+        use model::{KeyRole, OrgNo, Standing};
+        let reader = |kind| Reader {
+            org: OrgNo(7),
+            kind,
+            constituency: None,
+            audience_ids: Vec::new(),
+            standing: Standing::Full,
+            agreement: None,
+            role: KeyRole::Analyst,
+            red: false,
+        };
+        for sight in [Sight::Hidden, Sight::WithoutReporterAndVictims, Sight::WithoutVictims, Sight::Whole] {
+            for kind in [OrgKind::Company, OrgKind::Agency, OrgKind::Authority, OrgKind::Cert, OrgKind::Vendor, OrgKind::Partner] {
+                for instance in [false, true] {
+                    assert_eq!(of_draft(sight, &reader(kind), true, instance), sight, "what is published is as visible as it was");
+                    let leaves = instance || kind == OrgKind::Partner;
+                    assert_eq!(of_draft(sight, &reader(kind), false, instance), if leaves { Sight::Hidden } else { sight }, "{kind:?} {instance}");
+                    assert_eq!(of_draft(Sight::Own, &reader(kind), false, instance), Sight::Own, "one's own is one's own");
+                }
+            }
         }
     }
 

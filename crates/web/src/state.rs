@@ -74,6 +74,15 @@ impl AppState {
         self.run(turns, wait, MAKES_RETRY, work).await
     }
 
+    /// As [`AppState::read`], for use cases that wait for the store by themselves: the same turns, and the same time.
+    pub(crate) async fn look<T, F>(&self, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, HubError>> + Send + 'static,
+    {
+        in_turn(&self.reads, limits::READ_WAIT, limits::READ_TIME, work).await
+    }
+
     async fn run<T, F>(&self, turns: &Arc<Semaphore>, wait: Duration, retry_after: u64, work: F) -> Result<T, Problem>
     where
         T: Send + 'static,
@@ -95,6 +104,26 @@ impl AppState {
     }
 }
 
+/// Runs a use case in its turn and for so long at the most. The permit stays with the work, not with the caller: who hangs up makes no room before it ends.
+async fn in_turn<T, F>(turns: &Arc<Semaphore>, wait: Duration, time: Duration, work: F) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, HubError>> + Send + 'static,
+{
+    let overloaded = || Problem::from(HubError::Overloaded { retry_after: 1 });
+    let Ok(Ok(permit)) = tokio::time::timeout(wait, Arc::clone(turns).acquire_owned()).await else { return Err(overloaded()) };
+    let task = tokio::spawn(async move {
+        let answer = tokio::time::timeout(time, work).await;
+        drop(permit);
+        answer
+    });
+    match task.await {
+        Ok(Ok(answer)) => answer.map_err(Problem::from),
+        Ok(Err(_)) => Err(overloaded()),
+        Err(broken) => Err(HubError::Internal(Box::new(broken)).into()),
+    }
+}
+
 /// Runs a use case that writes to its end, even where the caller hangs up in the middle of it.
 pub(crate) async fn act<T, F>(work: F) -> Result<T, Problem>
 where
@@ -104,5 +133,27 @@ where
     match tokio::spawn(work).await {
         Ok(answer) => answer.map_err(Problem::from),
         Err(broken) => Err(HubError::Internal(Box::new(broken)).into()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_too_long_for_its_turn_or_takes_too_long_is_told_to_come_back() {
+        const SHORT: Duration = Duration::from_millis(20);
+        const LONG: Duration = Duration::from_secs(20);
+        let turns = Arc::new(Semaphore::new(1));
+        assert_eq!(in_turn(&turns, SHORT, LONG, async { Ok(7) }).await.unwrap(), 7);
+        let late = in_turn(&turns, SHORT, SHORT, std::future::pending::<Result<(), HubError>>()).await.unwrap_err();
+        assert_eq!((late.status().as_u16(), turns.available_permits()), (503, 1), "its turn is free again");
+        let held = Arc::clone(&turns).acquire_owned().await.unwrap();
+        let waits = in_turn(&turns, SHORT, LONG, async { Ok(7) }).await.unwrap_err();
+        assert_eq!(waits.status().as_u16(), 503);
+        drop(held);
+        let refused = in_turn(&turns, SHORT, LONG, async { Err::<(), _>(HubError::NotFound) }).await.unwrap_err();
+        assert_eq!(refused.status().as_u16(), 404);
     }
 }

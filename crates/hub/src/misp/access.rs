@@ -1,17 +1,20 @@
 //! Who sees a contributed event and the attributes in it: worked out once when it is written, asked of `policy` whenever it is read.
 //!
-//! Invariant: the stricter of distribution and marking wins; what is in an event is at least as strict as it, and both are asked.
+//! Flow: writing: [`Owner`] → [`Access`], kept with the event. Reading: every door → [`Hub::misp_reading`] → [`Reading::event`], [`Reading::attribute`].
+//! Invariant: the stricter of distribution and marking wins; what is in an event is at least as strict as it, and both are asked. A draft leaves the hub
+//! by no door: nothing else of this room makes a view of its own, so that none can forget it (a test looks).
 //! Not here: the rule ([`policy::distribution`], [`policy::sight`]).
 
 use super::fields::{Fields, number, text};
 use super::people;
 use crate::directory::Snapshot;
 use crate::sharing::view::View;
+use crate::{Actor, Hub};
 use formats::Defaults;
 use formats::misp::judge::{Judged, Surroundings};
 use model::{Category, Organisation, Text, Tlp};
 use policy::Sight;
-use policy::distribution::{Distribution, MEMBERS, audience, floor, within};
+use policy::distribution::{Distribution, MEMBERS, audience, floor, of_draft, within};
 use serde_json::Value;
 use store::misp::{Found, Head};
 
@@ -96,21 +99,67 @@ impl<'a> Owner<'a> {
     }
 }
 
-impl View<'_> {
+/// What a caller reads of contributed events.
+pub(super) struct Reading<'r> {
+    view: View<'r>,
+    /// Whether it is an instance that pulls.
+    instance: bool,
+}
+
+impl Hub {
+    /// What a caller reads, as of now.
+    pub(super) fn misp_reading<'r>(&self, actor: &'r Actor, instance: bool) -> Reading<'r> {
+        Reading { view: View { reader: &actor.reader, directory: self.directory().snapshot() }, instance }
+    }
+}
+
+impl Reading<'_> {
     /// What the reader sees of a contributed event.
-    pub(super) fn misp_event(&self, head: &Head) -> Sight {
-        self.misp(head, head.tlp, &head.audience, head.test)
+    pub(super) fn event(&self, head: &Head) -> Sight {
+        self.sight(head, head.tlp, &head.audience, head.test)
     }
 
     /// Whether the reader sees an attribute of an event that it sees.
-    pub(super) fn misp_attribute(&self, head: &Head, found: &Found) -> bool {
-        let sight = self.misp(head, found.tlp.max(head.tlp), &found.audience, found.test);
+    pub(super) fn attribute(&self, head: &Head, found: &Found) -> bool {
+        let sight = self.sight(head, found.tlp.max(head.tlp), &found.audience, found.test);
         sight.sees_event() && (!found.victim || sight.sees_victims())
     }
 
-    fn misp(&self, head: &Head, tlp: Tlp, audience: &[Text], test: bool) -> Sight {
+    fn sight(&self, head: &Head, tlp: Tlp, audience: &[Text], test: bool) -> Sight {
         // Whether it shows its name is each member's own setting, as of now.
-        let named = self.directory.organisation(head.org).is_some_and(|organisation| organisation.named);
-        self.sight(head.org, tlp, audience, (if test { Category::Test } else { Category::Other }, None), named)
+        let named = self.view.directory.organisation(head.org).is_some_and(|organisation| organisation.named);
+        let sight = self.view.sight(head.org, tlp, audience, (if test { Category::Test } else { Category::Other }, None), named);
+        of_draft(sight, self.view.reader, head.published, self.instance)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use std::path::Path;
+
+    /// The files of a folder and of those in it.
+    fn sources(folder: &Path, into: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, into);
+            } else {
+                into.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn no_other_file_of_this_room_decides_on_sight() {
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/misp"), &mut files);
+        assert!(files.len() > 10);
+        for file in files.iter().filter(|file| !file.ends_with("access.rs")) {
+            let text = std::fs::read_to_string(file).unwrap();
+            for word in ["sharing::view", "View {", "policy::sight", "audience_ids"] {
+                assert!(!text.contains(word), "{} decides by {word} on its own", file.display());
+            }
+        }
     }
 }

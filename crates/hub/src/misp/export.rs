@@ -9,6 +9,7 @@ use formats::misp::judge::{Surroundings, judge, parts};
 use formats::misp::md5_hex;
 use formats::products::{Entry, Product, body};
 use formats::stix::write;
+use hashbrown::HashSet;
 use model::canonical::is_reserved;
 use model::{Event, Observable, Pap, Role, Timestamp, Tlp};
 use policy::{Purpose, actions_allowed};
@@ -116,13 +117,13 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-/// Values, one a line, each once.
-pub(super) fn text_lines(lines: &[Line]) -> Vec<u8> {
-    let mut seen = BTreeSet::new();
+/// Values, one a line, each once: not those that are `known` by a hash, to which the others come.
+pub(super) fn text_lines(lines: &[Line], known: &mut HashSet<u128>) -> Vec<u8> {
     let mut out = String::new();
     for value in lines.iter().filter_map(|line| text(&line.attribute, "value")) {
         let value = value.replace(['\r', '\n'], " ");
-        if seen.insert(value.clone()) {
+        let hash = blake3::hash(value.as_bytes()).as_bytes().first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes));
+        if known.insert(hash) {
             out.push_str(&value);
             out.push('\n');
         }
@@ -280,7 +281,9 @@ mod tests {
     #[test]
     fn values_are_given_once_and_hashes_for_each_part() {
         let lines = [line("domain|ip", "abc|198.51.100.1"), line("domain|ip", "abc|198.51.100.1")];
-        assert_eq!(text_lines(&lines), b"abc|198.51.100.1\n");
+        let mut known = HashSet::new();
+        assert_eq!(text_lines(&lines, &mut known), b"abc|198.51.100.1\n");
+        assert!(text_lines(&lines, &mut known).is_empty(), "not again in what comes after");
         let cache = String::from_utf8(cache(&lines[..1])).unwrap();
         assert_eq!(cache.lines().count(), 2);
         assert!(cache.starts_with("900150983cd24fb0d6963f7d28e17f72,5b0a6f3e"));

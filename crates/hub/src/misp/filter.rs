@@ -51,8 +51,10 @@ pub(super) struct Search {
     /// Whether a condition cannot be met.
     pub never: bool,
     pub format: Format,
+    /// From 1 on.
     pub page: usize,
-    pub limit: usize,
+    /// What a page has at the most; `None`: everything is on one.
+    pub limit: Option<usize>,
     pub metadata: bool,
     pub attachments: bool,
     /// Without values that warning lists hold.
@@ -71,7 +73,7 @@ pub(super) struct Search {
 impl Search {
     pub(super) fn read(given: &Fields, scope: Scope, moment: &Moment) -> Result<Self, HubError> {
         let format = format_of(given)?;
-        let most = if scope == Scope::Events && format == Format::Json { MAX_EVENTS } else { MAX_FOUND };
+        let usual = if scope == Scope::Events && format == Format::Json { MAX_EVENTS } else { MAX_FOUND };
         let mut search = Self {
             rows: RowQuery { deleted: deleted(given), ..RowQuery::default() },
             of_attributes: false,
@@ -81,7 +83,7 @@ impl Search {
             never: false,
             format,
             page: size(given, "page").unwrap_or(1),
-            limit: size(given, "limit").map_or(most, |limit| limit.min(most)),
+            limit: size(given, "limit").or_else(|| size(given, "page").map(|_| usual)),
             metadata: is(given, "metadata"),
             attachments: is(given, "withAttachments"),
             warning_lists: is(given, "enforceWarninglist"),
@@ -109,6 +111,16 @@ impl Search {
             || rows.to_ids.is_some()
             || rows.timestamp != (None, None);
         Ok(search)
+    }
+
+    /// Whether events are found by what is in them.
+    pub(super) fn by_rows(&self) -> bool {
+        self.of_attributes || self.rows.tags.wants_some() || !self.rows.named.attributes.is_empty()
+    }
+
+    /// Whether they are found by what stands in themselves, so that those without attributes are found, too.
+    pub(super) fn by_heads(&self) -> bool {
+        !self.of_attributes && (self.rows.named.attributes.is_empty() || !self.rows.named.events.is_empty())
     }
 
     fn conditions(&mut self, given: &Fields) -> Result<(), HubError> {
@@ -397,6 +409,20 @@ mod tests {
         assert_eq!((csv.rows.to_ids, csv.of_attributes), (None, false));
         let fields = super::super::fields::object(json!({ "returnFormat": "openioc" })).unwrap();
         assert!(Search::read(&fields, Scope::Events, &Moment { now: 0, today: String::new() }).is_err());
+    }
+
+    #[test]
+    fn everything_is_on_one_page_unless_pages_are_asked_for() {
+        for (given, limit, page) in [
+            (json!({}), None, 1),
+            (json!({ "limit": "5000" }), Some(5_000), 1),
+            (json!({ "page": 3 }), Some(MAX_EVENTS), 3),
+            (json!({ "limit": 0, "page": 0 }), None, 1),
+        ] {
+            let search = read(given.clone(), Scope::Events);
+            assert_eq!((search.limit, search.page), (limit, page), "{given}");
+        }
+        assert_eq!(read(json!({ "page": 2 }), Scope::Attributes).limit, Some(MAX_FOUND));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! MISP: the events that members contribute, kept whole, and the feed of what the hub itself knows.
 //!
 //! Flow: `web::misp` hands over a request's JSON → `change` makes one change of one event in one transaction → `sharing` brings the hub's own
-//! events in line with what is published of it. Reading: `search` decides on the rows who sees what → `show` writes what is left. What others
-//! would have changed are `proposals`; `erase` takes a value out of all of it.
+//! events in line with what is published of it. Reading: every door asks `access` who sees what; `search` finds it by its rows → `show` writes what is
+//! left. What others would have changed are `proposals`; `erase` takes a value out of all of it.
 //! Invariant: nothing of an event that `policy` hides is found, counted or shown; an attribute never reaches further than its event. What is not
-//! published is among no events of the hub's, and so in no product, collection or feed.
+//! published is among no events of the hub's, and so in no product, collection or feed; nor does it reach partners or other instances.
 //! Not here: HTTP and MISP's paths (`web::misp`), how events are kept (`store::misp`), what an attribute means (`formats::misp`).
 
 mod access;
@@ -23,7 +23,7 @@ mod show;
 mod sightings;
 
 pub use feed::{FeedFile, FeedName};
-pub use search::{MispAnswer, MispMedia, Scope};
+pub use search::{MispAnswer, MispBody, MispMedia, Pieces, Scope};
 pub(crate) use sharing::follow;
 
 use crate::{Actor, Hub, HubError};
@@ -31,7 +31,9 @@ use document::Moment;
 use feed::Feed;
 use model::time::civil_from_days;
 use std::path::Path;
+use std::sync::Arc;
 use store::misp::Events;
+use tokio::sync::Semaphore;
 
 /// Attributes of an event at the most, those of objects and deleted ones too.
 pub const MAX_ATTRIBUTES: usize = 10_000;
@@ -47,18 +49,26 @@ pub const MAX_TEXT: usize = 65_535;
 pub const MAX_HEAD: usize = 1024 * 1024;
 /// Bytes of a request at the most.
 pub const MAX_BODY: usize = 16 * 1024 * 1024;
-/// Events that a search answers at the most.
+/// Events of a page where the caller asks for pages and does not say of how many.
 pub const MAX_EVENTS: usize = 1_000;
-/// Attributes or objects that a search answers at the most.
+/// Attributes or objects of such a page; those of an answer that can only be written as a whole, at the most; sightings and proposals of a list.
 pub const MAX_FOUND: usize = 60_000;
-/// Events of a list at the most.
+/// Events of a list that is sorted, and of what an instance asks before it pushes, at the most.
 pub const MAX_LISTED: usize = 100_000;
-/// Bytes of an answer's events at the most; what is more is on the next page.
-pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// Room in memory that one event of a search may take at the most; what is larger is worked on with all of that.
+pub const MAX_ROOM: usize = 64 * 1024 * 1024;
+/// Answers that are given piece by piece at the same time.
+pub const MAX_ANSWERS: usize = 16;
 /// Values of one condition of a search at the most.
 pub const MAX_VALUES: usize = 1_000;
 /// Values with a sign for anything, and tags that are all wanted, at the most.
 pub const MAX_PATTERNS: usize = 100;
+/// Sightings of one attribute by one organisation at the most.
+pub const MAX_SIGHTINGS_OF_ATTRIBUTE: i64 = 1_000;
+/// Sightings of one event's attributes by one organisation at the most.
+pub const MAX_SIGHTINGS_OF_EVENT: i64 = 10_000;
+/// Sightings of one organisation at the most.
+pub const MAX_SIGHTINGS: i64 = 1_000_000;
 /// Proposals of one organisation that wait, at the most.
 pub const MAX_PROPOSALS: i64 = 1_000;
 /// The version of MISP whose calls are answered.
@@ -72,6 +82,8 @@ pub(crate) struct Misp {
     events: Events,
     /// One event is brought in line by one at a time.
     turns: [tokio::sync::Mutex<()>; TURNS],
+    /// Turns to give an answer piece by piece.
+    answers: Arc<Semaphore>,
     pub(crate) feed: Feed,
 }
 
@@ -79,7 +91,8 @@ impl Misp {
     /// Opens what is contributed.
     pub(crate) async fn open(data: &Path) -> Result<Self, HubError> {
         let events = Events::open(&data.join(FILE)).await?;
-        Ok(Self { events, turns: std::array::from_fn(|_| tokio::sync::Mutex::new(())), feed: Feed::default() })
+        let (turns, answers) = (std::array::from_fn(|_| tokio::sync::Mutex::new(())), Arc::new(Semaphore::new(MAX_ANSWERS)));
+        Ok(Self { events, turns, answers, feed: Feed::default() })
     }
 
     /// Closes it.

@@ -3,11 +3,11 @@
 //! Invariant: an organisation is shown to whom `members` shows it; a group to its members; a tag where something that carries it is seen.
 //! Numbers follow from ids, for MISP's clients want numbers and the hub's own names are none.
 
+use super::access::Reading;
 use super::document::tag;
 use super::fields::{Fields, set, text, text_of, unwrapped, wrong};
 use super::{MAX_VALUES, reads};
 use crate::directory::Snapshot;
-use crate::sharing::view::View;
 use crate::{Actor, Hub, HubError};
 use formats::misp::feed::{category_tag, tlp_tag};
 use hashbrown::HashMap;
@@ -254,12 +254,12 @@ impl Hub {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn misp_tags(&self, actor: &Actor, like: Option<&str>, strict: bool) -> Result<Vec<Value>, HubError> {
+    pub async fn misp_tags(&self, actor: &Actor, like: Option<&str>, strict: bool, sync: bool) -> Result<Vec<Value>, HubError> {
         let wanted = like.map(|like| like.trim().to_lowercase());
         let fits = |name: &str| wanted.as_ref().is_none_or(|wanted| is_like(name, wanted, strict));
         let mut names: BTreeMap<String, u64> = standing_tags().into_iter().map(|name| (name, 0)).collect();
         if actor.reader.reads_events() {
-            self.count_tags(actor, &mut names).await?;
+            self.count_tags(actor, &mut names, sync).await?;
         }
         names.into_iter().filter(|(name, _)| fits(&name.to_lowercase())).map(|(name, count)| counted(&name, count)).collect()
     }
@@ -281,13 +281,13 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::NotFound`] where the caller sees it on nothing.
-    pub async fn misp_tag(&self, actor: &Actor, name: &str) -> Result<Value, HubError> {
-        let all = self.misp_tags(actor, None, false).await?;
+    pub async fn misp_tag(&self, actor: &Actor, name: &str, sync: bool) -> Result<Value, HubError> {
+        let all = self.misp_tags(actor, None, false, sync).await?;
         let found = all.into_iter().find(|tag| ["id", "name"].iter().any(|key| tag.get(*key).and_then(Value::as_str) == Some(name)));
         found.ok_or(HubError::NotFound)
     }
 
-    async fn count_tags(&self, actor: &Actor, names: &mut BTreeMap<String, u64>) -> Result<(), HubError> {
+    async fn count_tags(&self, actor: &Actor, names: &mut BTreeMap<String, u64>, sync: bool) -> Result<(), HubError> {
         // Names are found in lower case; those of ours are written as their taxonomies do.
         let written: HashMap<String, String> = names.keys().map(|name| (name.to_lowercase(), name.clone())).collect();
         let mut place: Option<(String, i64, i64)> = None;
@@ -298,9 +298,9 @@ impl Hub {
             looked_at += tags.len();
             let end = tags.len() < MAX_READ || looked_at >= MAX_TAGS_LOOKED_AT;
             memory.learn(self, &tags).await?;
-            let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
+            let reading = self.misp_reading(actor, sync);
             for (name, event, attribute) in &tags {
-                if memory.sees(&view, *event, *attribute) {
+                if memory.sees(&reading, *event, *attribute) {
                     *names.entry(written.get(name).unwrap_or(name).clone()).or_insert(0) += 1;
                 }
             }
@@ -373,9 +373,9 @@ impl Seen {
         Ok(())
     }
 
-    fn sees(&self, view: &View<'_>, event: i64, attribute: i64) -> bool {
-        let Some(head) = self.heads.get(&event).filter(|head| view.misp_event(head).sees_event()) else { return false };
-        attribute == 0 || self.rows.get(&attribute).is_some_and(|found| view.misp_attribute(head, found))
+    fn sees(&self, reading: &Reading<'_>, event: i64, attribute: i64) -> bool {
+        let Some(head) = self.heads.get(&event).filter(|head| reading.event(head).sees_event()) else { return false };
+        attribute == 0 || self.rows.get(&attribute).is_some_and(|found| reading.attribute(head, found))
     }
 }
 

@@ -66,7 +66,7 @@ impl Hub {
 
     /// An attribute that the caller sees, with its event.
     async fn proposed_for(&self, actor: &Actor, attribute: &str) -> Result<(Head, i64, Fields), HubError> {
-        let (head, place) = self.misp_find_part(actor, Part::Attribute, &name_of(attribute)?).await?;
+        let (head, place) = self.misp_find_part(actor, Part::Attribute, &name_of(attribute)?, false).await?;
         let mut document = self.misp_document(&head).await?;
         let fields = document.attribute_mut(place.id).ok_or(HubError::NotFound)?.clone();
         if flag(&fields, "deleted") == Some(true) {
@@ -99,19 +99,22 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::NotFound`] where there is no such event that the caller may know of.
-    pub async fn misp_proposals(&self, actor: &Actor, event: Option<&str>) -> Result<Value, HubError> {
+    pub async fn misp_proposals(&self, actor: &Actor, event: Option<&str>, sync: bool) -> Result<Value, HubError> {
         reads(actor)?;
         let event = match event {
-            Some(name) => Some(self.misp_find(actor, &name_of(name)?, false).await?.id),
+            Some(name) => Some(self.misp_find(actor, &name_of(name)?, sync).await?.id),
             None => None,
         };
-        let seen = self.seen_proposals(actor, event).await?;
+        let seen = self.seen_proposals(actor, event, sync).await?;
+        if seen.len() >= MAX_FOUND {
+            return Err(HubError::TooLarge { limit: MAX_FOUND as u64, unit: "proposals of a list; ask for those of one event" });
+        }
         seen.iter().map(|(head, proposal)| self.proposal_shown(actor, head, proposal)).collect()
     }
 
     /// Proposals for an event, without their wrappers.
     pub(super) async fn misp_proposals_of(&self, actor: &Actor, event: i64) -> Result<Vec<Value>, HubError> {
-        let seen = self.seen_proposals(actor, Some(event)).await?;
+        let seen = self.seen_proposals(actor, Some(event), false).await?;
         seen.iter().map(|(head, proposal)| self.proposal_json(actor, head, proposal).map(Value::Object)).collect()
     }
 
@@ -119,9 +122,9 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::NotFound`] where there is none that the caller may know of.
-    pub async fn misp_proposal(&self, actor: &Actor, name: &str) -> Result<Value, HubError> {
+    pub async fn misp_proposal(&self, actor: &Actor, name: &str, sync: bool) -> Result<Value, HubError> {
         reads(actor)?;
-        let (head, proposal) = self.find_proposal(actor, name).await?;
+        let (head, proposal) = self.find_proposal(actor, name, sync).await?;
         self.proposal_shown(actor, &head, &proposal)
     }
 
@@ -132,7 +135,7 @@ impl Hub {
     /// the change itself meets.
     pub async fn misp_accept(self: &Arc<Self>, actor: &Actor, name: &str) -> Result<Value, HubError> {
         proposes(actor)?;
-        let (head, proposal) = self.find_proposal(actor, name).await?;
+        let (head, proposal) = self.find_proposal(actor, name, false).await?;
         if head.org != actor.organisation.number {
             return Err(NOT_YOURS);
         }
@@ -168,7 +171,7 @@ impl Hub {
     /// [`HubError::NotFound`] where there is none that the caller may know of.
     pub async fn misp_discard(&self, actor: &Actor, name: &str) -> Result<Value, HubError> {
         proposes(actor)?;
-        let (_, proposal) = self.find_proposal(actor, name).await?;
+        let (_, proposal) = self.find_proposal(actor, name, false).await?;
         self.drop_proposal(proposal.id).await?;
         Ok(said("Proposal discarded."))
     }
@@ -181,10 +184,10 @@ impl Hub {
     }
 
     /// The first proposal that a name leads the caller to, with its event.
-    async fn find_proposal(&self, actor: &Actor, name: &str) -> Result<(Head, Proposal), HubError> {
+    async fn find_proposal(&self, actor: &Actor, name: &str, sync: bool) -> Result<(Head, Proposal), HubError> {
         for proposal in self.misp_events().proposal(&name_of(name)?).await? {
             let heads = self.misp_events().named(&Name::Id(proposal.event)).await?;
-            let Some(head) = self.first_seen_by(actor, heads, false) else { continue };
+            let Some(head) = self.first_seen_by(actor, heads, sync) else { continue };
             let query = RowQuery { ids: Condition { any: vec![proposal.attribute], none: Vec::new() }, ..RowQuery::default() };
             let visible = self.misp_visible(actor, &head, query).await?;
             if may_know(actor, &head, &proposal, &visible) {
@@ -194,7 +197,7 @@ impl Hub {
         Err(HubError::NotFound)
     }
 
-    async fn seen_proposals(&self, actor: &Actor, event: Option<i64>) -> Result<Vec<(Head, Proposal)>, HubError> {
+    async fn seen_proposals(&self, actor: &Actor, event: Option<i64>, sync: bool) -> Result<Vec<(Head, Proposal)>, HubError> {
         let mut seen = Vec::new();
         let mut known: HashMap<i64, Option<(Head, HashSet<i64>)>> = HashMap::new();
         let mut after = 0;
@@ -205,7 +208,7 @@ impl Hub {
             for proposal in page {
                 if !known.contains_key(&proposal.event) {
                     let heads = self.misp_events().named(&Name::Id(proposal.event)).await?;
-                    let found = match self.first_seen_by(actor, heads, false) {
+                    let found = match self.first_seen_by(actor, heads, sync) {
                         Some(head) => {
                             let visible = self.misp_visible(actor, &head, RowQuery::default()).await?;
                             Some((head, visible))

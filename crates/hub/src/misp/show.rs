@@ -1,15 +1,16 @@
 //! Contributed events, attributes and objects as a reader sees them.
 //!
-//! Flow: a name → [`Hub::misp_find`] (own first, then what is visible) → which attributes are visible, by their rows → the document without the rest.
+//! Flow: a name → [`Hub::misp_find`] (own first, then what is visible, by [`rank`]) → which attributes are visible, by their rows → the document without
+//! the rest.
 //! Invariant: what is hidden is absent; who contributed is the hub where `policy` withholds it. Other instances see nothing that is not published.
 
 use super::document::{Document, inner, inner_mut};
 use super::fields::{Fields, flag, number, number_of, set, text, text_of, uuid_of};
 use super::people::organisation_number;
 use super::{apart, reads};
-use crate::sharing::view::View;
 use crate::{Actor, Hub, HubError};
 use hashbrown::{HashMap, HashSet};
+use model::OrgNo;
 use policy::Sight;
 use serde_json::{Value, json};
 use store::misp::{Condition, Head, MAX_READ, Name, Part, Place, RowQuery};
@@ -74,26 +75,34 @@ impl Hub {
         self.first_seen_by(actor, heads, sync).ok_or(HubError::NotFound)
     }
 
+    /// Of several events of one name, the one that is meant.
     pub(super) fn first_seen_by(&self, actor: &Actor, heads: Vec<Head>, sync: bool) -> Option<Head> {
-        let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
-        let own = actor.organisation.number;
-        let mut seen: Vec<Head> =
-            heads.into_iter().filter(|head| !head.deleted && (head.published || !sync || head.org == own) && view.misp_event(head).sees_event()).collect();
-        seen.sort_by_key(|head| (head.org != own, head.id));
+        let reading = self.misp_reading(actor, sync);
+        let mut seen: Vec<Head> = heads.into_iter().filter(|head| !head.deleted && reading.event(head).sees_event()).collect();
+        if seen.len() > 1 {
+            seen.sort_by_cached_key(|head| rank(head, actor.organisation.number));
+        }
         seen.into_iter().next()
     }
 
     /// The attribute or object that a name leads the caller to, with its event.
-    pub(super) async fn misp_find_part(&self, actor: &Actor, part: Part, name: &Name) -> Result<(Head, Place), HubError> {
+    pub(super) async fn misp_find_part(&self, actor: &Actor, part: Part, name: &Name, sync: bool) -> Result<(Head, Place), HubError> {
+        let own = actor.organisation.number;
         let mut found: Vec<(Head, Place)> = Vec::new();
-        for place in self.misp_events().places(part, name).await? {
-            let Some(head) = self.first_seen_by(actor, self.misp_events().named(&Name::Id(place.event)).await?, false) else { continue };
+        for place in self.misp_events().places(part, name, own).await? {
+            let Some(head) = self.first_seen_by(actor, self.misp_events().named(&Name::Id(place.event)).await?, sync) else { continue };
             let query = RowQuery { ids: Condition { any: vec![place.id], none: Vec::new() }, ..RowQuery::default() };
             if part != Part::Attribute || !self.misp_visible(actor, &head, query).await?.is_empty() {
+                // One's own are the first, and nothing goes before them.
+                if head.org == own {
+                    return Ok((head, place));
+                }
                 found.push((head, place));
             }
         }
-        found.sort_by_key(|(head, place)| (head.org != actor.organisation.number, place.id));
+        if found.len() > 1 {
+            found.sort_by_cached_key(|(head, place)| (rank(head, own), place.id));
+        }
         found.into_iter().next().ok_or(HubError::NotFound)
     }
 
@@ -104,8 +113,8 @@ impl Hub {
         let mut visible = HashSet::new();
         loop {
             let rows = self.misp_events().rows(&query).await?;
-            let view = View { reader: &actor.reader, directory: self.directory().snapshot() };
-            visible.extend(rows.iter().filter(|found| view.misp_attribute(head, found)).map(|found| found.id));
+            let reading = self.misp_reading(actor, false);
+            visible.extend(rows.iter().filter(|found| reading.attribute(head, found)).map(|found| found.id));
             match rows.last().filter(|_| rows.len() >= MAX_READ) {
                 Some(last) => query.after = (last.event, last.id),
                 None => return Ok(visible),
@@ -116,16 +125,27 @@ impl Hub {
     /// An event that the caller sees, in its wrapper.
     pub(super) async fn misp_shown(&self, actor: &Actor, head: &Head, extent: Extent, sync: bool) -> Result<Value, HubError> {
         let query = RowQuery { deleted: extent.deleted, ..RowQuery::default() };
-        let visible = if extent.metadata { HashSet::new() } else { self.misp_visible(actor, head, query).await? };
-        self.misp_written(actor, head, extent, sync, visible).await
+        if extent.metadata {
+            return self.misp_written(actor, head, extent, sync, None, HashSet::new()).await;
+        }
+        let visible = self.misp_visible(actor, head, query).await?;
+        let document = self.misp_document(head).await?;
+        self.misp_written(actor, head, extent, sync, Some(document), visible).await
     }
 
-    /// The same with the attributes that are to be shown.
-    pub(super) async fn misp_written(&self, actor: &Actor, head: &Head, extent: Extent, sync: bool, visible: HashSet<i64>) -> Result<Value, HubError> {
+    /// The same with what is kept of it, where that is wanted, and the attributes that are to be shown.
+    pub(super) async fn misp_written(
+        &self,
+        actor: &Actor,
+        head: &Head,
+        extent: Extent,
+        sync: bool,
+        document: Option<Document>,
+        visible: HashSet<i64>,
+    ) -> Result<Value, HubError> {
         let mut shown = self.misp_head(actor, head, sync)?;
         let sight = self.misp_sight(actor, head);
-        if !extent.metadata {
-            let document = self.misp_document(head).await?;
+        if let Some(document) = document {
             let event = head.id;
             set(&mut shown, "attribute_count", visible.len().to_string());
             let parts = apart(move || Ok(parts(document, event, &visible, extent, sight, sync))).await?;
@@ -177,7 +197,7 @@ impl Hub {
     }
 
     pub(super) fn misp_sight(&self, actor: &Actor, head: &Head) -> Sight {
-        View { reader: &actor.reader, directory: self.directory().snapshot() }.misp_event(head)
+        self.misp_reading(actor, false).event(head)
     }
 
     /// What is kept of an event.
@@ -191,9 +211,9 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::NotFound`] where there is none that the caller may know of.
-    pub async fn misp_attribute(&self, actor: &Actor, name: &str) -> Result<Value, HubError> {
+    pub async fn misp_attribute(&self, actor: &Actor, name: &str, sync: bool) -> Result<Value, HubError> {
         reads(actor)?;
-        let (head, place) = self.misp_find_part(actor, Part::Attribute, &name_of(name)?).await?;
+        let (head, place) = self.misp_find_part(actor, Part::Attribute, &name_of(name)?, sync).await?;
         self.misp_attribute_at(actor, &head, place.id).await
     }
 
@@ -212,9 +232,9 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::NotFound`] where there is none that the caller may know of.
-    pub async fn misp_object(&self, actor: &Actor, name: &str) -> Result<Value, HubError> {
+    pub async fn misp_object(&self, actor: &Actor, name: &str, sync: bool) -> Result<Value, HubError> {
         reads(actor)?;
-        let (head, place) = self.misp_find_part(actor, Part::Object, &name_of(name)?).await?;
+        let (head, place) = self.misp_find_part(actor, Part::Object, &name_of(name)?, sync).await?;
         self.misp_object_at(actor, &head, place.id).await
     }
 
@@ -229,6 +249,13 @@ impl Hub {
         let shown = object_fields(found, head.id, &visible, extent, sight, false).ok_or(HubError::NotFound)?;
         Ok(json!({ "Object": shown }))
     }
+}
+
+/// Which of several of one name is meant: one's own; else one of its creator's own, so that what others pass on under a UUID, or make of it, does not
+/// stand before it; of these the first that came.
+fn rank(head: &Head, own: OrgNo) -> (bool, bool, i64) {
+    let passed_on = || serde_json::from_str::<Fields>(&head.json).is_ok_and(|fields| fields.contains_key("Orgc"));
+    (head.org != own, head.org != own && passed_on(), head.id)
 }
 
 /// Puts entries into the attributes that they are about, and those about none into the event.

@@ -19,35 +19,11 @@ const IDS: usize = 500;
 /// An event to be written, whole.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
-    /// Its number.
-    pub id: i64,
-    /// Who contributes it.
-    pub org: OrgNo,
-    /// Its UUID, in lower case.
-    pub uuid: String,
-    /// Whether it is published.
-    pub published: bool,
-    /// Whether it is deleted.
-    pub deleted: bool,
-    /// Its marking.
-    pub tlp: Tlp,
-    /// Ids that it is narrowed to.
-    pub audience: Vec<Text>,
-    /// Whether it is for tests.
-    pub test: bool,
-    /// When it was changed last, seconds.
-    pub timestamp: i64,
-    /// When it was published last, seconds; 0: never.
-    pub published_at: i64,
-    /// Its day.
-    pub date: String,
+    /// The event as it will be read; how many attributes it has is worked out when it is written.
+    pub head: Head,
     /// What it is about, as it is found.
     pub info: String,
-    /// How often it was changed, this change included.
-    pub generation: i64,
-    /// Its own fields as JSON.
-    pub head: String,
-    /// Everything else as JSON.
+    /// Everything but its own fields as JSON.
     pub content: Vec<u8>,
     /// Its attributes, those of objects too.
     pub attributes: Vec<NewAttribute>,
@@ -158,9 +134,9 @@ impl Edit {
         query::named(&mut self.tx, name).await
     }
 
-    /// Where the attributes or objects of a name are.
-    pub async fn places(&mut self, part: Part, name: &Name) -> Result<Vec<Place>, RecordsError> {
-        query::places(&mut self.tx, part, name).await
+    /// Where the attributes or objects of a name are, as [`super::Events::places`].
+    pub async fn places(&mut self, part: Part, name: &Name, own: OrgNo) -> Result<Vec<Place>, RecordsError> {
+        query::places(&mut self.tx, part, name, own).await
     }
 
     /// Everything of an event but its own fields, as JSON.
@@ -199,21 +175,21 @@ impl Edit {
                  test = excluded.test, timestamp = excluded.timestamp, published_at = excluded.published_at, date = excluded.date, info = excluded.info,
                  attributes = excluded.attributes, generation = excluded.generation, pending = 1, head = excluded.head, content = excluded.content",
         )
-        .bind(event.id)
-        .bind(i64::from(event.org.0))
-        .bind(event.uuid.as_str())
-        .bind(i64::from(event.published))
-        .bind(i64::from(event.deleted))
-        .bind(i64::from(event.tlp.number()))
-        .bind(list(&event.audience))
-        .bind(i64::from(event.test))
-        .bind(event.timestamp)
-        .bind(event.published_at)
-        .bind(event.date.as_str())
+        .bind(event.head.id)
+        .bind(i64::from(event.head.org.0))
+        .bind(event.head.uuid.as_str())
+        .bind(i64::from(event.head.published))
+        .bind(i64::from(event.head.deleted))
+        .bind(i64::from(event.head.tlp.number()))
+        .bind(list(&event.head.audience))
+        .bind(i64::from(event.head.test))
+        .bind(event.head.timestamp)
+        .bind(event.head.published_at)
+        .bind(event.head.date.as_str())
         .bind(event.info.as_str())
         .bind(i64::try_from(living).unwrap_or(i64::MAX))
-        .bind(event.generation)
-        .bind(event.head.as_str())
+        .bind(event.head.generation)
+        .bind(event.head.json.as_str())
         .bind(pack(&event.content)?)
         .execute(&mut *self.tx)
         .await?;
@@ -223,7 +199,7 @@ impl Edit {
     }
 
     async fn put_attributes(&mut self, event: &NewEvent) -> Result<(), RecordsError> {
-        let stored: Vec<(i64, i64)> = sqlx::query_as("SELECT id, digest FROM attribute WHERE event = $1").bind(event.id).fetch_all(&mut *self.tx).await?;
+        let stored: Vec<(i64, i64)> = sqlx::query_as("SELECT id, digest FROM attribute WHERE event = $1").bind(event.head.id).fetch_all(&mut *self.tx).await?;
         let mut stored: HashMap<i64, i64> = stored.into_iter().collect();
         let mut changed: Vec<(&NewAttribute, i64)> = Vec::new();
         let mut gone: Vec<i64> = Vec::new();
@@ -241,7 +217,7 @@ impl Edit {
         gone.extend(stored.into_keys());
         for ids in gone.chunks(IDS) {
             let mut sql = QueryBuilder::<Sqlite>::new("DELETE FROM attribute WHERE event = ");
-            sql.push_bind(event.id).push(" AND id IN (");
+            sql.push_bind(event.head.id).push(" AND id IN (");
             let mut list = sql.separated(", ");
             for id in ids {
                 list.push_bind(*id);
@@ -255,7 +231,7 @@ impl Edit {
             );
             sql.push_values(rows, |mut row, (attribute, digest)| {
                 row.push_bind(attribute.id)
-                    .push_bind(event.id)
+                    .push_bind(event.head.id)
                     .push_bind(attribute.object)
                     .push_bind(attribute.uuid.as_str())
                     .push_bind(attribute.kind.as_str())
@@ -280,7 +256,7 @@ impl Edit {
 
     async fn put_objects(&mut self, event: &NewEvent) -> Result<(), RecordsError> {
         let mut stored: Vec<(i64, String, String, i64)> =
-            sqlx::query_as("SELECT id, uuid, name, deleted FROM object WHERE event = $1").bind(event.id).fetch_all(&mut *self.tx).await?;
+            sqlx::query_as("SELECT id, uuid, name, deleted FROM object WHERE event = $1").bind(event.head.id).fetch_all(&mut *self.tx).await?;
         let mut wanted: Vec<(i64, String, String, i64)> =
             event.objects.iter().map(|object| (object.id, object.uuid.clone(), object.name.clone(), i64::from(object.deleted))).collect();
         stored.sort_unstable();
@@ -288,11 +264,11 @@ impl Edit {
         if stored == wanted {
             return Ok(());
         }
-        sqlx::query("DELETE FROM object WHERE event = $1").bind(event.id).execute(&mut *self.tx).await?;
+        sqlx::query("DELETE FROM object WHERE event = $1").bind(event.head.id).execute(&mut *self.tx).await?;
         for rows in wanted.chunks(ROWS) {
             let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO object (id, event, uuid, name, deleted) ");
             sql.push_values(rows, |mut row, (id, uuid, name, deleted)| {
-                row.push_bind(*id).push_bind(event.id).push_bind(uuid.as_str()).push_bind(name.as_str()).push_bind(*deleted);
+                row.push_bind(*id).push_bind(event.head.id).push_bind(uuid.as_str()).push_bind(name.as_str()).push_bind(*deleted);
             });
             sql.build().execute(&mut *self.tx).await?;
         }
@@ -300,7 +276,7 @@ impl Edit {
     }
 
     async fn put_tags(&mut self, event: &NewEvent) -> Result<(), RecordsError> {
-        let mut stored: Vec<(i64, String)> = sqlx::query_as("SELECT attribute, name FROM tag WHERE event = $1").bind(event.id).fetch_all(&mut *self.tx).await?;
+        let mut stored: Vec<(i64, String)> = sqlx::query_as("SELECT attribute, name FROM tag WHERE event = $1").bind(event.head.id).fetch_all(&mut *self.tx).await?;
         let mut wanted = event.tags.clone();
         stored.sort_unstable();
         wanted.sort_unstable();
@@ -308,11 +284,11 @@ impl Edit {
         if stored == wanted {
             return Ok(());
         }
-        sqlx::query("DELETE FROM tag WHERE event = $1").bind(event.id).execute(&mut *self.tx).await?;
+        sqlx::query("DELETE FROM tag WHERE event = $1").bind(event.head.id).execute(&mut *self.tx).await?;
         for rows in wanted.chunks(ROWS) {
             let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO tag (event, attribute, name) ");
             sql.push_values(rows, |mut row, (attribute, name)| {
-                row.push_bind(event.id).push_bind(*attribute).push_bind(name.as_str());
+                row.push_bind(event.head.id).push_bind(*attribute).push_bind(name.as_str());
             });
             sql.build().execute(&mut *self.tx).await?;
         }
@@ -342,10 +318,21 @@ impl Edit {
         Ok(())
     }
 
+    /// How many sightings of an organisation's there are, in all and of each attribute of an event.
+    pub async fn count_sightings(&mut self, org: OrgNo, event: i64) -> Result<(i64, Vec<(i64, i64)>), RecordsError> {
+        let all = sqlx::query_scalar("SELECT COUNT(*) FROM sighting WHERE org = $1").bind(i64::from(org.0)).fetch_one(&mut *self.tx).await?;
+        let of_event = sqlx::query_as("SELECT attribute, COUNT(*) FROM sighting WHERE org = $1 AND event = $2 GROUP BY attribute")
+            .bind(i64::from(org.0))
+            .bind(event)
+            .fetch_all(&mut *self.tx)
+            .await?;
+        Ok((all, of_event))
+    }
+
     /// Adds a sighting and gives its number.
     ///
     /// # Errors
-    /// [`RecordsError::Taken`] where there is one of this UUID.
+    /// [`RecordsError::Taken`] where the organisation has another one of this UUID.
     pub async fn add_sighting(&mut self, sighting: &NewSighting) -> Result<i64, RecordsError> {
         let id = self.next("sighting", 1).await?;
         sqlx::query("INSERT INTO sighting (id, uuid, event, attribute, org, kind, seen, source) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")

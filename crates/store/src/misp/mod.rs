@@ -12,7 +12,7 @@ mod schema;
 mod tests;
 
 pub use edit::{Edit, NewAttribute, NewEvent, NewObject, NewProposal, NewSighting};
-pub use query::{Condition, EventQuery, Found, RowQuery, TagCondition, Words};
+pub use query::{Condition, EventQuery, Found, Named, RowQuery, TagCondition, Words};
 pub use schema::SCHEMA_VERSION;
 
 use crate::records::RecordsError;
@@ -26,6 +26,8 @@ pub const MAX_READ: usize = 10_000;
 pub const KEY_BYTES: usize = 1_024;
 /// Bytes of an event's content at the most, unpacked.
 pub const MAX_CONTENT: usize = 64 * 1024 * 1024;
+/// Places of one name that are given of each organisation, so that none crowds out another's.
+pub const PLACES_OF_ONE: i64 = 100;
 /// Level of compression of contents.
 const LEVEL: i32 = 3;
 
@@ -154,7 +156,9 @@ impl Events {
     /// # Errors
     /// [`RecordsError::UnknownSchema`] for a file of a newer program; else what the file system or engine says.
     pub async fn open(path: &Path) -> Result<Self, RecordsError> {
-        Ok(Self { file: Database::open(path, &schema::SCHEMA).await? })
+        let file = Database::open(path, &schema::SCHEMA).await?;
+        schema::bring_up(&file.writes).await?;
+        Ok(Self { file })
     }
 
     /// Starts a change; waits for the one before. Dropping it undoes everything.
@@ -168,10 +172,11 @@ impl Events {
         query::named(&mut connection, name).await
     }
 
-    /// Where the attributes or objects of a name are.
-    pub async fn places(&self, part: Part, name: &Name) -> Result<Vec<Place>, RecordsError> {
+    /// Where the attributes or objects of a name are, in events that are not deleted: those of `own` first, and of each organisation at most
+    /// [`PLACES_OF_ONE`].
+    pub async fn places(&self, part: Part, name: &Name, own: OrgNo) -> Result<Vec<Place>, RecordsError> {
         let mut connection = self.file.reads.acquire().await?;
-        query::places(&mut connection, part, name).await
+        query::places(&mut connection, part, name, own).await
     }
 
     /// Heads of events in order of their numbers.
@@ -211,8 +216,8 @@ impl Events {
         query::sightings(&mut connection, event, attribute, after).await
     }
 
-    /// One sighting.
-    pub async fn sighting(&self, name: &Name) -> Result<Option<Sighting>, RecordsError> {
+    /// The sightings that a name leads to: one by its number, and by its UUID one for each who said it.
+    pub async fn sighting(&self, name: &Name) -> Result<Vec<Sighting>, RecordsError> {
         let mut connection = self.file.reads.acquire().await?;
         query::sighting(&mut connection, name).await
     }

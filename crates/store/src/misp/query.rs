@@ -3,9 +3,9 @@
 //! Invariant: a text of the caller's is always bound, never a part of a statement.
 //! Not here: which of what is found a reader sees; that is decided on the rows, before anything is counted.
 
-use super::{Head, MAX_READ, Name, Part, Place, Proposal, Sighting, audience, key_of, marking, organisation};
+use super::{Head, MAX_READ, Name, PLACES_OF_ONE, Part, Place, Proposal, Sighting, audience, key_of, marking, organisation};
 use crate::records::RecordsError;
-use model::{Text, Tlp};
+use model::{OrgNo, Text, Tlp};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 /// Values that are wanted and values that are not; nothing wanted: any.
@@ -78,6 +78,17 @@ pub struct EventQuery {
     pub tags: TagCondition,
 }
 
+/// Numbers of events, attributes and objects that something of one name may be; an attribute is wanted where it is one, or in one. None: no condition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Named {
+    /// Events.
+    pub events: Vec<i64>,
+    /// Attributes.
+    pub attributes: Vec<i64>,
+    /// Objects.
+    pub objects: Vec<i64>,
+}
+
 /// Conditions on attributes, and on the events they are in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RowQuery {
@@ -93,6 +104,8 @@ pub struct RowQuery {
     pub uuids: Condition<String>,
     /// Numbers of objects.
     pub objects: Condition<i64>,
+    /// What a name leads to.
+    pub named: Named,
     /// Values, whole or their parts.
     pub value: Words,
     /// Somewhere in the value, the comment, or the event's info.
@@ -167,17 +180,21 @@ pub(super) async fn named(connection: &mut SqliteConnection, name: &Name) -> Res
     rows.into_iter().map(read_head).collect()
 }
 
-pub(super) async fn places(connection: &mut SqliteConnection, part: Part, name: &Name) -> Result<Vec<Place>, RecordsError> {
-    let mut sql = QueryBuilder::<Sqlite>::new(match part {
-        Part::Event => "SELECT id, id FROM event",
-        Part::Attribute => "SELECT event, id FROM attribute",
-        Part::Object => "SELECT event, id FROM object",
+pub(super) async fn places(connection: &mut SqliteConnection, part: Part, name: &Name, own: OrgNo) -> Result<Vec<Place>, RecordsError> {
+    let mut sql = QueryBuilder::<Sqlite>::new(
+        "SELECT event, id FROM (SELECT e.id AS event, p.id AS id, e.org AS org, ROW_NUMBER() OVER (PARTITION BY e.org ORDER BY p.id) AS rank FROM ",
+    );
+    sql.push(match part {
+        Part::Event => "event p JOIN event e ON e.id = p.id",
+        Part::Attribute => "attribute p JOIN event e ON e.id = p.event",
+        Part::Object => "object p JOIN event e ON e.id = p.event",
     });
     match name {
-        Name::Id(id) => sql.push(" WHERE id = ").push_bind(*id),
-        Name::Uuid(uuid) => sql.push(" WHERE uuid = ").push_bind(uuid.clone()),
+        Name::Id(id) => sql.push(" WHERE p.id = ").push_bind(*id),
+        Name::Uuid(uuid) => sql.push(" WHERE p.uuid = ").push_bind(uuid.clone()),
     };
-    sql.push(" ORDER BY id LIMIT 1000");
+    sql.push(" AND e.deleted = 0) WHERE rank <= ").push_bind(PLACES_OF_ONE);
+    sql.push(" ORDER BY org <> ").push_bind(i64::from(own.0)).push(", id LIMIT ").push_bind(bounded(MAX_READ));
     let rows: Vec<(i64, i64)> = sql.build_query_as().fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(event, id)| Place { event, id }).collect())
 }
@@ -201,6 +218,7 @@ pub(super) async fn rows(connection: &mut SqliteConnection, query: &RowQuery) ->
     numbers(&mut sql, "a.id", &query.ids);
     texts(&mut sql, &["a.uuid"], &query.uuids);
     numbers(&mut sql, "a.object", &query.objects);
+    one_of(&mut sql, &query.named);
     texts(&mut sql, &["a.value", "a.value1", "a.value2"], &query.value);
     texts(&mut sql, &["a.value", "a.comment", "e.info"], &query.anywhere);
     texts(&mut sql, &["a.type"], &query.kind);
@@ -249,14 +267,15 @@ pub(super) async fn sightings(
     rows.into_iter().map(read_sighting).collect()
 }
 
-pub(super) async fn sighting(connection: &mut SqliteConnection, name: &Name) -> Result<Option<Sighting>, RecordsError> {
+pub(super) async fn sighting(connection: &mut SqliteConnection, name: &Name) -> Result<Vec<Sighting>, RecordsError> {
     let mut sql = QueryBuilder::<Sqlite>::new(SIGHTING);
     match name {
         Name::Id(id) => sql.push("id = ").push_bind(*id),
         Name::Uuid(uuid) => sql.push("uuid = ").push_bind(uuid.clone()),
     };
-    let row: Option<SightingRow> = sql.build_query_as().fetch_optional(connection).await?;
-    row.map(read_sighting).transpose()
+    sql.push(" ORDER BY id LIMIT ").push_bind(bounded(MAX_READ));
+    let rows: Vec<SightingRow> = sql.build_query_as().fetch_all(connection).await?;
+    rows.into_iter().map(read_sighting).collect()
 }
 
 type ProposalRow = (i64, String, i64, i64, i64, i64, String);
@@ -332,6 +351,22 @@ fn numbers(sql: &mut QueryBuilder<Sqlite>, column: &'static str, condition: &Con
         for number in list {
             parts.push_bind(*number);
         }
+        sql.push(")");
+    }
+}
+
+fn one_of(sql: &mut QueryBuilder<Sqlite>, named: &Named) {
+    let lists = [("e.id", &named.events), ("a.id", &named.attributes), ("a.object", &named.objects)];
+    let mut word = " AND (";
+    for (column, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        sql.push(std::mem::replace(&mut word, " OR ")).push(column).push(" IN (");
+        let mut parts = sql.separated(", ");
+        for number in list {
+            parts.push_bind(*number);
+        }
+        sql.push(")");
+    }
+    if word == " OR " {
         sql.push(")");
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a number that was given is never given again: `counter` outlives what it counted.
 
+use crate::records::RecordsError;
 use crate::sqlite::Schema;
+use sqlx::sqlite::SqlitePool;
 
 /// The version this program writes, and the newest it opens.
 pub const SCHEMA_VERSION: i64 = 1;
@@ -10,7 +12,7 @@ pub const SCHEMA_VERSION: i64 = 1;
 /// The tables.
 pub(super) const SCHEMA: Schema = Schema { version: SCHEMA_VERSION, tables: &TABLES };
 
-const TABLES: [&str; 26] = [
+const TABLES: [&str; 28] = [
     // What decides about an event, and what a list of events shows, is read without its content.
     "CREATE TABLE event (
         id INTEGER NOT NULL PRIMARY KEY,
@@ -78,17 +80,10 @@ const TABLES: [&str; 26] = [
         PRIMARY KEY (event, attribute, name)
     ) WITHOUT ROWID",
     "CREATE INDEX tag_by_name ON tag (name, event)",
-    "CREATE TABLE sighting (
-        id INTEGER NOT NULL PRIMARY KEY,
-        uuid TEXT NOT NULL UNIQUE,
-        event BIGINT NOT NULL,
-        attribute BIGINT NOT NULL,
-        org BIGINT NOT NULL,
-        kind BIGINT NOT NULL,
-        seen BIGINT NOT NULL,
-        source TEXT NOT NULL
-    )",
-    "CREATE INDEX sighting_by_attribute ON sighting (event, attribute)",
+    SIGHTING,
+    SIGHTING_BY_UUID,
+    SIGHTING_BY_ATTRIBUTE,
+    SIGHTING_BY_ORG,
     // What of an event is among the hub's own events: each attribute, a hash of what was said, and its sequence number.
     "CREATE TABLE shared (
         event BIGINT NOT NULL,
@@ -114,3 +109,45 @@ const TABLES: [&str; 26] = [
     "INSERT INTO counter (name, next) VALUES ('event', 1), ('attribute', 1), ('object', 1), ('sighting', 1), ('proposal', 1)",
     "CREATE TABLE schema_version (version BIGINT NOT NULL)",
 ];
+
+const SIGHTING: &str = "CREATE TABLE sighting (
+        id INTEGER NOT NULL PRIMARY KEY,
+        uuid TEXT NOT NULL,
+        event BIGINT NOT NULL,
+        attribute BIGINT NOT NULL,
+        org BIGINT NOT NULL,
+        kind BIGINT NOT NULL,
+        seen BIGINT NOT NULL,
+        source TEXT NOT NULL
+    )";
+/// A UUID is one organisation's: whoever takes another's stands in nobody's way.
+const SIGHTING_BY_UUID: &str = "CREATE UNIQUE INDEX sighting_by_uuid ON sighting (uuid, org)";
+const SIGHTING_BY_ATTRIBUTE: &str = "CREATE INDEX sighting_by_attribute ON sighting (event, attribute)";
+const SIGHTING_BY_ORG: &str = "CREATE INDEX sighting_by_org ON sighting (org, event, attribute)";
+
+/// What makes the table of sightings anew, where it is as it was before.
+const SIGHTINGS_ANEW: [&str; 7] = [
+    "ALTER TABLE sighting RENAME TO sighting_before",
+    SIGHTING,
+    "INSERT INTO sighting (id, uuid, event, attribute, org, kind, seen, source) SELECT id, uuid, event, attribute, org, kind, seen, source FROM sighting_before",
+    "DROP TABLE sighting_before",
+    SIGHTING_BY_UUID,
+    SIGHTING_BY_ATTRIBUTE,
+    SIGHTING_BY_ORG,
+];
+
+/// Brings a file in line in which one organisation's UUID of a sighting still stands in the way of another's.
+pub(super) async fn bring_up(writes: &SqlitePool) -> Result<(), RecordsError> {
+    let mut tx = writes.begin_with("BEGIN IMMEDIATE").await?;
+    let table: Option<String> =
+        sqlx::query_scalar("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'sighting'").fetch_optional(&mut *tx).await?;
+    if !table.is_some_and(|table| table.contains("UNIQUE")) {
+        tx.rollback().await?;
+        return Ok(());
+    }
+    for statement in SIGHTINGS_ANEW {
+        sqlx::query(statement).execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}

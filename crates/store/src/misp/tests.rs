@@ -33,7 +33,7 @@ fn attribute(id: i64, kind: &str, value: &str) -> NewAttribute {
 }
 
 fn event(id: i64, org: OrgNo, attributes: Vec<NewAttribute>) -> NewEvent {
-    NewEvent {
+    let head = Head {
         id,
         org,
         uuid: format!("event-{id}"),
@@ -45,14 +45,24 @@ fn event(id: i64, org: OrgNo, attributes: Vec<NewAttribute>) -> NewEvent {
         timestamp: 1_000 + id,
         published_at: 0,
         date: "2026-11-21".to_owned(),
-        info: "a thing".to_owned(),
+        attributes: 0,
         generation: 1,
-        head: "{}".to_owned(),
+        json: "{}".to_owned(),
+    };
+    NewEvent {
+        head,
+        info: "a thing".to_owned(),
         content: b"{\"Attribute\":[]}".to_vec(),
         attributes,
         objects: Vec::new(),
         tags: Vec::new(),
     }
+}
+
+/// The same, with something else in its head.
+fn with(mut event: NewEvent, change: impl FnOnce(&mut Head)) -> NewEvent {
+    change(&mut event.head);
+    event
 }
 
 async fn put(events: &Events, event: &NewEvent) {
@@ -92,10 +102,10 @@ async fn two_organisations_may_keep_an_event_of_the_same_uuid_and_one_may_not() 
     let (_folder, events) = events().await;
     put(&events, &event(1, ME, Vec::new())).await;
     let mut again = event(2, OTHER, Vec::new());
-    again.uuid = "event-1".into();
+    again.head.uuid = "event-1".into();
     put(&events, &again).await;
     assert_eq!(events.named(&Name::Uuid("event-1".into())).await.unwrap().len(), 2);
-    again.id = 3;
+    again.head.id = 3;
     let mut edit = events.write().await.unwrap();
     assert!(matches!(edit.put(&again).await, Err(RecordsError::Taken)));
 }
@@ -127,7 +137,8 @@ async fn values_are_found_whole_by_their_parts_and_by_pattern_and_never_by_what_
 async fn heads_are_given_in_order_by_what_is_asked_for_and_deleted_ones_only_by_name() {
     let (_folder, events) = events().await;
     for id in 1..=4 {
-        put(&events, &NewEvent { published: id % 2 == 0, deleted: id == 4, ..event(id, if id < 3 { ME } else { OTHER }, Vec::new()) }).await;
+        let one = event(id, if id < 3 { ME } else { OTHER }, Vec::new());
+        put(&events, &with(one, |head| (head.published, head.deleted) = (id % 2 == 0, id == 4))).await;
     }
     let ids = async |query: EventQuery| -> Vec<i64> { events.heads(&EventQuery { limit: 10, ..query }).await.unwrap().iter().map(|head| head.id).collect() };
     assert_eq!(ids(EventQuery::default()).await, [1, 2, 3]);
@@ -140,7 +151,7 @@ async fn heads_are_given_in_order_by_what_is_asked_for_and_deleted_ones_only_by_
 #[tokio::test]
 async fn what_is_shared_is_noted_and_only_the_change_it_was_made_of_is_behind_no_more() {
     let (_folder, events) = events().await;
-    put(&events, &NewEvent { generation: 2, ..event(1, ME, Vec::new()) }).await;
+    put(&events, &with(event(1, ME, Vec::new()), |head| head.generation = 2)).await;
     let came = [Shared { attribute: "u".into(), digest: 5, seq: Seq(9) }];
     for (generation, pending) in [(1, 1), (2, 0)] {
         let mut edit = events.write().await.unwrap();
@@ -164,7 +175,68 @@ async fn numbers_are_never_given_twice_and_sightings_are_taken_back() {
     let mut edit = events.write().await.unwrap();
     edit.delete_sighting(id).await.unwrap();
     edit.commit().await.unwrap();
-    assert_eq!(events.sighting(&Name::Uuid("s".into())).await.unwrap(), None);
+    assert!(events.sighting(&Name::Uuid("s".into())).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_uuid_of_one_organisation_stands_in_no_others_way() {
+    let (_folder, events) = events().await;
+    // Another organisation has filled events of its own with the UUID that an attribute of mine has.
+    for id in 1..=PLACES_OF_ONE + 5 {
+        put(&events, &event(id, OTHER, vec![NewAttribute { uuid: "same".into(), ..attribute(id, "domain", "a.example") }])).await;
+    }
+    let mine = event(500, ME, vec![NewAttribute { uuid: "same".into(), ..attribute(500, "domain", "a.example") }]);
+    put(&events, &mine).await;
+    let places = events.places(Part::Attribute, &Name::Uuid("same".into()), ME).await.unwrap();
+    assert_eq!((places[0], places.len()), (Place { event: 500, id: 500 }, 101));
+    let third = events.places(Part::Attribute, &Name::Uuid("same".into()), OrgNo(9)).await.unwrap();
+    assert!(third.contains(&Place { event: 500, id: 500 }) && third[0].id == 1);
+    put(&events, &with(mine, |head| head.deleted = true)).await;
+    assert!(events.places(Part::Attribute, &Name::Id(500), ME).await.unwrap().is_empty());
+
+    let sighting = |org| NewSighting { uuid: "s".into(), event: 1, attribute: 2, org, kind: 0, seen: 7, source: String::new() };
+    let mut edit = events.write().await.unwrap();
+    edit.add_sighting(&sighting(OTHER)).await.unwrap();
+    edit.add_sighting(&sighting(ME)).await.unwrap();
+    assert!(matches!(edit.add_sighting(&sighting(ME)).await, Err(RecordsError::Taken)));
+    edit.add_sighting(&NewSighting { uuid: "t".into(), ..sighting(ME) }).await.unwrap();
+    assert_eq!(edit.count_sightings(ME, 1).await.unwrap(), (2, vec![(2, 2)]));
+    assert_eq!(edit.count_sightings(ME, 7).await.unwrap(), (2, Vec::new()));
+    edit.commit().await.unwrap();
+    assert_eq!(events.sighting(&Name::Uuid("s".into())).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_name_leads_to_is_found_by_any_of_its_parts() {
+    let (_folder, events) = events().await;
+    let inside = NewAttribute { object: 7, ..attribute(3, "filename", "x") };
+    put(&events, &event(1, ME, vec![attribute(1, "domain", "a.example"), attribute(2, "domain", "b.example"), inside])).await;
+    put(&events, &event(2, ME, vec![attribute(4, "domain", "c.example")])).await;
+    let of = |events: &[i64], attributes: &[i64], objects: &[i64]| RowQuery {
+        named: Named { events: events.to_vec(), attributes: attributes.to_vec(), objects: objects.to_vec() },
+        ..RowQuery::default()
+    };
+    assert_eq!(found(&events, of(&[2], &[1], &[])).await, [1, 4]);
+    assert_eq!(found(&events, of(&[], &[2], &[7])).await, [2, 3]);
+    assert_eq!(found(&events, of(&[], &[], &[])).await, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn sightings_of_an_earlier_file_stay_and_no_longer_stand_in_anothers_way() {
+    let (folder, events) = events().await;
+    for statement in ["DROP TABLE sighting", "CREATE TABLE sighting (id INTEGER NOT NULL PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, event BIGINT NOT NULL, \
+        attribute BIGINT NOT NULL, org BIGINT NOT NULL, kind BIGINT NOT NULL, seen BIGINT NOT NULL, source TEXT NOT NULL)",
+        "CREATE INDEX sighting_by_attribute ON sighting (event, attribute)", "INSERT INTO sighting VALUES (70, 's', 1, 2, 4, 0, 7, 'x')"] {
+        sqlx::query(statement).execute(&events.file.writes).await.unwrap();
+    }
+    events.close().await;
+    let events = Events::open(&folder.path().join("misp.sqlite")).await.unwrap();
+    let mut edit = events.write().await.unwrap();
+    edit.add_sighting(&NewSighting { uuid: "s".into(), event: 1, attribute: 2, org: ME, kind: 0, seen: 7, source: String::new() }).await.unwrap();
+    edit.commit().await.unwrap();
+    let there = events.sighting(&Name::Uuid("s".into())).await.unwrap();
+    let said: Vec<_> = there.iter().map(|sighting| (sighting.org, sighting.source.as_str())).collect();
+    assert_eq!(said, [(ME, ""), (OTHER, "x")]);
 }
 
 #[tokio::test]
@@ -190,7 +262,7 @@ async fn proposals_are_kept_counted_and_taken_out_once() {
 async fn a_check_finds_nothing_in_a_sound_file_and_names_what_does_not_fit() {
     let (folder, events) = events().await;
     put(&events, &event(1, ME, vec![attribute(1, "domain", "a.example")])).await;
-    put(&events, &NewEvent { deleted: true, ..event(2, ME, Vec::new()) }).await;
+    put(&events, &with(event(2, ME, Vec::new()), |head| head.deleted = true)).await;
     assert_eq!((events.check().await.unwrap(), events.ids(0).await.unwrap()), (Vec::<String>::new(), vec![1, 2]));
     let copy = folder.path().join("copy.sqlite");
     events.backup_to(&copy).await.unwrap();

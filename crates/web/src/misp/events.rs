@@ -1,16 +1,17 @@
 //! Events: adding, editing, publishing, deleting, listing, searching.
 
-use super::{Asking, Sent};
+use super::{Asking, Sent, pieces};
 use crate::AppState;
 use crate::params::At;
-use crate::problem::Problem;
 use crate::reply::{self, Reply};
 use crate::state::act;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
-use hub::misp::{MispAnswer, MispMedia, Scope};
+use axum::response::{IntoResponse, Response};
+use hub::misp::{MispAnswer, MispBody, MispMedia, Scope};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// How many were found, as MISP says it.
 const X_RESULT_COUNT: &str = "x-result-count";
@@ -24,8 +25,8 @@ pub async fn add(State(state): State<AppState>, asking: Asking, sent: Sent) -> R
 
 /// `GET` and `POST /misp/events/view/{event}`
 pub async fn view(State(state): State<AppState>, asking: Asking, At(event): At<String>, sent: Sent) -> Reply {
-    let options = asking.filters(sent.value);
-    reply::ok(&state.hub.misp_view(&asking.actor, &event, &options, asking.sync).await?)
+    let (options, hub) = (asking.filters(sent.filters()), Arc::clone(&state.hub));
+    reply::ok(&state.look(async move { hub.misp_view(&asking.actor, &event, &options, asking.sync).await }).await?)
 }
 
 /// `POST /misp/events/edit/{event}`
@@ -52,34 +53,41 @@ pub async fn unpublish(State(state): State<AppState>, asking: Asking, At(event):
 
 /// `GET` and `POST /misp/events/index`
 pub async fn index(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
-    let filters = asking.filters(sent.value);
-    reply::ok(&state.hub.misp_index(&asking.actor, &filters, asking.sync).await?)
+    let (filters, hub) = (asking.filters(sent.filters()), Arc::clone(&state.hub));
+    Ok(written(state.look(async move { hub.misp_index(&asking.actor, &filters, asking.sync).await }).await?))
 }
 
 /// `GET` and `POST /misp/events/restSearch`
 pub async fn search(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
-    let filters = asking.filters(sent.value);
-    searched(&state, &asking, Scope::Events, &filters).await
+    let filters = asking.filters(sent.filters());
+    searched(&state, asking, Scope::Events, filters).await
 }
 
 /// `POST /misp/events/filterEventIdsForPush`
 pub async fn wanted(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
-    reply::ok(&state.hub.misp_wanted(&asking.actor, &sent.value).await?)
+    let hub = Arc::clone(&state.hub);
+    reply::ok(&state.look(async move { hub.misp_wanted(&asking.actor, &sent.value).await }).await?)
 }
 
 /// The answer to a search, in the format that was asked for.
-pub(super) async fn searched(state: &AppState, asking: &Asking, scope: Scope, filters: &Map<String, Value>) -> Reply {
-    let found = state.hub.misp_search(&asking.actor, scope, filters, asking.sync).await.map_err(Problem::from)?;
-    Ok(written(found))
+pub(super) async fn searched(state: &AppState, asking: Asking, scope: Scope, filters: Map<String, Value>) -> Reply {
+    let hub = Arc::clone(&state.hub);
+    Ok(written(state.look(async move { hub.misp_search(&asking.actor, scope, &filters, asking.sync).await }).await?))
 }
 
-fn written(found: MispAnswer) -> Response {
+/// An answer that is there, or its beginning with what follows.
+pub(super) fn written(found: MispAnswer) -> Response {
     let media = match found.media {
         MispMedia::Json => reply::JSON,
         MispMedia::Csv => "text/csv; charset=utf-8",
         MispMedia::Text => "text/plain; charset=utf-8",
     };
-    let mut response = reply::typed(StatusCode::OK, media, found.body);
-    response.headers_mut().insert(X_RESULT_COUNT, HeaderValue::from(found.count));
+    let mut response = match found.body {
+        MispBody::Whole(body) => reply::typed(StatusCode::OK, media, body),
+        MispBody::Pieces(rest) => (StatusCode::OK, [(CONTENT_TYPE, HeaderValue::from_static(media))], pieces::body(rest)).into_response(),
+    };
+    if let Some(count) = found.count {
+        response.headers_mut().insert(X_RESULT_COUNT, HeaderValue::from(count));
+    }
     response
 }

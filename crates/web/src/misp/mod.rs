@@ -11,6 +11,7 @@ mod events;
 mod others;
 mod parts;
 pub mod path;
+mod pieces;
 mod proposals;
 mod sightings;
 
@@ -177,6 +178,13 @@ async fn gather(body: Body, stated: usize) -> Result<Vec<u8>, Problem> {
             return Err(too_large());
         }
         bytes.extend_from_slice(&frame);
+    }
+}
+
+impl Sent {
+    /// The body alone: its room is free again for what is looked for.
+    fn filters(self) -> Value {
+        self.value
     }
 }
 

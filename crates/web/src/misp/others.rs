@@ -6,6 +6,7 @@ use crate::params::At;
 use crate::reply::{self, Reply};
 use axum::extract::State;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// `GET /misp/servers/getVersion`
 pub async fn version(State(state): State<AppState>, asking: Asking) -> Reply {
@@ -49,13 +50,15 @@ pub async fn group(State(state): State<AppState>, asking: Asking, At(group): At<
 
 /// `GET /misp/tags/index`
 pub async fn tags(State(state): State<AppState>, asking: Asking) -> Reply {
-    let tags = state.hub.misp_tags(&asking.actor, asking.text("searchall"), false).await?;
+    let hub = Arc::clone(&state.hub);
+    let tags = state.look(async move { hub.misp_tags(&asking.actor, asking.text("searchall"), false, asking.sync).await }).await?;
     reply::ok(&json!({ "Tag": tags }))
 }
 
 /// `GET /misp/tags/view/{tag}`
 pub async fn tag(State(state): State<AppState>, asking: Asking, At(tag): At<String>) -> Reply {
-    reply::ok(&state.hub.misp_tag(&asking.actor, &tag).await?)
+    let hub = Arc::clone(&state.hub);
+    reply::ok(&state.look(async move { hub.misp_tag(&asking.actor, &tag, asking.sync).await }).await?)
 }
 
 /// `POST /misp/tags/add`
@@ -65,9 +68,11 @@ pub async fn add_tag(State(state): State<AppState>, asking: Asking, sent: Sent) 
 
 /// `POST /misp/tags/search`
 pub async fn search_tags(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
-    let filters = asking.filters(sent.value);
-    let (name, strict) = (filters.get("tagname").and_then(Value::as_str), filters.get("strict_tagname").and_then(Value::as_bool).unwrap_or_default());
-    let tags: Vec<Value> = state.hub.misp_tags(&asking.actor, name, strict).await?.into_iter().map(|tag| json!({ "Tag": tag })).collect();
+    let (filters, hub) = (asking.filters(sent.filters()), Arc::clone(&state.hub));
+    let strict = filters.get("strict_tagname").and_then(Value::as_bool).unwrap_or_default();
+    let name = filters.get("tagname").and_then(Value::as_str).map(str::to_owned);
+    let tags = state.look(async move { hub.misp_tags(&asking.actor, name.as_deref(), strict, asking.sync).await }).await?;
+    let tags: Vec<Value> = tags.into_iter().map(|tag| json!({ "Tag": tag })).collect();
     reply::ok(&tags)
 }
 

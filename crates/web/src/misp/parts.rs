@@ -1,6 +1,6 @@
 //! Attributes, objects and tags of events.
 
-use super::events::searched;
+use super::events::{searched, written};
 use super::{Asking, Sent};
 use crate::AppState;
 use crate::params::At;
@@ -9,17 +9,18 @@ use crate::state::act;
 use axum::extract::State;
 use hub::misp::Scope;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// `GET /misp/attributes/index`
 pub async fn attributes(State(state): State<AppState>, asking: Asking) -> Reply {
-    let found = state.hub.misp_search(&asking.actor, Scope::Attributes, &asking.filters(Value::Null), asking.sync).await?;
-    let found: Value = serde_json::from_slice(&found.body).unwrap_or_default();
-    reply::ok(found.pointer("/response/Attribute").unwrap_or(&Value::Null))
+    let (filters, hub) = (asking.filters(Value::Null), Arc::clone(&state.hub));
+    Ok(written(state.look(async move { hub.misp_attributes(&asking.actor, &filters, asking.sync).await }).await?))
 }
 
 /// `GET /misp/attributes/view/{attribute}`
 pub async fn attribute(State(state): State<AppState>, asking: Asking, At(attribute): At<String>) -> Reply {
-    reply::ok(&state.hub.misp_attribute(&asking.actor, &attribute).await?)
+    let hub = Arc::clone(&state.hub);
+    reply::ok(&state.look(async move { hub.misp_attribute(&asking.actor, &attribute, asking.sync).await }).await?)
 }
 
 /// `POST /misp/attributes/add/{event}`
@@ -46,8 +47,8 @@ pub async fn restore_attribute(State(state): State<AppState>, asking: Asking, At
 
 /// `GET` and `POST /misp/attributes/restSearch`
 pub async fn search_attributes(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
-    let filters = asking.filters(sent.value);
-    searched(&state, &asking, Scope::Attributes, &filters).await
+    let filters = asking.filters(sent.filters());
+    searched(&state, asking, Scope::Attributes, filters).await
 }
 
 /// `GET /misp/attributes/describeTypes`
@@ -57,7 +58,8 @@ pub async fn describe_types(_asking: Asking) -> Reply {
 
 /// `GET /misp/objects/view/{misp_object}`
 pub async fn object(State(state): State<AppState>, asking: Asking, At(object): At<String>) -> Reply {
-    reply::ok(&state.hub.misp_object(&asking.actor, &object).await?)
+    let hub = Arc::clone(&state.hub);
+    reply::ok(&state.look(async move { hub.misp_object(&asking.actor, &object, asking.sync).await }).await?)
 }
 
 /// `POST /misp/objects/add/{event}`
@@ -79,8 +81,8 @@ pub async fn delete_object(State(state): State<AppState>, asking: Asking, At(obj
 
 /// `POST /misp/objects/restSearch`
 pub async fn search_objects(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
-    let filters = asking.filters(sent.value);
-    searched(&state, &asking, Scope::Objects, &filters).await
+    let filters = asking.filters(sent.filters());
+    searched(&state, asking, Scope::Objects, filters).await
 }
 
 /// `POST /misp/tags/attachTagToObject`

@@ -7,23 +7,27 @@ use crate::reply::{self, Reply};
 use crate::state::act;
 use axum::extract::State;
 use serde_json::json;
+use std::sync::Arc;
 
 /// `GET` and `POST /misp/shadow_attributes/index`. An instance that pulls is given none: they are for who contributed the event.
 pub async fn list(State(state): State<AppState>, asking: Asking) -> Reply {
     if asking.sync {
         return reply::ok(&json!([]));
     }
-    reply::ok(&state.hub.misp_proposals(&asking.actor, None).await?)
+    let hub = Arc::clone(&state.hub);
+    reply::ok(&state.look(async move { hub.misp_proposals(&asking.actor, None, asking.sync).await }).await?)
 }
 
 /// `GET /misp/shadow_attributes/index/{event}`
 pub async fn list_of(State(state): State<AppState>, asking: Asking, At(event): At<String>) -> Reply {
-    reply::ok(&state.hub.misp_proposals(&asking.actor, Some(&event)).await?)
+    let hub = Arc::clone(&state.hub);
+    reply::ok(&state.look(async move { hub.misp_proposals(&asking.actor, Some(&event), asking.sync).await }).await?)
 }
 
 /// `GET /misp/shadow_attributes/view/{proposal}`
 pub async fn show(State(state): State<AppState>, asking: Asking, At(proposal): At<String>) -> Reply {
-    reply::ok(&state.hub.misp_proposal(&asking.actor, &proposal).await?)
+    let hub = Arc::clone(&state.hub);
+    reply::ok(&state.look(async move { hub.misp_proposal(&asking.actor, &proposal, asking.sync).await }).await?)
 }
 
 /// `POST /misp/shadow_attributes/add/{event}`

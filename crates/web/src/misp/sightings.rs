@@ -6,6 +6,7 @@ use crate::params::At;
 use crate::reply::{self, Reply};
 use crate::state::act;
 use axum::extract::State;
+use std::sync::Arc;
 
 /// `POST /misp/sightings/add`
 pub async fn add(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
@@ -29,23 +30,27 @@ pub async fn take(State(state): State<AppState>, asking: Asking, At(event): At<S
 
 /// `POST /misp/sightings/filterSightingUuidsForPush/{event}`
 pub async fn wanted(State(state): State<AppState>, asking: Asking, At(event): At<String>, sent: Sent) -> Reply {
-    reply::ok(&state.hub.misp_wanted_sightings(&asking.actor, &event, &sent.value).await?)
+    let hub = Arc::clone(&state.hub);
+    reply::ok(&state.look(async move { hub.misp_wanted_sightings(&asking.actor, &event, &sent.value).await }).await?)
 }
 
 /// `POST /misp/sightings/listSightings`, `POST /misp/sightings/index`
 pub async fn list(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
-    let filters = asking.filters(sent.value);
-    reply::ok(&state.hub.misp_list_sightings(&asking.actor, &filters, None, false).await?)
+    listed(&state, asking, sent, None, false).await
 }
 
 /// `POST /misp/sightings/restSearch`
 pub async fn search(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
-    let filters = asking.filters(sent.value);
-    reply::ok(&state.hub.misp_list_sightings(&asking.actor, &filters, None, true).await?)
+    listed(&state, asking, sent, None, true).await
 }
 
 /// `POST /misp/sightings/restSearch/{context}`
 pub async fn search_of(State(state): State<AppState>, asking: Asking, At(context): At<String>, sent: Sent) -> Reply {
-    let filters = asking.filters(sent.value);
-    reply::ok(&state.hub.misp_list_sightings(&asking.actor, &filters, Some(&context), true).await?)
+    listed(&state, asking, sent, Some(context), true).await
+}
+
+async fn listed(state: &AppState, asking: Asking, sent: Sent, context: Option<String>, wrapped: bool) -> Reply {
+    let (filters, hub) = (asking.filters(sent.filters()), Arc::clone(&state.hub));
+    let list = async move { hub.misp_list_sightings(&asking.actor, &filters, context.as_deref(), wrapped, asking.sync).await };
+    reply::ok(&state.look(list).await?)
 }

@@ -1,0 +1,264 @@
+//! An answer as it is taken: whole where it is small, else piece by piece while the rest is still looked for.
+//!
+//! Flow: [`begin`] starts the writing on a task of its own, which fills an [`Out`] → pieces → [`MispBody`].
+//! Invariant: what goes wrong before [`READY`] bytes are there is a refusal; after that the answer breaks off with an error, never with an end. Nobody
+//! who takes nothing, or takes too long, holds what others need. Where nobody waits any more the writing stops.
+
+use crate::{Hub, HubError};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+/// Bytes that are handed on at once.
+const PIECE: usize = 256 * 1024;
+/// An answer of fewer bytes is given whole.
+const READY: usize = 4 * 1024 * 1024;
+/// Pieces that wait to be taken.
+const QUEUE: usize = 2;
+/// How long a piece waits for that.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
+/// How long an answer may take from its beginning to its end.
+const ANSWER_TIME: Duration = Duration::from_secs(600);
+/// Room that is held for what was written until it is taken; less is none that others miss.
+const LARGE: usize = 4 * 1024 * 1024;
+
+/// The answer to a search.
+#[derive(Debug)]
+pub struct MispAnswer {
+    /// What it is written in.
+    pub media: MispMedia,
+    /// Its bytes.
+    pub body: MispBody,
+    /// How many events, attributes or objects were found, where that is known when the answer begins.
+    pub count: Option<usize>,
+}
+
+/// What an answer is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MispMedia {
+    /// JSON.
+    Json,
+    /// A table.
+    Csv,
+    /// Lines.
+    Text,
+}
+
+/// The bytes of an answer.
+#[derive(Debug)]
+pub enum MispBody {
+    /// All of them.
+    Whole(Vec<u8>),
+    /// As they come.
+    Pieces(Pieces),
+}
+
+/// What the task that writes hands on.
+#[derive(Debug)]
+enum Piece {
+    /// Some bytes, with room that they take.
+    Bytes(Bytes, Vec<OwnedSemaphorePermit>),
+    /// Nothing comes after; so many were found.
+    End(usize),
+    /// Nothing comes after, and it is not whole.
+    Broken(HubError),
+}
+
+/// An answer that is still being written.
+#[derive(Debug)]
+pub struct Pieces {
+    ready: Option<Bytes>,
+    rest: mpsc::Receiver<Piece>,
+    over: bool,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Pieces {
+    /// The next piece; an error where the answer breaks off; `None` after its end.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, HubError>>> {
+        if let Some(bytes) = self.ready.take() {
+            return Poll::Ready(Some(Ok(bytes)));
+        }
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let last = match self.rest.poll_recv(context) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Some(Piece::Bytes(bytes, _room))) => return Poll::Ready(Some(Ok(bytes))),
+            Poll::Ready(Some(Piece::End(_))) => None,
+            Poll::Ready(Some(Piece::Broken(error))) => Some(Err(error)),
+            Poll::Ready(None) => Some(Err(no_turn())),
+        };
+        self.over = true;
+        if let Some(Err(error)) = &last {
+            tracing::warn!(%error, "an answer over MISP broke off");
+        }
+        Poll::Ready(last)
+    }
+}
+
+/// Where an answer is written to.
+#[derive(Debug)]
+pub(super) struct Out {
+    sender: mpsc::Sender<Piece>,
+    buffer: Vec<u8>,
+    rooms: Vec<OwnedSemaphorePermit>,
+    count: usize,
+}
+
+impl Out {
+    fn new(sender: mpsc::Sender<Piece>) -> Self {
+        Self { sender, buffer: Vec::new(), rooms: Vec::new(), count: 0 }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Writes one of a list, parted from the one before.
+    pub(super) fn entry(&mut self, bytes: &[u8]) {
+        if self.count > 0 {
+            self.buffer.push(b',');
+        }
+        self.buffer.extend_from_slice(bytes);
+        self.count += 1;
+    }
+
+    /// Counts what was found.
+    pub(super) fn found(&mut self, count: usize) {
+        self.count += count;
+    }
+
+    /// Keeps the room of something large that was written until it is taken.
+    pub(super) fn keep(&mut self, room: OwnedSemaphorePermit) {
+        if room.num_permits() >= LARGE / 1024 {
+            self.rooms.push(room);
+        }
+    }
+
+    /// Hands on what was written once it is worth it, and waits until there is a place for it.
+    pub(super) async fn pass_on(&mut self) -> Result<(), HubError> {
+        if self.buffer.len() >= PIECE { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<(), HubError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let piece = Piece::Bytes(Bytes::from(std::mem::take(&mut self.buffer)), std::mem::take(&mut self.rooms));
+        match tokio::time::timeout(TAKEN_WITHIN, self.sender.send(piece)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(no_turn()),
+        }
+    }
+}
+
+/// Starts writing an answer. Gives it once it is whole, or once its beginning is there.
+pub(super) async fn begin<F>(hub: &Hub, media: MispMedia, write: impl FnOnce(Out) -> F) -> Result<MispAnswer, HubError>
+where
+    F: Future<Output = Result<Out, HubError>> + Send + 'static,
+{
+    let (sender, mut rest) = mpsc::channel(QUEUE);
+    let work = write(Out::new(sender.clone()));
+    tokio::spawn(until_taken(sender, work));
+    let mut whole: Vec<u8> = Vec::new();
+    while whole.len() < READY {
+        match rest.recv().await {
+            Some(Piece::Bytes(bytes, _room)) => whole.extend_from_slice(&bytes),
+            Some(Piece::End(count)) => return Ok(MispAnswer { media, body: MispBody::Whole(whole), count: Some(count) }),
+            Some(Piece::Broken(error)) => return Err(error),
+            None => return Err(no_turn()),
+        }
+    }
+    let turn = Arc::clone(&hub.misp.answers).try_acquire_owned().map_err(|_| no_turn())?;
+    Ok(MispAnswer { media, body: MispBody::Pieces(Pieces { ready: Some(Bytes::from(whole)), rest, over: false, _turn: turn }), count: None })
+}
+
+/// Writes to the end, or until nobody waits for it.
+async fn until_taken(sender: mpsc::Sender<Piece>, work: impl Future<Output = Result<Out, HubError>>) {
+    let written = tokio::select! {
+        written = tokio::time::timeout(ANSWER_TIME, work) => written,
+        () = sender.closed() => return,
+    };
+    let end = match written {
+        Ok(Ok(mut out)) => match out.flush().await {
+            Ok(()) => Piece::End(out.count),
+            Err(error) => Piece::Broken(error),
+        },
+        Ok(Err(error)) => Piece::Broken(error),
+        Err(_) => Piece::Broken(no_turn()),
+    };
+    // Where it does not come to be taken either, the answer has no end and so is broken off.
+    drop(tokio::time::timeout(TAKEN_WITHIN, sender.send(end)).await);
+}
+
+/// There is more to do than can be done now.
+fn no_turn() -> HubError {
+    HubError::Overloaded { retry_after: 5 }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+    use tokio::sync::Semaphore;
+
+    async fn pieces(work: impl AsyncFnOnce(Out) -> Result<Out, HubError>) -> (Vec<u8>, Option<Result<Bytes, HubError>>) {
+        let (sender, rest) = mpsc::channel(QUEUE);
+        let turn = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let mut pieces = Pieces { ready: Some(Bytes::from_static(b"first")), rest, over: false, _turn: turn };
+        let taken = async move {
+            let mut all = Vec::new();
+            loop {
+                match std::future::poll_fn(|context| pieces.poll_next(context)).await {
+                    Some(Ok(bytes)) => all.extend_from_slice(&bytes),
+                    last => return (all, last),
+                }
+            }
+        };
+        let out = Out::new(sender.clone());
+        let (taken, ()) = tokio::join!(taken, until_taken(sender, work(out)));
+        taken
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_taken_in_order_and_ends() {
+        let (all, last) = pieces(async |mut out: Out| -> Result<Out, HubError> {
+            for _ in 0..5 {
+                out.entry(&vec![b'x'; PIECE]);
+                out.pass_on().await?;
+            }
+            Ok(out)
+        })
+        .await;
+        assert_eq!((all.len(), last.is_none()), (5 + 5 * PIECE + 4, true));
+        assert_eq!(&all[..6], b"firstx");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_does_not_end() {
+        let (all, last) = pieces(async |mut out: Out| -> Result<Out, HubError> {
+            out.write(&vec![b'x'; PIECE]);
+            out.pass_on().await?;
+            Err(HubError::NotFound)
+        })
+        .await;
+        assert!(all.len() > PIECE && matches!(last, Some(Err(HubError::NotFound))));
+        let (sender, rest) = mpsc::channel::<Piece>(QUEUE);
+        drop(sender);
+        let turn = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let mut gone = Pieces { ready: None, rest, over: false, _turn: turn };
+        let last = std::future::poll_fn(|context| gone.poll_next(context)).await;
+        assert!(matches!(last, Some(Err(HubError::Overloaded { .. }))), "the end of what writes is no end of the answer");
+        assert!(std::future::poll_fn(|context| gone.poll_next(context)).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_for_nobody() {
+        let (sender, rest) = mpsc::channel(QUEUE);
+        drop(rest);
+        until_taken(sender, std::future::pending()).await;
+    }
+}
