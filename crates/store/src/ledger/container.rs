@@ -33,7 +33,8 @@ pub fn push(out: &mut Vec<u8>, id: u8, raw: &[u8], try_packing: bool) {
     out.extend_from_slice(kept);
 }
 
-fn compress(raw: &[u8]) -> Option<Vec<u8>> {
+/// Compresses bytes by themselves; `None` where that fails.
+pub(crate) fn compress(raw: &[u8]) -> Option<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|slot| {
         if slot.is_none() {
             *slot = zstd::bulk::Compressor::new(LEVEL).ok();
@@ -42,7 +43,8 @@ fn compress(raw: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-fn decompress(packed: &[u8], raw_length: usize) -> Option<Vec<u8>> {
+/// What was compressed; `None` where it is broken or more than `raw_length` bytes.
+pub(crate) fn decompress(packed: &[u8], raw_length: usize) -> Option<Vec<u8>> {
     DECOMPRESSOR.with_borrow_mut(|slot| {
         if slot.is_none() {
             *slot = zstd::bulk::Decompressor::new().ok();

@@ -18,6 +18,7 @@ mod writer;
 pub mod zone;
 
 pub use columns::{Body, Encoded, EventReader, Victim, encode};
+pub(crate) use container::{compress, decompress};
 pub use control::{Control, Nation};
 pub use frame::{Frame, Header, Kind};
 pub use submission::{Hole, Submission};

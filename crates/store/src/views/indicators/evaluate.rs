@@ -2,18 +2,18 @@
 //!
 //! Invariant: what a value's newest version says decides, so that looking twice writes nothing twice. What was told of reporters and agreements is
 //! heard up to where the rows are, so that no row is ever admitted by what was true before it came.
+//! Collections that say the same of a value, after the same version before, share one body.
 
 use super::fold::{self, Content, Step, is_young};
 use super::follow::Following;
 use super::frames::Found;
 use super::latest::{Version, Versions};
-use super::log::{Log, Pending};
+use super::pending::{Pending, Placed};
 use super::{Collection, Indicator};
 use crate::views::Row;
 use crate::views::strings::Class;
 use model::{ObservableType, Text, Timestamp};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use smallvec::SmallVec;
 
 /// Keys that are looked at before what is due is synced.
 pub(super) const BATCH_KEYS: usize = 16_384;
@@ -43,11 +43,26 @@ impl Why {
 /// What is due of some keys, on its way into the logs.
 struct Batch {
     now: Timestamp,
-    /// The collections that are written, with what comes into their logs.
-    logs: BTreeMap<Collection, (Arc<Log>, Pending)>,
+    /// The collections that are written, in order.
+    collections: Vec<Collection>,
+    /// What comes into their logs.
+    pending: Pending,
     changed: Vec<(u128, Versions)>,
     /// Keys that cannot be looked at now.
     withheld: Vec<u128>,
+}
+
+/// A body that was added for one collection of a key: another one that has the same step to take from the same version shares it.
+struct Said {
+    step: Step,
+    previous: Option<u64>,
+    placed: Placed,
+    version: Version,
+}
+
+/// What was said already in the same words.
+fn the_same<'s>(said: &'s [Said], step: &Step, previous: Option<u64>) -> Option<&'s Said> {
+    said.iter().find(|said| said.previous == previous && said.step == *step)
 }
 
 impl Following {
@@ -59,12 +74,9 @@ impl Following {
         for chunk in keys.chunks(BATCH_KEYS) {
             let now = (self.now)();
             let open = self.register.open_collections(now).into_iter();
-            let logs = open.filter_map(|collection| {
-                let log = self.indicators.log(collection)?;
-                let pending = log.pending();
-                Some((collection, (log, pending)))
-            });
-            let mut batch = Batch { now, logs: logs.collect(), changed: Vec::new(), withheld: Vec::new() };
+            let logs = open.filter_map(|collection| Some((collection, self.indicators.log(collection)?)));
+            let pending = Pending::new(&self.indicators.bodies, logs);
+            let mut batch = Batch { now, collections: pending.collections().collect(), pending, changed: Vec::new(), withheld: Vec::new() };
             for (key, found) in chunk {
                 self.check_stop()?;
                 self.evaluate_key(*key, found.as_ref(), why, &mut batch)?;
@@ -103,10 +115,11 @@ impl Following {
                 // An upheld false positive leaves every collection.
                 fold::fold(&rows, admits, collection, strings).filter(|_| !disputed)
             };
-            batch.logs.keys().map(|collection| (*collection, content(*collection))).collect()
+            batch.collections.iter().map(|collection| (*collection, content(*collection))).collect()
         };
         let mut value = found.map(|found| (found.kind, found.value.clone()));
         let mut versions = last.clone();
+        let mut said: SmallVec<[Said; 3]> = SmallVec::new();
         for (collection, content) in contents {
             let newest = last.of(collection).copied();
             let corrected = if why == Why::Due { None } else { content.clone() };
@@ -114,14 +127,24 @@ impl Following {
             if step == Step::Keep && corrected.is_none() {
                 continue;
             }
-            let Some((log, pending)) = batch.logs.get_mut(&collection) else { continue };
-            let previous = newest.map(|version| version.offset);
-            let before = previous.map(|offset| log.entry_at(offset)).transpose()?.map(|entry| entry.indicator);
+            let previous = newest.map(|version| version.place);
+            // What was said of the same version before is the same here.
+            if let Some(same) = the_same(&said, &step, previous) {
+                batch.pending.name(collection, same.placed);
+                versions.set(collection, same.version);
+                continue;
+            }
+            let before = previous.map(|place| self.indicators.bodies.entry(place, collection)).transpose()?.map(|entry| entry.indicator);
             // A withdrawal or an amendment does not wait for tomorrow.
             if step == Step::Keep {
                 match (corrected, &before) {
                     (Some(content), Some(before)) if why.writes(&content, before) => step = Step::Write(content),
                     _ => continue,
+                }
+                if let Some(same) = the_same(&said, &step, previous) {
+                    batch.pending.name(collection, same.placed);
+                    versions.set(collection, same.version);
+                    continue;
                 }
             }
             if value.is_none() {
@@ -130,9 +153,11 @@ impl Following {
                     None => self.known_value(key, &rows, &last)?,
                 };
             }
-            let added = pending.next_added(now);
+            let added = batch.pending.next_added(now);
             let created = before.as_ref().map_or(added, |before| before.created);
-            let indicator = match (step, before, value.clone()) {
+            // The log keeps no key: what is written must lead back to this one.
+            let own = value.clone().filter(|(kind, value)| views.keys.observable(*kind, value) == key);
+            let indicator = match (step.clone(), before, own) {
                 (Step::Write(content), _, Some(value)) => content.into_indicator(collection, key, value, added, created),
                 (Step::Revoke, Some(before), _) => Indicator { added, revoked: true, ..before },
                 (Step::Write(_) | Step::Revoke | Step::Keep, _, _) => {
@@ -140,8 +165,14 @@ impl Following {
                     continue;
                 }
             };
-            let offset = pending.push(&indicator, previous);
-            versions.set(collection, Version::of(&indicator, offset));
+            let Some(placed) = batch.pending.add(&indicator, previous) else {
+                tracing::error!("what is said of a value is too long for the log; it makes no indicator");
+                continue;
+            };
+            batch.pending.name(collection, placed);
+            let version = Version::of(&indicator, placed.place);
+            versions.set(collection, version);
+            said.push(Said { step, previous, placed, version });
         }
         if versions != last {
             batch.changed.push((key, versions));
@@ -152,11 +183,9 @@ impl Following {
     /// The value of a key that no frame has just brought: from another collection's version, else from the ledger, as where a false-positive
     /// claim about it was rejected again.
     fn known_value(&mut self, key: u128, rows: &[(Row, Class)], last: &Versions) -> std::io::Result<Option<(ObservableType, Text)>> {
-        for (collection, version) in last.iter() {
-            if let Some(log) = self.indicators.log(collection) {
-                let known = log.entry_at(version.offset)?.indicator;
-                return Ok(Some((known.kind, known.value)));
-            }
+        if let Some((collection, version)) = last.iter().next() {
+            let known = self.indicators.bodies.entry(version.place, collection)?.indicator;
+            return Ok(Some((known.kind, known.value)));
         }
         match fold::newest_event(rows) {
             Some(event) => self.frames.value_of(key, event),
@@ -169,12 +198,18 @@ impl Following {
         if batch.changed.is_empty() {
             return Ok(());
         }
-        for (log, pending) in batch.logs.values() {
-            log.write(pending)?;
+        let bodies = &self.indicators.bodies;
+        if self.untidy {
+            // What a write that failed left must be gone before others come where it names them: rows first.
+            for log in self.indicators.logs.read().values() {
+                log.cut()?;
+            }
+            bodies.cut()?;
         }
-        for (log, pending) in batch.logs.values() {
-            log.publish(pending);
-        }
+        self.untidy = true;
+        batch.pending.write(bodies)?;
+        self.untidy = false;
+        batch.pending.publish(bodies);
         self.indicators.newest.put(batch.changed.drain(..));
         // A long round must not outgrow memory.
         self.freeze_where_due()

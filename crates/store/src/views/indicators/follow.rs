@@ -1,15 +1,16 @@
 //! The thread that follows the ledger and writes what is due.
 //!
 //! Flow: frames past the position → values and touched keys → [`Following::evaluate`]: the aggregate rows of each, the newest versions, a step
-//! for each collection → the logs, synced → readers → now and then `POSITION`.
+//! for each collection → bodies, then rows that name them, synced → readers → now and then `POSITION`.
 //! Invariant: what a value's newest version says decides, so that looking twice writes nothing twice. A key that is withheld while its rows
 //! are being made anew is looked at when they are there, and until then the position stands still. Nobody waits for this thread.
 
+use super::bodies::START;
 use super::evaluate::{BATCH_KEYS, Why};
 use super::frames::{Admitting, Frames, Values};
-use super::log::{Log, START};
 use super::open::{self, FREEZE_AT};
 use super::register::Register;
+use super::rows::Rows;
 use super::state::{Kept, State};
 use super::{Collection, Indicators};
 use crate::engine::MakeDays;
@@ -66,6 +67,8 @@ pub(crate) struct Following {
     pub(super) shelves: BTreeMap<Collection, Shelf>,
     /// Where the look at everything goes on that collections may admit since the last change; `None`: it is done.
     pub(super) walk: Option<Seq>,
+    /// Whether a write failed and left something past the ends.
+    pub(super) untidy: bool,
     next_run: u64,
     /// Runs that were merged and that `POSITION` may still name.
     retired: Vec<PathBuf>,
@@ -73,9 +76,9 @@ pub(crate) struct Following {
     pace: RefCell<Pace>,
 }
 
-/// One collection's log, and how far the thread is with it.
+/// One collection's log, and how far the thread is with it, in bytes of its rows.
 pub(super) struct Shelf {
-    pub(super) log: Arc<Log>,
+    pub(super) log: Arc<Rows>,
     /// What lies before is in the runs.
     pub(super) covered: u64,
     /// Where the versions begin that were not looked at again, and when that is worth a look.
@@ -87,7 +90,7 @@ pub(super) struct Shelf {
 
 impl Shelf {
     /// What is kept of a log that `kept` tells of.
-    pub(super) fn new(log: Arc<Log>, kept: Kept) -> Self {
+    pub(super) fn new(log: Arc<Rows>, kept: Kept) -> Self {
         Self { log, covered: kept.covered, looked_at: kept.looked_at, look_from: Timestamp::MIN, again: kept.again }
     }
 }
@@ -99,7 +102,7 @@ impl Following {
     /// An I/O error; `Unsupported` for a log of a later release.
     pub(crate) fn open(folder: &Path, sources: Sources) -> std::io::Result<(Arc<Indicators>, Self)> {
         let Sources { ledger, views, days, now, stop } = sources;
-        let (indicators, state) = open::open(folder, |state| chain_at(&ledger, state.position).is_some_and(|chain| hex(&chain) == state.chain))?;
+        let (indicators, state) = open::open(folder, &views.keys, |state| chain_at(&ledger, state.position).is_some_and(|chain| hex(&chain) == state.chain))?;
         let logs = indicators.logs.read().clone();
         let following = Self {
             indicators: indicators.clone(),
@@ -116,6 +119,7 @@ impl Following {
             touched: HashSet::new(),
             shelves: logs.into_iter().map(|(collection, log)| (collection, Shelf::new(log, state.kept(collection)))).collect(),
             walk: state.walk,
+            untidy: false,
             next_run: open::next_run(&state),
             retired: Vec::new(),
             persisted: Instant::now(),
@@ -246,16 +250,13 @@ impl Following {
             (collection, Kept { length: shelf.log.end(), covered: shelf.covered, looked_at, again: if waits { begun } else { shelf.again } })
         };
         let logs = self.shelves.iter().map(kept).collect();
-        let mut state = State { logs, runs, register: self.register.clone(), ..self.state.clone() };
+        let mut state = State { bodies: self.indicators.bodies.end(), logs, runs, register: self.register.clone(), ..self.state.clone() };
         if waits {
             state.walk = (self.walk.is_some() || self.state.walk.is_some()).then_some(Seq(0));
         } else {
             (state.position, state.chain, state.walk) = (self.position, hex(&self.chain), self.walk);
         }
         if state != self.state {
-            for shelf in self.shelves.values() {
-                shelf.log.write_index()?;
-            }
             state.write(&self.folder)?;
             self.state = state;
         }

@@ -11,7 +11,7 @@ use crate::views::row::NEVER;
 use crate::views::run::{Record, Run, RunWriter, all_read};
 use crate::views::seen::KeyHash;
 use hashbrown::HashMap;
-use model::{Pap, Timestamp, Tlp};
+use model::{OrgNo, Pap, Timestamp, Tlp};
 use parking_lot::RwLock;
 use smallvec::SmallVec;
 use std::path::Path;
@@ -21,10 +21,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// The newest version of a value in one collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Version {
-    /// When it was added.
+    /// The second in which it was added.
     pub(super) added: Timestamp,
-    /// Where it lies in the collection's log.
-    pub(super) offset: u64,
+    /// Where what it says lies.
+    pub(super) place: u64,
     /// Second since 1970 until which it counts as active; [`NEVER`] where it does not decay.
     pub(super) valid_until: i64,
     /// Checksum of category and malware.
@@ -40,11 +40,11 @@ pub(super) struct Version {
 }
 
 impl Version {
-    /// What is kept of a version that lies at `offset`.
-    pub(super) fn of(indicator: &Indicator, offset: u64) -> Self {
+    /// What is kept of a version that lies at `place`. Its age counts in hours: whole seconds, rounded down, are never later than it was added.
+    pub(super) fn of(indicator: &Indicator, place: u64) -> Self {
         Self {
-            added: indicator.added,
-            offset,
+            added: Timestamp::from_seconds(indicator.added.seconds()),
+            place,
             valid_until: indicator.valid_until.map_or(NEVER, Timestamp::seconds),
             what: what(indicator.category, indicator.malware.as_deref()),
             band: band(indicator.confidence),
@@ -87,25 +87,50 @@ impl Versions {
     }
 }
 
-/// The newest version of one value in one collection as it stands in a run.
+/// The collections that have one version, as they stand in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// Those for many, a bit for each; never none.
+    Many(u8),
+    /// That of an agreement.
+    Agreement(OrgNo),
+}
+
+/// The newest version of one value in the collections that have it, as it stands in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Latest {
     key: u128,
-    collection: Collection,
+    of: Of,
     version: Version,
 }
+
+/// Of a record's first number: the lowest bit tells that an agreement's collection has it, this that it is the version of the record before of the key.
+const SAME: u64 = 2;
+/// Of a record's first number: it does not decay.
+const LASTING: u64 = 4;
+/// Bits of a record's first number before the collections.
+const FLAGS: u32 = 3;
+/// The second since 1970 from which dates of addition are counted: 1 January 2026. Earlier ones take more bytes.
+const SINCE: i64 = 1_767_225_600;
 
 /// Of a version's byte: two bits of the band, two of the PAP, three of the TLP, and this.
 const REVOKED: u8 = 0x80;
 
 /// What stands before the first version of a page.
 const NOTHING: Version =
-    Version { added: Timestamp::from_seconds(0), offset: 0, valid_until: 0, what: 0, band: 0, pap: Pap::Clear, tlp: Tlp::Clear, revoked: false };
+    Version { added: Timestamp::from_seconds(0), place: 0, valid_until: 0, what: 0, band: 0, pap: Pap::Clear, tlp: Tlp::Clear, revoked: false };
+
+impl Latest {
+    /// Whether it is the version of the record before, in other collections.
+    fn repeats(&self, before: &Self) -> bool {
+        self.key == before.key && self.version == before.version
+    }
+}
 
 impl Record for Latest {
-    /// 3 had the versions of one value in one record.
-    const TAG: u64 = 4;
-    const FIRST: Self = Self { key: 0, collection: Collection::Clear, version: NOTHING };
+    /// 4 had each collection's version in a record of its own, 3 all of one value in one record.
+    const TAG: u64 = 5;
+    const FIRST: Self = Self { key: 0, of: Of::Many(1), version: NOTHING };
 
     fn key(&self) -> u128 {
         self.key
@@ -113,31 +138,75 @@ impl Record for Latest {
 
     fn write(&self, before: &Self, out: &mut Vec<u8>) {
         let version = &self.version;
-        put_varint(out, self.collection.number());
-        put_difference(out, version.added.micros(), before.version.added.micros());
-        put_varint(out, version.offset);
-        put_difference(out, version.valid_until, version.added.seconds());
+        let collections = match self.of {
+            Of::Many(bits) => u64::from(bits) << FLAGS,
+            Of::Agreement(partner) => u64::from(partner.0) << FLAGS | 1,
+        };
+        if self.repeats(before) {
+            put_varint(out, collections | SAME);
+            return;
+        }
+        let is_lasting = version.valid_until == NEVER;
+        put_varint(out, collections | if is_lasting { LASTING } else { 0 });
+        put_varint(out, version.added.seconds().wrapping_sub(SINCE) as u64);
+        put_varint(out, version.place);
+        if !is_lasting {
+            put_difference(out, version.valid_until, version.added.seconds());
+        }
         put_u32(out, version.what);
         out.push(version.band | version.pap.number() << 2 | version.tlp.number() << 4 | if version.revoked { REVOKED } else { 0 });
     }
 
     fn read(reader: &mut Reader<'_>, key: u128, before: &Self) -> Option<Self> {
-        let collection = Collection::from_number(reader.varint()?)?;
-        let added = Timestamp::from_micros(reader.difference(before.version.added.micros())?);
-        let offset = reader.varint()?;
-        let valid_until = reader.difference(added.seconds())?;
+        let first = reader.varint()?;
+        let of = if first & 1 == 0 {
+            Of::Many(u8::try_from(first >> FLAGS).ok().filter(|bits| (1..1 << Collection::ALL.len()).contains(bits))?)
+        } else {
+            Of::Agreement(OrgNo(u32::try_from(first >> FLAGS).ok()?))
+        };
+        if first & SAME != 0 {
+            return (before.key == key).then_some(Self { key, of, version: before.version });
+        }
+        let added = Timestamp::from_seconds(SINCE.wrapping_add(reader.varint()? as i64));
+        let place = reader.varint()?;
+        let valid_until = if first & LASTING == 0 { reader.difference(added.seconds())? } else { NEVER };
         let what = reader.u32()?;
         let state = reader.u8()?;
         let (band, pap, tlp) = (state & 3, Pap::from_number(state >> 2 & 3)?, Tlp::from_number(state >> 4 & 7)?);
-        let version = Version { added, offset, valid_until, what, band, pap, tlp, revoked: state & REVOKED != 0 };
-        Some(Self { key, collection, version })
+        let version = Version { added, place, valid_until, what, band, pap, tlp, revoked: state & REVOKED != 0 };
+        Some(Self { key, of, version })
     }
 }
 
-/// Records of one key and those that follow it, as versions.
+/// Appends the records of one key: collections for many that have the same version share one.
+fn put_records(key: u128, versions: &Versions, out: &mut Vec<Latest>) {
+    let start = out.len();
+    for (collection, version) in versions.iter() {
+        let of = match collection {
+            Collection::Agreement(partner) => Of::Agreement(partner),
+            Collection::Clear | Collection::Green | Collection::Amber => Of::Many(1 << collection.number()),
+        };
+        let own = out.get_mut(start..).unwrap_or_default();
+        let shared = own.iter_mut().find(|latest| latest.version == *version);
+        match (shared, of) {
+            (Some(Latest { of: Of::Many(bits), .. }), Of::Many(bit)) => *bits |= bit,
+            _ => out.push(Latest { key, of, version: *version }),
+        }
+    }
+}
+
+/// Records of one key, as versions.
 fn versions(records: &[Latest]) -> Versions {
     let mut versions = Versions::default();
-    records.iter().for_each(|latest| versions.set(latest.collection, latest.version));
+    for latest in records {
+        match latest.of {
+            Of::Agreement(partner) => versions.set(Collection::Agreement(partner), latest.version),
+            Of::Many(bits) => {
+                let have = Collection::ALL.into_iter().filter(|collection| bits >> collection.number() & 1 == 1);
+                have.for_each(|collection| versions.set(collection, latest.version));
+            }
+        }
+    }
     versions
 }
 
@@ -213,11 +282,12 @@ impl Newest {
         let keys = {
             let tiers = self.tiers.read();
             for (&key, versions) in &tiers.active {
-                all.extend(versions.iter().map(|(collection, version)| Latest { key, collection, version: *version }));
+                put_records(key, versions, &mut all);
             }
             tiers.active.len()
         };
-        all.sort_unstable_by_key(|latest| (latest.key, latest.collection));
+        // Records of one key stay as they are, one behind another.
+        all.sort_by_key(|latest| latest.key);
         let mut writer = RunWriter::<Latest>::create(path, keys as u64)?;
         for latest in &all {
             writer.push(latest)?;
@@ -278,15 +348,14 @@ fn merge(runs: &[Arc<Run>], path: &Path, stop: &AtomicBool) -> std::io::Result<R
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
-    use model::OrgNo;
     use proptest::prelude::*;
 
     fn any_version() -> impl Strategy<Value = Version> {
         let words = (any::<u32>(), 0_u8..4, 0_u8..4, 0_u8..5, any::<bool>());
-        let places = (0_i64..4_000_000_000_000_000, 0_u64..1 << 50, prop_oneof![Just(NEVER), 0..NEVER]);
-        (places, words).prop_map(|((added, offset, valid_until), (what, band, pap, tlp, revoked))| {
+        let places = (-62_135_596_800_i64..253_402_300_800, 0_u64..1 << 50, prop_oneof![Just(NEVER), 0..NEVER]);
+        (places, words).prop_map(|((added, place, valid_until), (what, band, pap, tlp, revoked))| {
             let (pap, tlp) = (Pap::from_number(pap).unwrap(), Tlp::from_number(tlp).unwrap());
-            Version { added: Timestamp::from_micros(added), offset, valid_until, what, band, pap, tlp, revoked }
+            Version { added: Timestamp::from_seconds(added), place, valid_until, what, band, pap, tlp, revoked }
         })
     }
 
@@ -294,17 +363,19 @@ mod tests {
         prop_oneof![3 => proptest::sample::select(Collection::ALL.to_vec()), 2 => (0_u32..4).prop_map(|partner| Collection::Agreement(OrgNo(partner)))]
     }
 
-    /// One of a collection at the least, as whatever is put has.
+    /// One of a collection at the least, as whatever is put has; often several have the same.
     fn any_versions() -> impl Strategy<Value = Versions> {
-        proptest::collection::vec((any_collection(), any_version()), 1..5).prop_map(|all| {
+        let all = proptest::collection::vec((any_collection(), 0_usize..2), 1..6);
+        (all, [any_version(), any_version()]).prop_map(|(all, some)| {
             let mut versions = Versions::default();
-            all.into_iter().for_each(|(collection, version)| versions.set(collection, version));
+            all.into_iter().for_each(|(collection, which)| versions.set(collection, some[which]));
             versions
         })
     }
 
     fn any_latest() -> impl Strategy<Value = Latest> {
-        (any::<u128>(), any_collection(), any_version()).prop_map(|(key, collection, version)| Latest { key, collection, version })
+        let of = prop_oneof![(1_u8..8).prop_map(Of::Many), any::<u32>().prop_map(|partner| Of::Agreement(OrgNo(partner)))];
+        (any::<u128>(), of, any_version()).prop_map(|(key, of, version)| Latest { key, of, version })
     }
 
     #[test]
@@ -329,6 +400,35 @@ mod tests {
             let mut reader = Reader::new(&out);
             prop_assert_eq!(Latest::read(&mut reader, latest.key, &before), Some(latest));
             prop_assert!(reader.is_empty());
+        }
+
+        #[test]
+        fn a_record_comes_back_behind_one_of_the_same_key_and_takes_two_bytes_where_it_says_the_same(first in any_latest(), second in any_latest()) {
+            for version in [first.version, second.version] {
+                let second = Latest { key: first.key, version, ..second };
+                let mut out = Vec::new();
+                second.write(&first, &mut out);
+                prop_assert_eq!(Latest::read(&mut Reader::new(&out), first.key, &first), Some(second));
+                if version == first.version && matches!(second.of, Of::Many(_) | Of::Agreement(OrgNo(0..2_048))) {
+                    prop_assert!(out.len() <= 2);
+                }
+            }
+        }
+
+        #[test]
+        fn broken_records_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..40), key in any::<u128>(), before in any_latest()) {
+            if let Some(latest) = Latest::read(&mut Reader::new(&bytes), key, &before) {
+                prop_assert!(versions(&[latest]).len() > 0);
+            }
+        }
+
+        #[test]
+        fn versions_come_back_from_their_records_and_those_for_many_share_them(all in any_versions()) {
+            let mut records = Vec::new();
+            put_records(9, &all, &mut records);
+            prop_assert_eq!(&versions(&records), &all);
+            let shared: Vec<Version> = records.iter().filter(|latest| matches!(latest.of, Of::Many(_))).map(|latest| latest.version).collect();
+            prop_assert!(shared.iter().enumerate().all(|(at, version)| !shared[..at].contains(version)));
         }
 
         #[test]

@@ -5,13 +5,13 @@
 //! Invariant: no look holds up new frames for more than one piece.
 
 use super::Collection;
-use super::entry;
+use super::bodies::START;
 use super::evaluate::{BATCH_KEYS, Why};
 use super::fold::SETTLED;
 use super::follow::{BATCH_FRAMES, Following, Shelf};
 use super::frames::{Admitting, Values};
-use super::log::{Log, START};
 use super::register::looks;
+use super::rows::Rows;
 use super::state::Kept;
 use crate::ledger::Kind;
 use hashbrown::HashSet;
@@ -20,7 +20,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-/// Versions of a collection that are looked at again in one round.
+/// Versions of a collection that are looked at again in one round, and the rest of a row.
 const LOOK_AGAIN: usize = 2_048;
 
 impl Following {
@@ -67,7 +67,7 @@ impl Following {
         if self.shelves.contains_key(&collection) {
             return Ok(());
         }
-        let log = Log::open(&self.folder, collection, 0)?;
+        let log = Rows::open(&self.folder, collection, 0, &self.indicators.bodies)?;
         let log = Arc::new(log.ok_or_else(|| std::io::Error::new(ErrorKind::InvalidData, "a log of indicators that nobody knows is damaged"))?);
         File::open(&self.folder)?.sync_all()?;
         self.indicators.logs.write().insert(collection, log.clone());
@@ -87,14 +87,15 @@ impl Following {
             let mut old: Vec<(u64, u128)> = Vec::new();
             // Where nothing is left, what comes is as old as that tomorrow.
             let mut next = now.plus(SETTLED);
-            let end = shelf.log.walk(shelf.looked_at, |offset, content| {
-                let (Some(added), Some(key)) = (entry::added(content), entry::key(content)) else { return false };
-                if added.plus(SETTLED) > now || old.len() == LOOK_AGAIN {
-                    next = added.plus(SETTLED);
-                    return false;
+            let end = shelf.log.walk(&self.indicators.bodies, shelf.looked_at, |walked| {
+                // The versions of a row were written together: all are old when the last one is.
+                let settled = walked.last_added()?.plus(SETTLED);
+                if settled > now || old.len() >= LOOK_AGAIN {
+                    next = settled;
+                    return Ok(false);
                 }
-                old.push((offset, key));
-                true
+                walked.put_keys(&mut old)?;
+                Ok(true)
             })?;
             self.standing(collection, old, &mut keys)?;
             reached.push((collection, end, next));
@@ -119,10 +120,12 @@ impl Following {
         let Some((collection, from, log)) = self.shelves.iter().find_map(due) else { return Ok(false) };
         let (end, changes) = (log.end(), self.changes);
         let mut piece: Vec<(u64, u128)> = Vec::new();
-        let reached = log.walk(from, |offset, content| {
-            let Some(key) = entry::key(content).filter(|_| piece.len() < LOOK_AGAIN) else { return false };
-            piece.push((offset, key));
-            true
+        let reached = log.walk(&self.indicators.bodies, from, |walked| {
+            if piece.len() >= LOOK_AGAIN {
+                return Ok(false);
+            }
+            walked.put_keys(&mut piece)?;
+            Ok(true)
         })?;
         let mut keys = HashSet::new();
         self.standing(collection, piece, &mut keys)?;
@@ -161,9 +164,9 @@ impl Following {
 
     /// Adds the keys of those versions that are still the newest of their values and stand.
     fn standing(&self, collection: Collection, versions: Vec<(u64, u128)>, keys: &mut HashSet<u128>) -> std::io::Result<()> {
-        for (offset, key) in versions {
+        for (place, key) in versions {
             let newest = self.indicators.newest.get(key)?;
-            if newest.of(collection).is_some_and(|version| version.offset == offset && !version.revoked) {
+            if newest.of(collection).is_some_and(|version| version.place == place && !version.revoked) {
                 keys.insert(key);
             }
         }

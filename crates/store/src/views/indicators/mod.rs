@@ -1,11 +1,13 @@
 //! The log of indicators: for each collection, one row per version of each value that its events make an indicator of.
 //!
 //! Flow: `follow` reads the ledger's frames in order → the aggregate rows of each value they name → `register` (which of them a collection
-//! admits) → `fold` (what they say together, and whether a version is due) → `log` (append, sync) → [`Indicators::page`].
-//! Shape: `DIR/indicators/events-clear.log`, `-green`, `-amber`, `agreement-N.log` (N: the partner's number): 8 bytes of name and version, then
-//! entries (length, CRC-32, content); and `POSITION`. What else is there is told from the logs where it is missing: beside each log a sparse
-//! index (`.idx`), and of all of them the newest version of each value (`latest-N.run`).
+//! admits) → `fold` (what they say together, and whether a version is due) → `pending` (`bodies` and `rows`: append, sync) → [`Indicators::page`].
+//! Shape: `DIR/indicators/bodies.log`: what versions say, in blocks of up to 128, once for all collections that say the same. `events-clear.log`, `-green`,
+//! `-amber`, `agreement-N.log` (N: the partner's number): for each block that holds versions of the collection a row that says which; and `POSITION`. What
+//! else is there is told from these where it is missing: the newest version of each value in each collection (`latest-N.run`).
 //! Invariant: a version given out is never changed and never lost but by damage; dates of addition only go up within a collection.
+//! Invariant: bodies are durable before a row names them, and a row names its block by its checksum: no crash, failed write or copy of a running hub's files
+//! shows a collection's readers a body that is not the collection's.
 //! Not a function of the ledger alone: a version is dated by the clock and made of the aggregates at the time of looking, which may be past
 //! the frame that led there. Which versions there are may therefore differ where the log is made anew. What the newest one says of type,
 //! confidence band and validity does not, once it is a day old: every version is looked at again then. So the log is in every backup, and
@@ -13,28 +15,33 @@
 //! A log of an agreement stands still while the agreement does not hold, and is kept: when there is one again, what it said is looked at anew.
 //! Not here: which values a door leaves out or marks (`policy`), how an indicator is written (`formats`).
 
-mod entry;
+mod block;
+mod bodies;
+mod draft;
 mod evaluate;
 mod fold;
 mod follow;
 mod frames;
 mod latest;
-mod log;
 mod look;
 mod open;
+mod pending;
 mod register;
+mod rows;
 mod state;
 #[cfg(test)]
 mod tests;
+mod value;
 
 pub(crate) use follow::{Following, Sources};
 pub use open::{check, files, make_anew};
 pub use register::{Register, Reporter, Terms};
 
+use bodies::Bodies;
 use latest::Newest;
-use log::Log;
 use model::{Category, ObservableType, OrgNo, Pap, Seq, Text, Timestamp, Tlp};
 use parking_lot::RwLock;
+use rows::Rows;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -184,7 +191,8 @@ pub struct Indicator {
 /// The log of indicators, open for reading by many.
 #[derive(Debug)]
 pub struct Indicators {
-    logs: RwLock<BTreeMap<Collection, Arc<Log>>>,
+    logs: RwLock<BTreeMap<Collection, Arc<Rows>>>,
+    bodies: Bodies,
     newest: Newest,
     position: watch::Sender<Seq>,
     /// What the ledger told of agreements and reporters, and up to where.
@@ -194,11 +202,12 @@ pub struct Indicators {
 impl Indicators {
     /// A log that holds nothing and takes nothing, for views that are made for comparison alone.
     pub(crate) fn idle() -> Arc<Self> {
-        let logs = Collection::ALL.into_iter().map(|collection| (collection, Arc::new(Log::empty(collection)))).collect();
-        Arc::new(Self { logs: RwLock::new(logs), newest: Newest::default(), position: watch::Sender::new(Seq(0)), told: RwLock::default() })
+        let logs = RwLock::new(Collection::ALL.into_iter().map(|collection| (collection, Arc::new(Rows::empty(collection)))).collect());
+        let (newest, position, told) = (Newest::default(), watch::Sender::new(Seq(0)), RwLock::default());
+        Arc::new(Self { logs, bodies: Bodies::empty(), newest, position, told })
     }
 
-    fn log(&self, collection: Collection) -> Option<Arc<Log>> {
+    fn log(&self, collection: Collection) -> Option<Arc<Rows>> {
         self.logs.read().get(&collection).cloned()
     }
 
@@ -208,7 +217,7 @@ impl Indicators {
     /// An I/O error; `InvalidData` where the log is damaged.
     pub fn page(&self, collection: Collection, after: Option<Timestamp>, limit: usize) -> std::io::Result<Vec<Indicator>> {
         match self.log(collection) {
-            Some(log) => log.page(after, limit.min(MAX_PAGE)),
+            Some(log) => log.page(&self.bodies, after, limit.min(MAX_PAGE)),
             None => Ok(Vec::new()),
         }
     }
@@ -219,12 +228,11 @@ impl Indicators {
     /// As for [`Indicators::page`].
     pub fn versions(&self, collection: Collection, key: u128) -> std::io::Result<Vec<Indicator>> {
         let mut versions = Vec::new();
-        let Some(log) = self.log(collection) else { return Ok(versions) };
-        let mut next = self.newest.get(key)?.of(collection).map(|version| version.offset);
-        while let Some(offset) = next.filter(|_| versions.len() < MAX_VERSIONS) {
-            let entry = log.entry_at(offset)?;
+        let mut next = self.newest.get(key)?.of(collection).map(|version| version.place);
+        while let Some(place) = next.filter(|_| versions.len() < MAX_VERSIONS) {
+            let entry = self.bodies.entry(place, collection)?;
             // An older version lies before: a broken link must not lead in a circle.
-            next = entry.previous.filter(|&previous| previous < offset);
+            next = entry.previous.filter(|&previous| previous < place);
             versions.push(entry.indicator);
         }
         Ok(versions)
@@ -243,7 +251,7 @@ impl Indicators {
 
     /// Entries of a collection: all versions of all values.
     pub fn count(&self, collection: Collection) -> u64 {
-        self.log(collection).map_or(0, |log| log.count())
+        self.log(collection).map_or(0, |log| log.stand().count)
     }
 
     /// What the ledger told of agreements and reporters, and the sequence number up to which, exclusive, it was asked.

@@ -1,11 +1,11 @@
 //! How far the log of indicators is: one small file, replaced by rename after all that it names is durable.
 //!
 //! Invariant: what lies before the position is in the logs, and what lies before the lengths was synced. Without the file, or with one of
-//! another ledger, everything is looked at once more, which writes nothing twice. Version 1, from before there were agreements, is read and
-//! what it says is kept, but for the runs, which are made anew; an earlier release takes version 2 for none and looks at everything once more.
+//! another ledger, everything is looked at once more, which writes nothing twice. Places in a log are bytes of its file of rows at which a row begins.
+//! Versions 1 and 2 belong to logs that held whole versions, which are made anew.
 
 use super::Collection;
-use super::log::START;
+use super::bodies::START;
 use super::register::Register;
 use crate::views::checkpoint::write_durably;
 use model::Seq;
@@ -16,12 +16,12 @@ use std::path::Path;
 /// The file's name.
 pub(super) const FILE: &str = "POSITION";
 /// Version of the file's shape; one that is not known counts as none.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What `POSITION` says of one log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
-    /// Bytes of the log that were synced.
+    /// Bytes of its rows that were synced.
     pub(super) length: u64,
     /// What lies before is in the runs.
     pub(super) covered: u64,
@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) position: Seq,
     /// Chain value of the last frame before the position, hexadecimal.
     pub(super) chain: String,
+    /// Bytes of the bodies that were synced.
+    pub(super) bodies: u64,
     /// By collection.
     pub(super) logs: BTreeMap<Collection, Kept>,
     /// Runs of the newest versions, newest first.
@@ -61,7 +63,8 @@ pub(super) struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self { version: VERSION, position: Seq(0), chain: String::new(), logs: BTreeMap::new(), runs: Vec::new(), register: Register::default(), walk: None }
+        let (chain, logs, runs) = (String::new(), BTreeMap::new(), Vec::new());
+        Self { version: VERSION, position: Seq(0), chain, bodies: 0, logs, runs, register: Register::default(), walk: None }
     }
 }
 
@@ -70,33 +73,12 @@ struct Head {
     version: u32,
 }
 
-/// Version 1: lengths and places of the three collections for many.
-#[derive(Deserialize)]
-struct First {
-    position: Seq,
-    chain: String,
-    lengths: [u64; 3],
-    looked_at: [u64; 3],
-}
-
-impl From<First> for State {
-    fn from(first: First) -> Self {
-        let logs = Collection::ALL.into_iter().zip(first.lengths).zip(first.looked_at);
-        let logs = logs.map(|((collection, length), looked_at)| (collection, Kept { length, looked_at: looked_at.max(START), ..Kept::default() }));
-        Self { position: first.position, chain: first.chain, logs: logs.collect(), ..Self::default() }
-    }
-}
-
 impl State {
     /// Reads the file; `None` where there is none that can be used.
     pub(super) fn read(folder: &Path) -> Option<Self> {
         let bytes = std::fs::read(folder.join(FILE)).ok()?;
         let head: Head = serde_json::from_slice(&bytes).ok()?;
-        match head.version {
-            1 => serde_json::from_slice::<First>(&bytes).ok().map(Self::from),
-            VERSION => serde_json::from_slice(&bytes).ok(),
-            _ => None,
-        }
+        if head.version == VERSION { serde_json::from_slice(&bytes).ok() } else { None }
     }
 
     /// Makes it durable.
@@ -131,7 +113,7 @@ mod tests {
         let kept = Kept { length: 900, covered: 100, looked_at: 50, again: Some(8) };
         let logs = BTreeMap::from([(Collection::Clear, Kept::default()), (Collection::Agreement(OrgNo(7)), kept)]);
         let runs = vec!["latest-00000001.run".to_owned()];
-        let state = State { position: Seq(70_000), chain: "ab".to_owned(), logs, runs, register, walk: Some(Seq(65_536)), ..State::default() };
+        let state = State { position: Seq(70_000), chain: "ab".to_owned(), bodies: 700, logs, runs, register, walk: Some(Seq(65_536)), ..State::default() };
         state.write(folder.path()).unwrap();
         assert_eq!(State::read(folder.path()), Some(state.clone()));
         assert_eq!(state.kept(Collection::Agreement(OrgNo(7))), kept);
@@ -139,16 +121,15 @@ mod tests {
     }
 
     #[test]
-    fn a_position_from_before_there_were_agreements_is_kept_but_for_its_runs() {
+    fn a_position_of_another_version_or_without_what_it_must_say_is_none() {
         let folder = tempfile::tempdir().unwrap();
-        let text = r#"{"version":1,"position":70000,"chain":"ab","lengths":[9,10,11],"covered":[9,9,9],"looked_at":[0,8,10],"runs":["latest-00000001.run"]}"#;
+        let text = r#"{"version":3,"position":70000,"chain":"ab","bodies":90,"logs":{"events-amber":{"length":60,"covered":8,"looked_at":8}},"runs":[]}"#;
         std::fs::write(folder.path().join(FILE), text).unwrap();
         let state = State::read(folder.path()).unwrap();
-        assert_eq!((state.position, state.chain.as_str(), state.runs.len(), state.walk), (Seq(70_000), "ab", 0, None));
-        assert_eq!(state.kept(Collection::Amber), Kept { length: 11, covered: START, looked_at: 10, again: None });
-        assert_eq!(state.kept(Collection::Clear).looked_at, START);
-        assert_eq!(state.register, Register::default());
-        for text in [text.replace("\"version\":1", "\"version\":3"), text.replace("\"chain\":\"ab\",", ""), String::new()] {
+        assert_eq!((state.position, state.bodies, state.walk), (Seq(70_000), 90, None));
+        assert_eq!(state.kept(Collection::Amber), Kept { length: 60, covered: START, looked_at: START, again: None });
+        let others = [1, 2, 4].map(|version| text.replace("\"version\":3", &format!("\"version\":{version}")));
+        for text in others.into_iter().chain([text.replace("\"chain\":\"ab\",", ""), text.replace("\"bodies\":90,", ""), String::new()]) {
             std::fs::write(folder.path().join(FILE), text).unwrap();
             assert_eq!(State::read(folder.path()), None);
         }

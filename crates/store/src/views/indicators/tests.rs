@@ -1,13 +1,14 @@
-//! Facts of the log of indicators: one log by itself, and all of it through a whole store on disk.
+//! Facts of the log of indicators through a whole store on disk; of the log by itself in [`files`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use super::log::{Log, file_name, first_damage};
+mod files;
+
 use super::state::FILE;
-use super::{Collection, FOLDER, Indicator, check, make_anew};
+use super::{Collection, FOLDER, Indicator, bodies, check, make_anew, rows};
 use crate::ledger::{Control, Submission};
 use crate::views::{Days, Keys, prepare};
 use crate::{Batch, BatchResult, Options, Store};
-use model::{Agreement, Category, Event, ObservableType, OrgNo, Pap, Redistribution, Role, Text, Timestamp, Tlp};
+use model::{Agreement, Category, Event, ObservableType, OrgNo, Redistribution, Role, Text, Timestamp, Tlp};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,157 +22,6 @@ const PARTNER: OrgNo = OrgNo(7);
 const OTHER: OrgNo = OrgNo(8);
 const OWN: Collection = Collection::Agreement(PARTNER);
 const PATIENCE: Duration = Duration::from_secs(30);
-
-// One log.
-
-fn version(number: u64, added: Timestamp) -> Indicator {
-    Indicator {
-        collection: Collection::Amber,
-        added,
-        key: u128::from(number),
-        kind: ObservableType::Domain,
-        value: Text::from(format!("h{number}.{}net", "long-name.".repeat(number as usize % 5))),
-        created: added,
-        revoked: number.is_multiple_of(7),
-        category: Category::Phishing,
-        malware: number.is_multiple_of(3).then(|| Text::from("Emotet")),
-        pap: Pap::Green,
-        tlp: Tlp::Green,
-        confidence: number.is_multiple_of(2).then_some(50),
-        reporters: 1,
-        first_seen: added,
-        last_seen: added,
-        valid_until: Some(added),
-        sectors: Vec::new(),
-    }
-}
-
-fn open(folder: &Path, synced: u64) -> Option<Log> {
-    Log::open(folder, Collection::Amber, synced).unwrap()
-}
-
-/// Appends versions with these numbers, all at the same time by the clock.
-fn append(log: &Log, numbers: std::ops::Range<u64>) -> Vec<Indicator> {
-    let mut pending = log.pending();
-    let mut all = Vec::new();
-    for number in numbers {
-        let indicator = version(number, pending.next_added(Timestamp::from_seconds(BEGIN)));
-        pending.push(&indicator, None);
-        all.push(indicator);
-    }
-    log.write(&pending).unwrap();
-    log.publish(&pending);
-    all
-}
-
-fn pages(log: &Log, size: usize, mut between: impl FnMut()) -> Vec<Indicator> {
-    let mut found: Vec<Indicator> = Vec::new();
-    loop {
-        let page = log.page(found.last().map(|last| last.added), size).unwrap();
-        assert!(page.len() <= size);
-        if page.is_empty() {
-            return found;
-        }
-        found.extend(page);
-        between();
-    }
-}
-
-#[test]
-fn page_by_page_gives_every_entry_once_in_order_whatever_the_size_while_entries_are_added() {
-    for size in [1, 2, 127, 128, 129, 300, 5_000] {
-        let folder = tempfile::tempdir().unwrap();
-        let log = open(folder.path(), 0).unwrap();
-        assert_eq!(log.page(None, size).unwrap(), []);
-        let mut all = append(&log, 0..400);
-        let found = pages(&log, size, || {
-            let next = all.len() as u64;
-            if next < 900 {
-                all.extend(append(&log, next..next + 37));
-            }
-        });
-        assert_eq!(found, all, "pages of {size}");
-        assert!(all.windows(2).all(|two| two[0].added < two[1].added));
-        assert_eq!(log.count(), all.len() as u64);
-    }
-}
-
-#[test]
-fn a_page_after_any_entry_begins_with_the_next_before_and_after_opening_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = open(folder.path(), 0).unwrap();
-    let mut all = append(&log, 0..500);
-    log.write_index().unwrap();
-    all.extend(append(&log, 500..700));
-    let compare = |log: &Log| {
-        for (at, entry) in all.iter().enumerate() {
-            assert_eq!(log.page(Some(entry.added), 3).unwrap(), all[at + 1..(at + 4).min(all.len())], "after entry {at}");
-        }
-    };
-    compare(&log);
-    let end = log.end();
-    drop(log);
-    let log = open(folder.path(), end).unwrap();
-    compare(&log);
-    // Opened without the index, and with one that lies.
-    for index in [Vec::new(), vec![0; 400], b"BGINX\0\x01\0 and something else that is no place".to_vec()] {
-        std::fs::write(folder.path().join("events-amber.idx"), index).unwrap();
-        let log = open(folder.path(), end).unwrap();
-        compare(&log);
-        log.write_index().unwrap();
-        assert_eq!((log.count(), log.end()), (700, end));
-    }
-    let log = open(folder.path(), end).unwrap();
-    all.extend(append(&log, 700..710));
-    assert_eq!(pages(&log, 64, || ()), all);
-}
-
-#[test]
-fn a_torn_tail_is_cut_and_what_was_synced_is_never_cut() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(file_name(Collection::Amber));
-    let log = open(folder.path(), 0).unwrap();
-    let mut all = append(&log, 0..200);
-    let synced = log.end();
-    append(&log, 200..201);
-    drop(log);
-    let whole = std::fs::read(&path).unwrap();
-    for length in synced..whole.len() as u64 {
-        std::fs::write(&path, &whole[..length as usize]).unwrap();
-        let log = open(folder.path(), synced).unwrap();
-        assert_eq!((log.count(), log.end()), (200, synced), "cut at byte {length}");
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), synced);
-    }
-    // A file system may leave zeros where bytes were to be.
-    std::fs::write(&path, [&whole[..synced as usize], [0; 300].as_slice()].concat()).unwrap();
-    let log = open(folder.path(), synced).unwrap();
-    all.extend(append(&log, 201..300));
-    assert_eq!(pages(&log, 50, || ()), all);
-    drop(log);
-
-    let sound = std::fs::read(&path).unwrap();
-    assert_eq!(first_damage(folder.path(), Collection::Amber, sound.len() as u64).unwrap(), None);
-    let mut damaged = sound.clone();
-    damaged[sound.len() / 2] ^= 4;
-    std::fs::write(&path, &damaged).unwrap();
-    let at = first_damage(folder.path(), Collection::Amber, sound.len() as u64).unwrap().unwrap();
-    assert!(at < sound.len() as u64 / 2 + 1);
-    assert!(open(folder.path(), sound.len() as u64).is_none());
-    std::fs::write(&path, &sound[..sound.len() - 1]).unwrap();
-    assert!(open(folder.path(), sound.len() as u64).is_none());
-    assert_eq!(std::fs::metadata(&path).unwrap().len(), sound.len() as u64 - 1);
-}
-
-#[test]
-fn a_log_of_a_later_release_is_refused_and_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(file_name(Collection::Amber));
-    std::fs::write(&path, b"BGIND\0\x02\0 and more").unwrap();
-    assert_eq!(Log::open(folder.path(), Collection::Amber, 0).unwrap_err().kind(), std::io::ErrorKind::Unsupported);
-    assert_eq!(std::fs::read(&path).unwrap(), b"BGIND\0\x02\0 and more");
-}
-
-// Through a whole store.
 
 struct UtcDays;
 
@@ -456,14 +306,10 @@ async fn a_restart_goes_on_without_duplicates_from_any_position() {
     world.close().await;
     let late = std::fs::read(world.log_folder().join(FILE)).unwrap();
 
-    let indexes = vec!["events-clear.idx", "events-amber.idx"];
-    for (position, removed) in [(Some(&late), vec![]), (Some(&early), vec![]), (None, vec![]), (Some(&late), indexes)] {
+    for position in [Some(&late), Some(&early), None] {
         match position {
             Some(position) => std::fs::write(world.log_folder().join(FILE), position).unwrap(),
             None => std::fs::remove_file(world.log_folder().join(FILE)).unwrap(),
-        }
-        for name in removed {
-            std::fs::remove_file(world.log_folder().join(name)).unwrap();
         }
         let (store, _) = Store::open(&options(world.folder.path(), &world.seconds)).unwrap();
         let again = World { folder: tempfile::tempdir().unwrap(), seconds: world.seconds.clone(), store };
@@ -517,6 +363,144 @@ async fn damage_is_named_by_verify_and_the_log_is_then_made_anew() {
     assert_eq!(world.counts(), [0, 50, 50]);
     world.close().await;
     assert_eq!(check(&world.log_folder()).unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_of_what_versions_say_is_named_for_each_collection_that_says_it_and_a_cut_too() {
+    let mut world = World::new();
+    world.send((0..50).map(|number| event(&format!("h{number}.net"), Tlp::Green, None)).collect()).await;
+    world.close().await;
+    let path = world.log_folder().join(bodies::FILE);
+    let sound = std::fs::read(&path).unwrap();
+    let mut bytes = sound.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    for damaged in [bytes.as_slice(), &sound[..sound.len() - 1], &[]] {
+        std::fs::write(&path, damaged).unwrap();
+        let problems = check(&world.log_folder()).unwrap();
+        for name in ["events-green", "events-amber"] {
+            assert_eq!(problems.iter().filter(|problem| problem.contains(name) && problem.contains(bodies::FILE)).count(), 1, "{problems:?}");
+        }
+        assert!(!problems.iter().any(|problem| problem.contains("events-clear")));
+        assert_eq!(std::fs::read(&path).unwrap(), damaged, "a check changes nothing");
+    }
+    // A start makes it anew.
+    world.open();
+    world.settle().await;
+    assert_eq!(world.counts(), [0, 50, 50]);
+    world.close().await;
+    assert_eq!(check(&world.log_folder()).unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_all_collections_say_alike_is_on_disk_once() {
+    let mut sizes = Vec::new();
+    for tlp in [Tlp::Clear, Tlp::Amber] {
+        let world = World::new();
+        world.send((0..3_000).map(|number| event(&format!("h{number}.example.net"), tlp, Some(50))).collect()).await;
+        assert_eq!(world.counts(), if tlp == Tlp::Clear { [3_000; 3] } else { [0, 0, 3_000] });
+        let all = world.all();
+        let alike = |one: &Indicator, other: &Indicator| *one == Indicator { collection: one.collection, ..other.clone() };
+        assert!(all[0].iter().zip(&all[2]).all(|(clear, amber)| alike(clear, amber)), "one date for all");
+        world.close().await;
+        sizes.push(std::fs::metadata(world.log_folder().join(bodies::FILE)).unwrap().len());
+    }
+    // One collection alone takes as much: three apart would take three times that.
+    let (three, one) = (sizes[0], sizes[1]);
+    assert!(three * 5 <= one * 3 * 2, "{three} bytes for three collections, {one} for one");
+    assert!(one < 3_000 * 40, "{one} bytes for 3,000 domain names");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_that_may_say_less_has_versions_of_its_own() {
+    let world = World::new();
+    world.send(vec![event("seen.net", Tlp::Clear, Some(20)), event("seen.net", Tlp::Amber, Some(90))]).await;
+    let [clear, green, amber] = world.all();
+    assert_eq!([&clear, &green, &amber].map(|log| (log.len(), log[0].confidence, log[0].tlp)), [
+        (1, Some(20), Tlp::Clear),
+        (1, Some(20), Tlp::Clear),
+        (1, Some(90), Tlp::Amber)
+    ]);
+    assert_eq!((clear[0].added, clear[0].created), (green[0].added, green[0].added), "clear and green say the same");
+    assert!(amber[0].added > green[0].added);
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_any_two_steps_of_a_write_loses_nothing_and_doubles_nothing() {
+    let mut world = World::new();
+    world.send((0..200).map(|number| event(&format!("h{number}.net"), Tlp::Clear, None)).collect()).await;
+    world.close().await;
+    let names = [bodies::FILE.to_owned()].into_iter().chain(Collection::ALL.map(rows::file_name));
+    let files: Vec<std::path::PathBuf> = names.map(|name| world.log_folder().join(name)).collect();
+    let read = || files.iter().map(|path| std::fs::read(path).unwrap()).collect::<Vec<_>>();
+    let position = std::fs::read(world.log_folder().join(FILE)).unwrap();
+    let before = read();
+    world.open();
+    let more = (150..420).map(|number| event(&format!("h{number}.net"), Tlp::Clear, None)).chain([event("amber.net", Tlp::Amber, None)]);
+    world.send(more.collect()).await;
+    world.close().await;
+    let after = read();
+    // So many files were written whole, and so much of the next one.
+    for written in 0..files.len() {
+        for torn in [0, 30] {
+            for (place, path) in files.iter().enumerate() {
+                let (old, new) = (&before[place], &after[place]);
+                let length = if place < written { new.len() } else { old.len() + if place == written { torn } else { 0 } };
+                std::fs::write(path, &new[..length]).unwrap();
+            }
+            std::fs::write(world.log_folder().join(FILE), &position).unwrap();
+            world.open();
+            world.settle().await;
+            assert_eq!(world.counts(), [420, 420, 421], "{written} files and {torn} bytes were written");
+            for (collection, log) in Collection::ALL.into_iter().zip(world.all()) {
+                let mut all = values(&log);
+                all.dedup();
+                assert_eq!(all.len(), log.len(), "{} has no value twice", collection.title());
+                let one = world.store.indicators.versions(collection, world.key("h400.net")).unwrap();
+                assert_eq!((one.len(), one[0].value.as_str(), one[0].collection), (1, "h400.net", collection));
+            }
+            world.assert_dates_go_up();
+            world.close().await;
+            assert_eq!(check(&world.log_folder()).unwrap(), Vec::<String>::new());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_held_whole_versions_is_made_anew_and_is_no_damage() {
+    let mut world = World::new();
+    world.send(vec![event("first.net", Tlp::Green, None)]).await;
+    world.close().await;
+    let old = |world: &World| {
+        std::fs::remove_dir_all(world.log_folder()).unwrap();
+        std::fs::create_dir(world.log_folder()).unwrap();
+        for name in ["events-clear.log", "events-green.log", "events-amber.log", "agreement-7.log"] {
+            std::fs::write(world.log_folder().join(name), b"BGIND\0\x01\0 and entries as they were").unwrap();
+        }
+        std::fs::write(world.log_folder().join("events-green.idx"), b"BGINX\0\x01\0").unwrap();
+        std::fs::write(world.log_folder().join(FILE), r#"{"version":2,"position":1,"chain":"ab","logs":{},"runs":[]}"#).unwrap();
+    };
+    old(&world);
+    assert_eq!(check(&world.log_folder()).unwrap(), Vec::<String>::new());
+    world.open();
+    world.settle().await;
+    assert_eq!(world.counts(), [0, 1, 1]);
+    assert!(!world.log_folder().join("events-green.idx").exists() && !world.log_folder().join("agreement-7.log").exists());
+    world.close().await;
+    old(&world);
+    make_anew(&world.log_folder()).unwrap();
+    assert_eq!(world.log_folder().read_dir().unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_names_bodies_after_the_rows_that_name_them_and_rows_after_the_position() {
+    let world = World::new();
+    world.agree(PARTNER, 1, Some(Agreement::up_to(Tlp::Green))).await;
+    world.send(vec![event("first.net", Tlp::Green, None)]).await;
+    world.close().await;
+    let expected = ["POSITION", "events-clear.log", "events-green.log", "events-amber.log", "agreement-7.log", "bodies.log"];
+    assert_eq!(super::files(&world.log_folder()).unwrap(), expected);
 }
 
 fn partly(value: &str, tlp: Tlp, category: Category, sector: &str) -> Event {
