@@ -620,7 +620,8 @@ fn a_uuid_that_another_took_hides_nothing_and_keeps_nothing_from_coming() {
     let pushed = sync(&owner, "POST", &format!("/misp/events/edit/{PUSHED}"), &event(&json!({ "uuid": PUSHED, "info": "Rightful", "published": true })));
     assert_eq!((pushed.status, &pushed.json()["Event"]["info"]), (200, &json!("Rightful")), "{}", pushed.text());
     assert_eq!(view(&third, PUSHED).json()["Event"]["info"], "Rightful", "one's own stands before what others pass on");
-    let again = sync(&owner, "POST", &format!("/misp/events/edit/{PUSHED}"), &json!({ "info": "Rightful still", "distribution": "3", "timestamp": "4000000000" }));
+    let again =
+        sync(&owner, "POST", &format!("/misp/events/edit/{PUSHED}"), &json!({ "info": "Rightful still", "distribution": "3", "timestamp": "4000000000" }));
     assert_eq!((again.status, &view(&owner, PUSHED).json()["Event"]["info"]), (200, &json!("Rightful still")), "{}", again.text());
     publish(&owner, &json!({ "id": PUSHED }));
     let listed = sync(&third, "POST", "/misp/events/index", &json!({ "minimal": 1, "published": 1 })).json();
@@ -632,7 +633,8 @@ fn a_uuid_that_another_took_hides_nothing_and_keeps_nothing_from_coming() {
 
     // A sighting.
     let sighting = |attribute: &str| json!([{ "uuid": PUSHED, "attribute_uuid": attribute, "type": "0" }]);
-    let push = |client: &Client, event: &str| client.post(&format!("/misp/sightings/bulkSaveSightings/{event}"), &sighting(ATTRIBUTE)).json()["message"].clone();
+    let push =
+        |client: &Client, event: &str| client.post(&format!("/misp/sightings/bulkSaveSightings/{event}"), &sighting(ATTRIBUTE)).json()["message"].clone();
     assert_eq!(push(&other, UUID), "1 sighting successfully added.");
     let wanted = third.post(&format!("/misp/sightings/filterSightingUuidsForPush/{UUID}"), &json!([PUSHED])).json();
     assert_eq!((wanted, push(&third, UUID)), (json!([PUSHED]), json!("1 sighting successfully added.")));

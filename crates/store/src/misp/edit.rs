@@ -276,7 +276,8 @@ impl Edit {
     }
 
     async fn put_tags(&mut self, event: &NewEvent) -> Result<(), RecordsError> {
-        let mut stored: Vec<(i64, String)> = sqlx::query_as("SELECT attribute, name FROM tag WHERE event = $1").bind(event.head.id).fetch_all(&mut *self.tx).await?;
+        let mut stored: Vec<(i64, String)> =
+            sqlx::query_as("SELECT attribute, name FROM tag WHERE event = $1").bind(event.head.id).fetch_all(&mut *self.tx).await?;
         let mut wanted = event.tags.clone();
         stored.sort_unstable();
         wanted.sort_unstable();

@@ -139,8 +139,7 @@ const SIGHTINGS_ANEW: [&str; 7] = [
 /// Brings a file in line in which one organisation's UUID of a sighting still stands in the way of another's.
 pub(super) async fn bring_up(writes: &SqlitePool) -> Result<(), RecordsError> {
     let mut tx = writes.begin_with("BEGIN IMMEDIATE").await?;
-    let table: Option<String> =
-        sqlx::query_scalar("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'sighting'").fetch_optional(&mut *tx).await?;
+    let table: Option<String> = sqlx::query_scalar("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'sighting'").fetch_optional(&mut *tx).await?;
     if !table.is_some_and(|table| table.contains("UNIQUE")) {
         tx.rollback().await?;
         return Ok(());

@@ -49,14 +49,7 @@ fn event(id: i64, org: OrgNo, attributes: Vec<NewAttribute>) -> NewEvent {
         generation: 1,
         json: "{}".to_owned(),
     };
-    NewEvent {
-        head,
-        info: "a thing".to_owned(),
-        content: b"{\"Attribute\":[]}".to_vec(),
-        attributes,
-        objects: Vec::new(),
-        tags: Vec::new(),
-    }
+    NewEvent { head, info: "a thing".to_owned(), content: b"{\"Attribute\":[]}".to_vec(), attributes, objects: Vec::new(), tags: Vec::new() }
 }
 
 /// The same, with something else in its head.
@@ -224,9 +217,13 @@ async fn what_a_name_leads_to_is_found_by_any_of_its_parts() {
 #[tokio::test]
 async fn sightings_of_an_earlier_file_stay_and_no_longer_stand_in_anothers_way() {
     let (folder, events) = events().await;
-    for statement in ["DROP TABLE sighting", "CREATE TABLE sighting (id INTEGER NOT NULL PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, event BIGINT NOT NULL, \
+    for statement in [
+        "DROP TABLE sighting",
+        "CREATE TABLE sighting (id INTEGER NOT NULL PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, event BIGINT NOT NULL, \
         attribute BIGINT NOT NULL, org BIGINT NOT NULL, kind BIGINT NOT NULL, seen BIGINT NOT NULL, source TEXT NOT NULL)",
-        "CREATE INDEX sighting_by_attribute ON sighting (event, attribute)", "INSERT INTO sighting VALUES (70, 's', 1, 2, 4, 0, 7, 'x')"] {
+        "CREATE INDEX sighting_by_attribute ON sighting (event, attribute)",
+        "INSERT INTO sighting VALUES (70, 's', 1, 2, 4, 0, 7, 'x')",
+    ] {
         sqlx::query(statement).execute(&events.file.writes).await.unwrap();
     }
     events.close().await;

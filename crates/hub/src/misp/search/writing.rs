@@ -212,10 +212,9 @@ impl Writing {
         out.found(lines.len());
         let (search, now) = (Arc::clone(&self.search), self.hub.clock().now());
         let (creator, name) = (self.hub.stix_identity(), self.hub.misp_hub_name());
-        let body = apart(move || {
-            Ok(if search.format == Format::Suricata { export::suricata(&lines, now) } else { export::stix2(&lines, creator, &name, now) })
-        })
-        .await?;
+        let body =
+            apart(move || Ok(if search.format == Format::Suricata { export::suricata(&lines, now) } else { export::stix2(&lines, creator, &name, now) }))
+                .await?;
         out.write(&body);
         Ok(())
     }

@@ -416,11 +416,10 @@ async fn a_collection_that_may_say_less_has_versions_of_its_own() {
     let world = World::new();
     world.send(vec![event("seen.net", Tlp::Clear, Some(20)), event("seen.net", Tlp::Amber, Some(90))]).await;
     let [clear, green, amber] = world.all();
-    assert_eq!([&clear, &green, &amber].map(|log| (log.len(), log[0].confidence, log[0].tlp)), [
-        (1, Some(20), Tlp::Clear),
-        (1, Some(20), Tlp::Clear),
-        (1, Some(90), Tlp::Amber)
-    ]);
+    assert_eq!(
+        [&clear, &green, &amber].map(|log| (log.len(), log[0].confidence, log[0].tlp)),
+        [(1, Some(20), Tlp::Clear), (1, Some(20), Tlp::Clear), (1, Some(90), Tlp::Amber)]
+    );
     assert_eq!((clear[0].added, clear[0].created), (green[0].added, green[0].added), "clear and green say the same");
     assert!(amber[0].added > green[0].added);
     world.close().await;

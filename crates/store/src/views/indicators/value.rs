@@ -151,7 +151,8 @@ mod tests {
         fn whatever_is_packed_comes_back(number in 0_u8..21, value in "[0-9a-f:.]{0,40}|\\PC{0,20}", bytes in proptest::collection::vec(any::<u8>(), 0..70)) {
             let kind = ObservableType::from_number(number).unwrap();
             if let Some(bytes) = packed(kind, &value) {
-                prop_assert_eq!(unpack(kind, &bytes).as_deref(), Some(value.as_str()));
+                let unpacked = unpack(kind, &bytes);
+                prop_assert_eq!(unpacked.as_deref(), Some(value.as_str()));
             }
             if let Some(value) = unpack(kind, &bytes) {
                 prop_assert_eq!(packed(kind, &value), Some(bytes));
