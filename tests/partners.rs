@@ -348,7 +348,7 @@ fn the_command_line_sets_shows_and_ends_an_agreement() {
     assert_eq!((&agreement["max_tlp"], &agreement["strict"], &agreement["names"]), (&json!("amber"), &json!(true), &json!(true)));
     assert_eq!(agreement["categories"].as_array().unwrap().len(), 2);
     let words = run(&[]).1;
-    assert!(words.contains("in force         yes") && words.contains("categories: phishing, c2-server") && !words.contains('{'), "{words}");
+    assert!(words.contains("in force         yes") && words.contains("categories: c2-server, phishing") && !words.contains('{'), "{words}");
     let own = world.hub.command(&world.hub.key(id, "analyst"), &["org", "agreement"], None);
     assert!(own.status.success() && said(&own).contains(id) && said(&own).contains("amber+strict is covered"), "{}", said(&own));
     assert!(!world.hub.command(&key, &["org", "agreement", "--end"], None).status.success(), "whose is not said");

@@ -353,7 +353,7 @@ mod tests {
     fn fields_keep_the_hubs_order() {
         let fields: Fields = serde_json::from_str(r#"{"name":"A","id":"org_1","cursor":null}"#).unwrap();
         assert_eq!(fields.0.iter().map(|(field, _)| field.as_str()).collect::<Vec<_>>(), ["name", "id", "cursor"]);
-        assert_eq!(fields.0[0].1.get(), "\"org_1\"");
+        assert_eq!(fields.0[1].1.get(), "\"org_1\"");
     }
 
     #[test]

@@ -131,10 +131,14 @@ impl Out {
         self.count += count;
     }
 
-    /// Keeps the room of something large that was written until it is taken.
-    pub(super) fn keep(&mut self, room: OwnedSemaphorePermit) {
-        if room.num_permits() >= LARGE / 1024 {
-            self.rooms.push(room);
+    /// Keeps of the room of an event what is waiting to be taken, where that is large. What it took to look at the event is free again: little may be
+    /// written of much.
+    pub(super) fn keep(&mut self, mut room: OwnedSemaphorePermit) {
+        let waiting = self.buffer.len();
+        if waiting >= LARGE
+            && let Some(part) = room.split(room.num_permits().min(waiting.div_ceil(1024)))
+        {
+            self.rooms.push(part);
         }
     }
 
