@@ -14,10 +14,10 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// With failures: a retry comes after half a minute at the earliest, the second after a minute more.
 const WITH_RETRIES: Duration = Duration::from_secs(240);
 
-/// A hub that may call this machine, and sends mail through `mail` where one is given.
+/// A hub whose webhooks may be on this machine, and sends mail through `mail` where one is given.
 fn hub(mail: Option<&MailServer>) -> Hub {
     let folder = tempfile::tempdir().unwrap();
-    let mut text = "[outbound]\nallow = [\"127.0.0.0/8\"]\n".to_owned();
+    let mut text = "[outbound]\nwebhooks_allow = [\"127.0.0.0/8\"]\n".to_owned();
     if let Some(server) = mail {
         text.push_str(&format!("[mail]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nfrom = \"Hub <hub@cert.example>\"\n", server.port));
     }
@@ -270,6 +270,20 @@ fn a_subscription_is_its_organisations_alone_and_the_coordinator_sees_it() {
     }
     assert_eq!(member.status("DELETE", &path, &[], None), 204);
     assert_eq!(member.get(&path).status, 404);
+}
+
+#[test]
+fn what_is_opened_for_sources_is_closed_to_webhooks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bongsu.toml");
+    std::fs::write(&path, "[outbound]\nallow = [\"127.0.0.0/8\"]\n").unwrap();
+    let data = folder.path().join("data");
+    let hub = Hub::start_in(folder, data, &["--config", path.to_str().unwrap()]);
+    let member = hub.member("Bank", "analyst");
+    for url in ["http://127.0.0.1:9/hook", "https://127.0.0.1:9/hook", "https://[::1]/hook"] {
+        let refused = member.post("/api/v1/subscriptions", &json!({ "name": "x", "about": "events", "channel": { "webhook": { "url": url } } }));
+        assert_eq!(refused.status, 422, "{url}: {}", refused.text());
+    }
 }
 
 #[test]

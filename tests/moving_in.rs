@@ -106,6 +106,41 @@ fn a_misps_answers_move_in_from_files() {
 }
 
 #[test]
+fn two_of_one_name_are_never_merged_and_a_match_by_name_is_told() {
+    let hub = Hub::start();
+    hub.organisation("Twin", "company", "private", "finance");
+    let before = organisations(&hub).len();
+    let row = |number: u32, name: &str| json!({"Organisation": {"id": number.to_string(), "name": name, "uuid": format!("5b4b7a26-0f4c-4c3c-8a51-4f0f0a3a001{number}"), "local": true}});
+    let both = write(&hub, "both.json", &json!([row(1, "Twin"), row(2, "twin")]));
+    for more in [&["--dry-run"][..], &[]] {
+        let output = import(&hub, &[&["misp", both.to_str().unwrap()][..], more].concat());
+        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+        assert!(said(&output).contains("2 organisations there have this name"), "{}", said(&output));
+        assert_eq!(organisations(&hub).len(), before);
+    }
+    let (one, report) = (write(&hub, "one.json", &json!([row(1, "TWIN")])), hub.scratch().join("twins.json"));
+    let dry = import(&hub, &["misp", one.to_str().unwrap(), "--dry-run"]);
+    assert!(dry.status.success() && said(&dry).contains("by its name taken for org_"), "{}", said(&dry));
+    let done = import(&hub, &["misp", one.to_str().unwrap(), "--report", report.to_str().unwrap()]);
+    assert!(done.status.success() && organisations(&hub).len() == before, "{}", said(&done));
+    // Noted now: the other one of the name is another one.
+    let again = import(&hub, &["misp", both.to_str().unwrap(), "--report", report.to_str().unwrap()]);
+    assert!(said(&again).contains("stands for \"Twin\"") && !said(&again).contains("by its name taken"), "{}", said(&again));
+    assert_eq!(organisations(&hub).len(), before);
+}
+
+#[test]
+fn a_misps_key_is_not_sent_in_the_clear() {
+    let hub = Hub::start();
+    let key = hub.scratch().join("misp.key");
+    std::fs::write(&key, "only-for-this-test").unwrap();
+    let refused = import(&hub, &["misp", "http://misp.bongsu-test.invalid", "--misp-key-file", key.to_str().unwrap()]);
+    assert!(!refused.status.success() && said(&refused).contains("--insecure"), "{}", said(&refused));
+    let asked = import(&hub, &["misp", "http://misp.bongsu-test.invalid", "--insecure", "--misp-key-file", key.to_str().unwrap()]);
+    assert!(!asked.status.success() && said(&asked).contains("plain http") && said(&asked).contains("cannot reach"), "{}", said(&asked));
+}
+
+#[test]
 fn a_directory_is_exported_and_another_hub_reads_it_back() {
     let one = Hub::start();
     let file = write(&one, "n6.json", &n6());

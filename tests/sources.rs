@@ -123,6 +123,14 @@ fn an_empty_a_tenfold_and_a_truncated_day_delist_nothing() {
     let large = bench.run("feed");
     assert_eq!((figures(&large), alarms(&large)), (("held", 441, 0, 0), vec!["jump"]));
     assert_eq!((bench.events(), bench.source("feed")["held"].as_bool()), (40, Some(true)));
+    // What comes in place of what was seen is not accepted with it.
+    feed.give(&addresses(0..4_000));
+    let other = bench.post("feed", "accept");
+    assert_eq!((figures(&other), alarms(&other)), (("held", 4_000, 0, 0), vec!["jump"]));
+    assert_eq!((bench.events(), bench.source("feed")["held_entries"].as_u64()), (40, Some(4_000)));
+    assert_eq!(bench.coordinator.post("/api/v1/sources/feed/accept", &json!({ "entries": 441 })).status, 422, "another number is held");
+    feed.give(&addresses(0..441));
+    assert_eq!(figures(&bench.run("feed")), ("held", 441, 0, 0));
     assert_eq!(figures(&bench.post("feed", "accept")), ("taken", 441, 401, 0));
     assert_eq!((bench.events(), bench.source("feed")["held"].as_bool()), (441, Some(false)));
     assert_eq!(bench.coordinator.post("/api/v1/sources/feed/accept", &json!({})).status, 409, "nothing is held");

@@ -266,7 +266,7 @@ pub fn hub_with_every_door(mail: &MailServer, benign: &str) -> Hub {
     let list = json!({ "name": "benign hosts", "type": "hostname", "version": 1, "list": [benign] });
     std::fs::write(lists.join("hosts.json"), list.to_string()).unwrap();
     let text = format!(
-        "warning_lists = {:?}\n\n[outbound]\nallow = [\"127.0.0.0/8\"]\n\n\
+        "warning_lists = {:?}\n\n[outbound]\nwebhooks_allow = [\"127.0.0.0/8\"]\n\n\
          [mail]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nfrom = \"Hub <hub@cert.example>\"\n",
         lists.display().to_string(),
         mail.port

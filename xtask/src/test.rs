@@ -110,7 +110,7 @@ fn mail_settings(folder: &Path) -> anyhow::Result<(Variables, Variables)> {
         ("BONGSU_MAIL_FROM", "CERT <alert@cert.example>".to_owned()),
         ("BONGSU_MAIL_LINK", "https://hub.cert.example".to_owned()),
         // The receivers are on this machine.
-        ("BONGSU_OUTBOUND_ALLOW", "127.0.0.0/8".to_owned()),
+        ("BONGSU_OUTBOUND_WEBHOOKS_ALLOW", "127.0.0.0/8".to_owned()),
     ];
     let mut of_script = vec![("MAIL_PORT", port.to_string()), ("MAIL_USER", user.to_owned()), ("MAIL_PASSWORD", password.to_owned())];
     if quiet(Command::new("openssl").arg("version")) {

@@ -61,8 +61,10 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("mail.link", Kind::Text),
     ("delivery.holidays", Kind::List),
     ("outbound.allow", Kind::List),
+    ("outbound.webhooks_allow", Kind::List),
     ("outbound.ca", Kind::Text),
     ("outbound.proxy", Kind::Text),
+    ("outbound.proxy_resolves", Kind::Boolean),
     ("national.country", Kind::Text),
     ("national.delegated", Kind::List),
     ("national.prefixes", Kind::List),
@@ -192,7 +194,7 @@ mod tests {
         mail = { host = "mail.cert.example", port = 2465, tls = "implicit", ca = "/ca.pem", user = "hub", password_file = "/p", from = "a@cert.example", link = "https://h" }
         delivery = { holidays = ["2026-01-01", "2026-02-17"] }
         dns = { servers = ["192.0.2.53", "[2001:db8::53]:5353"] }
-        outbound = { allow = ["10.1.0.0/16"], ca = "/ca.pem", proxy = "http://proxy.example:3128" }
+        outbound = { allow = ["10.1.0.0/16"], webhooks_allow = ["10.2.0.0/16"], ca = "/ca.pem", proxy = "http://proxy.example:3128", proxy_resolves = true }
         log = { format = "json", level = "debug" }
 
         [national]

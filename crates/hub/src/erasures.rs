@@ -14,7 +14,7 @@ use model::ids::ErasureId;
 use model::{KeyRole, ObservableType, Text, Timestamp};
 use serde::Serialize;
 use store::ledger::Victim;
-use store::records::{Change, Erasure, ErasureState, Signatory};
+use store::records::{Change, Contact, Erasure, ErasureState, Signatory};
 
 /// What is said to a key without a holder.
 const NO_HOLDER: &str = "an erasure takes two people and this key names no holder; use one made by: bongsu key add ORG --role ROLE --holder NAME";
@@ -258,7 +258,7 @@ impl Hub {
         self.misp_erase(&victim).await?;
         let change = Change { actor_key: None, actor_org: None, at: self.clock().now(), action: "erase", reason: "" };
         self.records().erase_claims(&victim, &change).await?;
-        self.records().erase_contacts(&victim, &change).await?;
+        self.records().erase_addresses::<Contact>(&victim, &change).await?;
         self.records().erase_subscriptions(&victim, &change).await?;
         // After the ledger, so that whatever is rendered from now on is without it.
         self.delivery.erase(&victim).await?;
@@ -266,9 +266,7 @@ impl Hub {
         // What members contributed and names it, also by the id that follows from it.
         let observable = formats::stix::write::observable_id(erasure.kind, &value);
         let objects = self.objects().erase(&victim, observable.as_deref(), self.taxii_erasure_secret()).await?;
-        if self.records().erase_abuse_contacts(&victim, &change).await? > 0 {
-            self.abuse.reload(self.records()).await?;
-        }
+        self.abuse.erase(self.records(), &victim, &change).await?;
         // A claim just decided lies in the outbox with its value until the ledger has it.
         self.drain_outbox().await?;
         let mut writer = self.records().write().await?;

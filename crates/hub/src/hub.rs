@@ -121,7 +121,10 @@ pub struct Hub {
     pub(crate) sheets: Sheets,
     pub(crate) quotas: Quotas,
     pub(crate) warning_lists: WarningLists,
+    /// Calls sources and partners.
     pub(crate) outbound: Outbound,
+    /// Calls members' webhooks, and nothing inside that was opened for sources alone.
+    pub(crate) webhooks: Outbound,
     pub(crate) sources: Sources,
     pub(crate) products: Products,
     /// Contributed MISP events, and the feed.
@@ -199,7 +202,9 @@ impl Hub {
         };
         let deliveries = Deliveries::open(&options.data.join("deliveries.sqlite")).await?;
         let delivery = Delivery::open(deliveries, &records, delivering).await?;
-        let outbound = Outbound::new(&options.outbound).map_err(|error| HubError::Invalid { pointer: "outbound".to_owned(), reason: error.to_string() })?;
+        let calling =
+            |options: &OutboundOptions| Outbound::new(options).map_err(|error| HubError::Invalid { pointer: "outbound".to_owned(), reason: error.to_string() });
+        let (outbound, webhooks) = (calling(&options.outbound)?, calling(&options.outbound.for_webhooks())?);
         let sources = Sources::open(&options.data, &options.sources, &members, store.ledger.end()).await?;
         let abuse = AbuseContacts::load(&records).await?;
         let misp = Misp::open(&options.data).await?;
@@ -207,6 +212,7 @@ impl Hub {
             workers: Workers::start(options.parse_threads, &keys, &make_days).map_err(internal)?,
             warning_lists: WarningLists::load(options.warning_lists.as_deref()),
             outbound,
+            webhooks,
             sources,
             products: Products::open(&options.data, store.ledger.end()),
             misp,

@@ -22,6 +22,9 @@ pub enum ImportCommand {
         /// PEM file of the authority that signed the MISP's certificate, where it is not a public one.
         #[arg(long, value_name = "FILE")]
         misp_ca: Option<PathBuf>,
+        /// Send the key over plain http to another machine all the same.
+        #[arg(long)]
+        insecure: bool,
         /// What becomes of organisations that the MISP knows only by what they published.
         #[arg(long, value_enum, default_value_t = External::Skip)]
         external: External,

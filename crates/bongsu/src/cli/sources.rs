@@ -14,7 +14,7 @@ pub struct PullArguments {
     /// Read and judge, and change nothing; shows the first entries and the refused ones.
     #[arg(long)]
     pub dry_run: bool,
-    /// Accept what was held back of these sources: their numbers of entries are believed.
+    /// Accept what was held back of these sources: about as many entries as were held back are believed.
     #[arg(long, conflicts_with = "dry_run", requires = "names")]
     pub accept: bool,
     /// One JSON run per line.

@@ -82,9 +82,9 @@ impl Config {
 }
 
 fn check_outbound(outbound: &Outbound) -> anyhow::Result<()> {
-    for range in &outbound.allow {
-        if hub::directory::parse_range(range).is_none() {
-            bail!("outbound.allow: {range:?}: expected an address or a range such as 10.1.0.0/16");
+    for (key, ranges) in [("outbound.allow", &outbound.allow), ("outbound.webhooks_allow", &outbound.webhooks_allow)] {
+        if let Some(range) = ranges.iter().find(|range| hub::directory::parse_range(range).is_none()) {
+            bail!("{key}: {range:?}: expected an address or a range such as 10.1.0.0/16");
         }
     }
     if let Some(file) = outbound.ca.as_ref().filter(|file| !file.is_file()) {
@@ -93,6 +93,9 @@ fn check_outbound(outbound: &Outbound) -> anyhow::Result<()> {
     if outbound.proxy.as_ref().is_some_and(|proxy| !(proxy.starts_with("http://") || proxy.starts_with("https://"))) {
         // It may hold a password, so it is not told.
         bail!("outbound.proxy: expected http://host:port");
+    }
+    if outbound.proxy_resolves && outbound.proxy.is_none() {
+        bail!("outbound.proxy_resolves = true: only with outbound.proxy, which then resolves what the hub cannot");
     }
     Ok(())
 }
@@ -175,6 +178,24 @@ mod tests {
         assert!(config.check().unwrap_err().to_string().contains("given twice"));
         config.outbound.allow.push("inside".to_owned());
         assert!(config.check().unwrap_err().to_string().contains("outbound.allow"));
+    }
+
+    #[test]
+    fn webhooks_have_a_list_of_their_own_and_names_are_left_to_a_proxy_that_is_there() {
+        let mut config = Config { zone: "UTC".to_owned(), ..Config::default() };
+        config.outbound.webhooks_allow = vec!["10.1.0.0/16".to_owned()];
+        config.check().unwrap();
+        let options = config.outbound.options();
+        assert!(options.allow.is_empty() && options.webhooks_allow.len() == 1);
+        assert_eq!(options.for_webhooks().allow, options.webhooks_allow);
+        config.outbound.webhooks_allow.push("inside".to_owned());
+        assert!(config.check().unwrap_err().to_string().contains("outbound.webhooks_allow"));
+        config.outbound.webhooks_allow.clear();
+        config.outbound.proxy_resolves = true;
+        assert!(config.check().unwrap_err().to_string().contains("outbound.proxy_resolves"));
+        config.outbound.proxy = Some("http://proxy.example:3128".to_owned());
+        config.check().unwrap();
+        assert!(config.outbound.options().proxy_resolves);
     }
 
     #[test]

@@ -80,12 +80,16 @@ pub struct Tls {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outbound {
-    /// Internal addresses and ranges that may be called all the same.
+    /// Internal addresses and ranges that sources and partners may be called in all the same.
     pub allow: Vec<String>,
+    /// Internal addresses and ranges that members' webhooks may be in.
+    pub webhooks_allow: Vec<String>,
     /// PEM file of authorities that are trusted beside the public ones.
     pub ca: Option<PathBuf>,
     /// The proxy that makes the connections.
     pub proxy: Option<String>,
+    /// Leaves names to the proxy that the hub cannot resolve.
+    pub proxy_resolves: bool,
 }
 
 /// How mail is sent.
@@ -167,8 +171,14 @@ impl Default for Config {
 impl Outbound {
     /// As the hub takes them; checked with the configuration.
     pub fn options(&self) -> OutboundOptions {
-        let allow = self.allow.iter().filter_map(|range| hub::directory::parse_range(range)).collect();
-        OutboundOptions { allow, ca: self.ca.clone(), proxy: self.proxy.clone() }
+        let ranges = |list: &[String]| list.iter().filter_map(|range| hub::directory::parse_range(range)).collect();
+        OutboundOptions {
+            allow: ranges(&self.allow),
+            webhooks_allow: ranges(&self.webhooks_allow),
+            ca: self.ca.clone(),
+            proxy: self.proxy.clone(),
+            proxy_resolves: self.proxy_resolves,
+        }
     }
 }
 

@@ -56,7 +56,7 @@ pub fn run(arguments: &DemoArguments) -> anyhow::Result<Exit> {
     let config = configuration(arguments, data);
     config.check()?;
     serve::start_log(&config.log)?;
-    let result = serve::block_on(async { demo(arguments, &config).await });
+    let result = serve::block_on(async { Box::pin(demo(arguments, &config)).await });
     // The folder goes when everything that writes to it has ended.
     drop(temporary);
     result.map(|()| Exit::Done)

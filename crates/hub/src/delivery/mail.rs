@@ -164,7 +164,10 @@ impl Mailer {
     /// # Errors
     /// [`SendError`]: `Never` for an address or a mail that the server refuses for good, `Later` for everything else.
     pub async fn send(&self, message: &Message, to: &Recipient) -> Result<(), SendError> {
-        let mail = compose(message, to, &self.from, self.link.as_deref(), &self.zone)?;
+        // Writing and encrypting a large mail keeps a thread busy for a while: not one that serves connections.
+        let (message, to, from, link, zone) = (message.clone(), to.clone(), self.from.clone(), self.link.clone(), self.zone.clone());
+        let mail = tokio::task::spawn_blocking(move || compose(&message, &to, &from, link.as_deref(), &zone)).await;
+        let mail = mail.map_err(|broken| SendError::Later(format!("the mail was not written: {broken}")))??;
         match tokio::time::timeout(SEND_WITHIN, self.hand_over(&mail)).await {
             Ok(outcome) => outcome,
             // What was under way is dropped with its connection.

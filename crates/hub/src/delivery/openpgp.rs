@@ -56,6 +56,11 @@ pub fn check(armoured: &str) -> Result<Summary, String> {
     })
 }
 
+/// The fingerprint of an armoured public key that was checked before, in upper-case hexadecimal; nothing is verified.
+pub fn fingerprint(armoured: &str) -> Option<String> {
+    parse(armoured).ok().map(|key| format!("{:X}", key.primary_key.fingerprint()))
+}
+
 /// Encrypts data to an armoured public key; the result is armoured, too.
 ///
 /// # Errors

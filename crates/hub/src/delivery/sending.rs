@@ -153,7 +153,7 @@ impl Hub {
             Channel::Webhook { url: Some(url), rotation } => {
                 let url = url::Url::parse(url).map_err(|error| SendError::Never(error.to_string()))?;
                 let secret = self.webhook_secret(entry.subscription.id, *rotation);
-                webhook::send(&self.outbound, &url, &secret, message, self.clock().now()).await
+                webhook::send(&self.webhooks, &url, &secret, message, self.clock().now()).await
             }
             Channel::Webhook { url: None, .. } => Err(SendError::Never("the receiver was erased".to_owned())),
             // It was another channel when the message was made.

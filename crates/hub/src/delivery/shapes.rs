@@ -199,7 +199,7 @@ fn channel(channel: Channel) -> ChannelView {
     match channel {
         Channel::Inbox => ChannelView::Inbox {},
         Channel::Mail { address, openpgp, confirmed } => {
-            let fingerprint = openpgp.and_then(|key| openpgp::check(&key).ok()).map(|key| key.fingerprint);
+            let fingerprint = openpgp.and_then(|key| openpgp::fingerprint(&key));
             ChannelView::Mail { address, openpgp: fingerprint, confirmed }
         }
         Channel::Webhook { url, rotation } => ChannelView::Webhook { url, rotation },

@@ -341,8 +341,10 @@ impl Hub {
                 }
                 let address = canonical(ObservableType::Email, &address).map_err(|error| invalid("/channel/mail/address", error.to_string()))?;
                 super::mail::address(&address).map_err(|reason| invalid("/channel/mail/address", reason))?;
-                if let Some(key) = &openpgp {
-                    openpgp::check(key).map_err(|reason| invalid("/channel/mail/openpgp", reason))?;
+                if let Some(key) = openpgp.clone() {
+                    // Signatures are verified; somebody else's key may have many.
+                    let checked = tokio::task::spawn_blocking(move || openpgp::check(&key)).await.map_err(|broken| HubError::Internal(Box::new(broken)))?;
+                    checked.map_err(|reason| invalid("/channel/mail/openpgp", reason))?;
                 }
                 let confirmed = self.is_confirmed_address(organisation, &address).await?.then(|| self.clock().now());
                 Ok(Channel::Mail { address: Some(address), openpgp: openpgp.map(Text::from), confirmed })
@@ -353,7 +355,7 @@ impl Hub {
                     return Err(wrong(format!("longer than {MAX_URL} characters")));
                 }
                 let parsed = url::Url::parse(url.trim()).map_err(|error| wrong(error.to_string()))?;
-                self.outbound.check(&parsed).map_err(|error| wrong(error.to_string()))?;
+                self.webhooks.check(&parsed).map_err(|error| wrong(error.to_string()))?;
                 if parsed.fragment().is_some() {
                     return Err(wrong("a fragment is never sent".to_owned()));
                 }

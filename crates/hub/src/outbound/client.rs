@@ -46,7 +46,7 @@ impl Outbound {
     /// # Errors
     /// [`OutboundError::Tls`] for a `ca` that holds no certificates, [`OutboundError::Invalid`] for a proxy that is none.
     pub fn new(options: &OutboundOptions) -> Result<Self, OutboundError> {
-        let guard = Arc::new(Guard { allow: options.allow.clone(), by_proxy: options.proxy.is_some() });
+        let guard = Arc::new(Guard { allow: options.allow.clone(), by_proxy: options.proxy.is_some(), proxy_resolves: options.proxy_resolves });
         let tls = tls(options.ca.as_deref())?;
         let build = |plain: bool| {
             let builder = builder(tls.clone(), options.proxy.as_deref())?;
@@ -98,6 +98,7 @@ impl Outbound {
     /// One request to one address.
     async fn hop(&self, method: Verb, url: &Url, headers: &HeaderMap, body: &[u8]) -> Result<Response, OutboundError> {
         self.guard.check_url(url)?;
+        self.guard.check_for_proxy(url).await?;
         let client = if url.scheme() == "https" { &self.secure } else { &self.plain };
         let method = match method {
             Verb::Get => Method::GET,
@@ -371,6 +372,57 @@ mod tests {
         let (port, _) = serve(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".to_vec()).await;
         let error = outbound(LOOPBACK).ask(get(&format!("http://127.0.0.1:{port}/"))).await.unwrap_err();
         assert!(matches!(error, OutboundError::Unreachable(_)), "{error:?}");
+    }
+
+    fn through(port: u16, proxy_resolves: bool, allow: &[&str]) -> Outbound {
+        let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
+        Outbound::new(&OutboundOptions { allow, proxy: Some(format!("http://127.0.0.1:{port}")), proxy_resolves, ..OutboundOptions::default() }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_asked_for_a_name_that_cannot_be_judged_only_where_the_operator_says_so() {
+        // RFC 6761 keeps this name from ever having an address.
+        let unknown = "https://hook.bongsu-test.invalid/";
+        let (port, asked) = serve(|_| response("502 Bad Gateway", b"")).await;
+        let error = through(port, false, &[]).ask(get(unknown)).await.unwrap_err();
+        assert!(matches!(&error, OutboundError::Unreachable(text) if text.contains("outbound.proxy_resolves")), "{error:?}");
+        assert!(asked.lock().is_empty());
+        let error = through(port, true, &[]).ask(get(unknown)).await.unwrap_err();
+        assert!(matches!(error, OutboundError::Unreachable(_)), "{error:?}");
+        assert!(asked.lock()[0].starts_with("CONNECT hook.bongsu-test.invalid:443"), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_never_asked_for_the_inside() {
+        let (port, asked) = serve(|_| response("502 Bad Gateway", b"")).await;
+        for proxy_resolves in [false, true] {
+            for url in ["https://localhost/", "https://intranet/", "https://a.internal/", "https://10.0.0.1/", "https://[::1]/", "http://8.8.8.8/"] {
+                let error = through(port, proxy_resolves, &[]).ask(get(url)).await.unwrap_err();
+                assert!(matches!(error, OutboundError::Forbidden(_)), "{url}: {error:?}");
+            }
+        }
+        assert!(asked.lock().is_empty());
+        // What is allowed by address goes through it.
+        let answer = through(port, false, LOOPBACK).ask(get("http://127.0.0.1:9/")).await.unwrap();
+        assert_eq!(answer.status, 502);
+    }
+
+    #[tokio::test]
+    async fn what_is_open_to_sources_is_closed_to_webhooks() {
+        let (port, asked) = serve(|_| response("200 OK", b"")).await;
+        let url = format!("http://127.0.0.1:{port}/");
+        let options = OutboundOptions { allow: vec!["127.0.0.0/8".parse().unwrap()], ..OutboundOptions::default() };
+        assert!(Outbound::new(&options).unwrap().ask(get(&url)).await.is_ok());
+        assert_eq!(asked.lock().len(), 1);
+        let webhooks = Outbound::new(&options.for_webhooks()).unwrap();
+        assert!(matches!(webhooks.check(&Url::parse(&url).unwrap()), Err(OutboundError::Forbidden(_))));
+        assert!(matches!(webhooks.ask(get(&url)).await, Err(OutboundError::Forbidden(_))));
+        assert!(matches!(webhooks.ask(get(&format!("https://127.0.0.1:{port}/"))).await, Err(OutboundError::Forbidden(_))));
+        assert_eq!(asked.lock().len(), 1);
+        // And the other way about.
+        let options = OutboundOptions { webhooks_allow: vec!["127.0.0.0/8".parse().unwrap()], ..OutboundOptions::default() };
+        assert!(Outbound::new(&options.for_webhooks()).unwrap().ask(get(&url)).await.is_ok());
+        assert!(matches!(Outbound::new(&options).unwrap().ask(get(&url)).await, Err(OutboundError::Forbidden(_))));
     }
 
     #[test]

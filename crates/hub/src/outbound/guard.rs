@@ -1,7 +1,8 @@
 //! Which addresses the hub may call: everything public, nothing inside but what the operator allows.
 //!
 //! Flow: [`Guard::check_url`] judges scheme and literal address of each hop → the client resolves names through [`Checked`], which hands on only
-//! addresses that [`Guard::admits`]; the connection goes to exactly these.
+//! addresses that [`Guard::admits`]; the connection goes to exactly these. Where a proxy connects, [`Guard::check_for_proxy`] resolves the name
+//! beforehand and judges every address it has here; the proxy resolves it again, which nobody but the proxy can judge.
 //! Invariant: an address is judged after every disguise is taken off it (mapped, translated, tunnelled forms); what is not known to be public is
 //! not called.
 //! Source: IANA's special-purpose address registries (RFC 6890 and its updates); addresses of clouds' metadata services.
@@ -11,7 +12,11 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use url::{Host, Url};
+
+/// How long a name may take to be resolved that a proxy is asked for; a network without names of the outside is often silent.
+const RESOLVE: Duration = Duration::from_secs(3);
 
 /// IPv4 ranges that are not called: first address, bits, why.
 const CLOSED_V4: [([u8; 4], u32, &str); 18] = [
@@ -46,7 +51,7 @@ const CLOSED_V6: [(u128, u32, &str); 6] = [
     (0x3fff_0000 << 96, 20, "documentation"),
 ];
 
-/// Names that never lead outside, whatever they resolve to; they matter where a proxy resolves.
+/// Names that never lead outside, whatever they resolve to; a proxy is never asked for them.
 const CLOSED_NAMES: [&str; 5] = ["localhost", "local", "internal", "home.arpa", "localdomain"];
 
 /// What may be called.
@@ -56,6 +61,8 @@ pub(super) struct Guard {
     pub(super) allow: Vec<IpNet>,
     /// Whether a proxy resolves names and connects.
     pub(super) by_proxy: bool,
+    /// Whether names that cannot be resolved here are left to the proxy.
+    pub(super) proxy_resolves: bool,
 }
 
 /// A name resolved to nothing that may be called.
@@ -112,6 +119,28 @@ impl Guard {
         self.admits(literal, plain).map_err(|why| refusal(&literal.to_string(), why))
     }
 
+    /// Where a proxy connects, resolves the URL's name and judges what it leads to, before the proxy is asked for it.
+    pub(super) async fn check_for_proxy(&self, url: &Url) -> Result<(), OutboundError> {
+        let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
+        if !self.by_proxy {
+            return Ok(());
+        }
+        let found: Vec<SocketAddr> = match tokio::time::timeout(RESOLVE, tokio::net::lookup_host((name, 0))).await {
+            Ok(Ok(found)) => found.collect(),
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        };
+        self.admits_for_proxy(name, &found, url.scheme() == "http")
+    }
+
+    /// Whether a proxy may be asked for a name with these addresses: it takes whichever it likes, so that each has to be one that may be called.
+    fn admits_for_proxy(&self, name: &str, found: &[SocketAddr], plain: bool) -> Result<(), OutboundError> {
+        if found.is_empty() && !self.proxy_resolves {
+            // It may come back; what is waiting is tried again.
+            return Err(OutboundError::Unreachable(format!("{name} has no address here; outbound.proxy_resolves = true leaves such names to the proxy")));
+        }
+        found.iter().try_for_each(|address| self.admits(address.ip(), plain)).map_err(|why| refusal(name, why))
+    }
+
     /// Of the addresses of a name those that may be called; an error where there is none.
     fn admitted(&self, name: &str, addresses: impl Iterator<Item = SocketAddr>, plain: bool) -> Result<Vec<SocketAddr>, Closed> {
         let mut open = Vec::new();
@@ -132,8 +161,13 @@ fn refusal(what: &str, why: &str) -> OutboundError {
 
 fn is_closed_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    // A bare name is completed by the search list of the inside.
-    !name.contains('.') || CLOSED_NAMES.iter().any(|closed| name.strip_suffix(closed).is_some_and(|before| before.is_empty() || before.ends_with('.')))
+    // A bare name is completed by the search list of the inside, and one that ends with a number is an address in some resolver's eyes.
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_hexadecimal = last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let is_number = is_hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit());
+    !name.contains('.')
+        || is_number
+        || CLOSED_NAMES.iter().any(|closed| name.strip_suffix(closed).is_some_and(|before| before.is_empty() || before.ends_with('.')))
 }
 
 /// Why an address is not called; `None` for public ones.
@@ -200,7 +234,7 @@ impl Resolve for Checked {
             let host = name.as_str().to_owned();
             // Port 0 stands for the one of the URL.
             let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
-            // With a proxy this is its own name, which the operator chose.
+            // With a proxy this is its own name, which the operator chose; the URL's was judged before (`check_for_proxy`).
             let open = if checked.guard.by_proxy { found } else { checked.guard.admitted(&host, found.into_iter(), checked.plain)? };
             let addresses: Addrs = Box::new(open.into_iter());
             Ok(addresses)
@@ -215,7 +249,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn guard(allow: &[&str]) -> Guard {
-        Guard { allow: allow.iter().map(|range| range.parse().unwrap()).collect(), by_proxy: false }
+        Guard { allow: allow.iter().map(|range| range.parse().unwrap()).collect(), by_proxy: false, proxy_resolves: false }
     }
 
     fn judged(guard: &Guard, url: &str) -> bool {
@@ -351,11 +385,33 @@ mod tests {
 
     #[test]
     fn a_proxy_is_not_asked_for_names_of_the_inside() {
-        let guard = Guard { allow: Vec::new(), by_proxy: true };
+        let guard = Guard { allow: vec!["127.0.0.0/8".parse().unwrap()], by_proxy: true, proxy_resolves: true };
         for url in ["https://localhost/", "https://a.localhost./", "https://metadata.google.internal/", "https://printer.local/", "https://intranet/"] {
             assert!(!judged(&guard, url), "{url}");
         }
         assert!(judged(&guard, "https://notlocal.example.com/"));
+        for name in ["localhost", "A.Local", "x.internal.", "intranet", "127.0.0.1.5", "a.0x7f", "a.017", ""] {
+            assert!(is_closed_name(name), "{name}");
+        }
+        for name in ["example.com", "local.example", "1.2.3.4.example", "0x7f.example."] {
+            assert!(!is_closed_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_asked_for_a_name_only_where_each_address_it_has_may_be_called() {
+        let addresses = |list: &[&str]| list.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect::<Vec<_>>();
+        let with = |proxy_resolves| Guard { allow: vec!["10.1.0.0/16".parse().unwrap()], by_proxy: true, proxy_resolves };
+        for guard in [with(false), with(true)] {
+            assert!(guard.admits_for_proxy("a.example", &addresses(&["8.8.8.8", "2606:4700::1111"]), false).is_ok());
+            assert!(guard.admits_for_proxy("a.example", &addresses(&["10.1.2.3"]), false).is_ok());
+            for inside in [&["10.2.0.1"][..], &["8.8.8.8", "127.0.0.1"], &["::1", "8.8.8.8"], &["169.254.169.254"], &["::ffff:192.168.0.1"]] {
+                let refused = guard.admits_for_proxy("a.example", &addresses(inside), false);
+                assert!(matches!(refused, Err(OutboundError::Forbidden(_))), "{inside:?}");
+            }
+        }
+        assert!(matches!(with(false).admits_for_proxy("a.example", &[], false), Err(OutboundError::Unreachable(_))));
+        assert!(with(true).admits_for_proxy("a.example", &[], false).is_ok());
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Outbound requests: the only way the hub calls the outside.
 //!
 //! Flow: a caller makes an [`Ask`] → [`Outbound::ask`] judges scheme and address (`guard`), connects to exactly the address that was judged, and
-//! reads a bounded [`Answer`] (`client`).
+//! reads a bounded [`Answer`] (`client`). Through a proxy the address is judged here and resolved there again.
 //! Invariant: no request reaches an internal address that the operator did not allow, be it named, disguised, resolved to or redirected to; an
 //! answer is bounded in bytes after decompression and in time.
 //! Not here: what is asked and why (`sources`, `delivery`), whose secrets go with it.
@@ -18,12 +18,24 @@ use std::time::Duration;
 /// Settings: `[outbound]` in the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct OutboundOptions {
-    /// Internal ranges that may be called all the same.
+    /// Internal ranges that sources and partners may be called in all the same.
     pub allow: Vec<IpNet>,
+    /// Internal ranges that members' webhooks may be in; `allow` says nothing of them.
+    pub webhooks_allow: Vec<IpNet>,
     /// A PEM file of certificates that are trusted beside the public roots.
     pub ca: Option<PathBuf>,
     /// The proxy that makes the connections, `http://…`.
     pub proxy: Option<String>,
+    /// Whether names that the hub cannot resolve are left to the proxy.
+    pub proxy_resolves: bool,
+}
+
+impl OutboundOptions {
+    /// The same for what members choose the address of: another list of what may be called inside.
+    #[must_use]
+    pub fn for_webhooks(&self) -> Self {
+        Self { allow: self.webhooks_allow.clone(), ..self.clone() }
+    }
 }
 
 /// A request.

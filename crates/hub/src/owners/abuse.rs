@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
+use store::ledger::Victim;
 use store::records::{AbuseContact, Change, NetworkKind, Records};
 use store::views::owners::Table;
 
@@ -92,6 +93,8 @@ pub(crate) struct AbuseContacts {
     rows: RwLock<BTreeMap<Place, AbuseContactView>>,
     /// Made when it is asked for, for a whole table is imported in many requests.
     asked: Mutex<Option<Arc<Asked>>>,
+    /// Held from before records are written until memory has the same: what was written last is what is remembered.
+    order: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for AbuseContacts {
@@ -108,8 +111,17 @@ impl AbuseContacts {
         Ok(contacts)
     }
 
-    /// Reads the records again, as after an erasure.
-    pub(crate) async fn reload(&self, records: &Records) -> Result<(), HubError> {
+    /// Destroys the victim's address in the records and in memory.
+    pub(crate) async fn erase(&self, records: &Records, victim: &Victim, change: &Change<'_>) -> Result<(), HubError> {
+        let _order = self.order.lock().await;
+        if records.erase_addresses::<AbuseContact>(victim, change).await? > 0 {
+            self.reload(records).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the records again; the caller holds `order`, or is alone.
+    async fn reload(&self, records: &Records) -> Result<(), HubError> {
         let all: Vec<AbuseContact> = records.all().await?;
         *self.rows.write() = all.into_iter().filter_map(view).map(|row| (place(&row), row)).collect();
         *self.asked.lock() = None;
@@ -183,6 +195,8 @@ impl Hub {
         if source.chars().count() > MAX_SOURCE {
             return Err(invalid("/source", format!("longer than {MAX_SOURCE} characters")));
         }
+        // Counting, writing and remembering are one step: of two imports at once the one that writes last is remembered last.
+        let _order = self.abuse.order.lock().await;
         if self.abuse.len() + rows.len() > MAX_CONTACTS {
             return Err(HubError::TooLarge { limit: MAX_CONTACTS as u64, unit: "contacts" });
         }
@@ -313,6 +327,7 @@ fn kind_of(text: &str) -> Result<(ObservableType, Text), String> {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::test_support::Realm;
 
     fn row(value: &str, address: &str) -> NewAbuseContact {
         NewAbuseContact { value: value.to_owned(), address: (!address.is_empty()).then(|| address.to_owned()) }
@@ -346,6 +361,38 @@ mod tests {
         }
         assert!(tidy(&row("shop.example", "nobody")).is_err());
         assert_eq!(tidy(&row("shop.example", "Abuse@Shop.Example")).unwrap().2.as_deref(), Some("Abuse@shop.example"));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn of_imports_at_once_memory_holds_what_the_records_hold_and_an_erasure_empties_both() {
+        let realm = Realm::open(1_767_225_600, None).await;
+        let hub = Arc::clone(&realm.hub);
+        let mut imports = tokio::task::JoinSet::new();
+        for number in 0..24 {
+            let (hub, coordinator) = (Arc::clone(&hub), realm.coordinator.clone());
+            imports.spawn(async move {
+                let address = format!("a{number}@b.example");
+                let rows = ["1.11.0.0/16", "AS9318", "shop.example"].map(|value| row(value, &address)).to_vec();
+                hub.import_abuse_contacts(&coordinator, rows, "test").await.unwrap()
+            });
+        }
+        while let Some(done) = imports.join_next().await {
+            assert_eq!(done.unwrap().refused, 0);
+        }
+        let held: Vec<AbuseContact> = hub.records().all().await.unwrap();
+        let held: BTreeMap<Place, AbuseContactView> = held.into_iter().filter_map(view).map(|row| (place(&row), row)).collect();
+        assert_eq!(hub.abuse.page(None, 10), held.into_values().collect::<Vec<_>>());
+        assert_eq!(hub.abuse.len(), 3);
+
+        let address = hub.abuse.page(None, 1)[0].address.clone();
+        let victim = Victim::new(&hub.store().views.keys, ObservableType::Email, &address);
+        let change = Change { actor_key: None, actor_org: None, at: Timestamp::from_seconds(1_767_225_601), action: "erase", reason: "" };
+        hub.abuse.erase(hub.records(), &victim, &change).await.unwrap();
+        assert_eq!(hub.abuse.len(), 0);
+        let held: Vec<AbuseContact> = hub.records().all().await.unwrap();
+        assert!(held.len() == 3 && held.iter().all(|contact| contact.address.is_none()));
+        drop(hub);
+        realm.close().await;
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is believed of a run: whether it is taken, whether what is missing is delisted, and what someone should know.
 //!
 //! Invariant: pure. What came broken, empty or by far too small never delists anything; what is far from usual is taken when the next run says
-//! the same, or a coordinator accepts it.
+//! the same, or a coordinator accepts it. What is accepted is what was seen: a run that differs from it is judged as if nobody had accepted anything.
 //! Not here: when a source is silent or failing for too long (`schedule` asks [`silent`] and [`FAILURES`]).
 
 use super::config::Expect;
@@ -42,14 +42,18 @@ pub(super) struct Judgement {
     pub delist: bool,
     /// Whether a next run of so many entries is to be believed.
     pub held: Option<u64>,
+    /// Whether its number was far from usual and is believed: what is usual is counted from here on.
+    pub is_new_level: bool,
     /// What someone should know.
     pub alarms: BTreeMap<AlarmKind, String>,
 }
 
-/// Judges a run by what is expected, by the numbers of the last runs, and by a run that was held back before. With `accepted` its number is believed.
-pub(super) fn judge(figures: &Figures, expect: &Expect, past: &[u64], held: Option<u64>, accepted: bool) -> Judgement {
+/// Judges a run by what is expected, by the numbers of the last runs, and by a run that was held back before. `accepted` are the entries of the run
+/// that someone saw held back and accepts: about as many are believed.
+pub(super) fn judge(figures: &Figures, expect: &Expect, past: &[u64], held: Option<u64>, accepted: Option<u64>) -> Judgement {
     let Figures { entries, refused, cut, gives_all, listed } = *figures;
-    let mut judgement = Judgement { take: true, delist: listed.is_some(), held: None, alarms: BTreeMap::new() };
+    let mut judgement = Judgement { take: true, delist: listed.is_some(), ..Judgement::default() };
+    let accepted = accepted.is_some_and(|seen| is_what_was_seen(seen, entries));
     let believed = accepted || held.is_some_and(|held| held > 0 && ratio(held, entries) <= AGREES);
     if cut {
         judgement.delist = false;
@@ -76,13 +80,15 @@ pub(super) fn judge(figures: &Figures, expect: &Expect, past: &[u64], held: Opti
         return judgement;
     }
     if let Some(usual) = median(past)
-        && !believed
         && usual.max(entries) >= FEW
         && ratio(usual, entries) > expect.max_change
         && (gives_all || entries > usual)
     {
-        hold(&mut judgement, AlarmKind::Jump, format!("{entries} entries where {usual} are usual, or until the next run has about as many"));
-        return judgement;
+        judgement.is_new_level = believed;
+        if !believed {
+            hold(&mut judgement, AlarmKind::Jump, format!("{entries} entries where {usual} are usual, or until the next run has about as many"));
+            return judgement;
+        }
     }
     if let Some(listed) = listed
         && !believed
@@ -101,6 +107,11 @@ pub(super) fn judge(figures: &Figures, expect: &Expect, past: &[u64], held: Opti
 pub(super) fn silent(saved: &Saved, expect: &Expect, now: Timestamp) -> Option<String> {
     let (bound, last) = (expect.silence?, saved.last_new?);
     (now > last.plus(bound)).then(|| format!("nothing new since {last}"))
+}
+
+/// Whether a run has about as many entries as the one that somebody saw. None at all is something else than a few.
+fn is_what_was_seen(seen: u64, entries: u64) -> bool {
+    (seen == 0) == (entries == 0) && ratio(seen, entries) <= AGREES
 }
 
 /// How many times the larger one is the smaller.
@@ -127,6 +138,11 @@ mod tests {
 
     /// Whether it is taken and delists, and its alarms.
     fn told(figures: &Figures, past: &[u64], held: Option<u64>, accepted: bool) -> (bool, bool, Vec<AlarmKind>) {
+        after(figures, past, held, accepted.then_some(figures.entries))
+    }
+
+    /// The same, of a run after one of `seen` entries was accepted.
+    fn after(figures: &Figures, past: &[u64], held: Option<u64>, accepted: Option<u64>) -> (bool, bool, Vec<AlarmKind>) {
         let judgement = judge(figures, &Expect::default(), past, held, accepted);
         (judgement.take, judgement.delist, judgement.alarms.into_keys().collect())
     }
@@ -166,7 +182,7 @@ mod tests {
         assert_eq!(told(&figures, &[100], Some(0), false), (false, false, vec![AlarmKind::Empty]));
         assert_eq!(told(&figures, &[100], None, true), (true, true, vec![]));
         let expect = Expect { min_entries: 50, ..Expect::default() };
-        let few = judge(&snapshot(49, 60), &expect, &[60], Some(49), false);
+        let few = judge(&snapshot(49, 60), &expect, &[60], Some(49), None);
         assert_eq!((few.take, few.delist, few.alarms.into_keys().collect::<Vec<_>>()), (false, false, vec![AlarmKind::TooFew]));
     }
 
@@ -175,9 +191,35 @@ mod tests {
         assert_eq!(told(&Figures { cut: true, ..snapshot(95, 100) }, &[100], None, false), (true, false, vec![AlarmKind::Truncated]));
         assert_eq!(told(&Figures { cut: true, ..snapshot(95, 100) }, &[100], None, true), (true, false, vec![AlarmKind::Truncated]));
         assert_eq!(told(&Figures { refused: 40, ..snapshot(60, 100) }, &[100], None, false), (true, false, vec![AlarmKind::Refused]));
-        let shrunk = judge(&snapshot(40, 100), &Expect::default(), &[100], None, false);
+        let shrunk = judge(&snapshot(40, 100), &Expect::default(), &[100], None, None);
         assert_eq!((shrunk.take, shrunk.delist, shrunk.held), (true, false, Some(40)));
         assert_eq!(told(&snapshot(41, 100), &[100], shrunk.held, false), (true, true, vec![]));
+    }
+
+    #[test]
+    fn only_what_was_seen_is_accepted() {
+        let jump = (false, false, vec![AlarmKind::Jump]);
+        for (seen, entries, believed) in [(5_000, 5_000, true), (5_000, 7_000, true), (5_000, 3_500, true), (5_000, 8_000, false), (5_000, 100_000, false)] {
+            let told = after(&snapshot(entries, 100), &[100], Some(seen), Some(seen));
+            assert_eq!(told, if believed { (true, true, vec![]) } else { jump.clone() }, "{seen} {entries}");
+        }
+        // What was accepted as large is not accepted as nothing, and the other way about.
+        assert_eq!(after(&snapshot(0, 100), &[100], Some(5_000), Some(5_000)), (false, false, vec![AlarmKind::Empty]));
+        assert_eq!(after(&snapshot(0, 100), &[100], Some(1), Some(1)), (false, false, vec![AlarmKind::Empty]));
+        assert_eq!(after(&snapshot(5_000, 100), &[100], Some(0), Some(0)), jump);
+        assert_eq!(after(&snapshot(1, 100), &[100], Some(0), Some(0)), jump);
+        // A source that is well again needs no acceptance.
+        assert_eq!(after(&snapshot(100, 100), &[100], Some(0), Some(0)), (true, true, vec![]));
+        let expect = Expect { min_entries: 50, ..Expect::default() };
+        assert!(judge(&snapshot(45, 60), &expect, &[60], Some(40), Some(40)).take);
+        assert_eq!(judge(&snapshot(10, 60), &expect, &[60], Some(40), Some(40)).held, Some(10));
+    }
+
+    #[test]
+    fn a_jump_that_is_believed_is_what_is_usual_from_then_on() {
+        let judged = |entries, accepted| judge(&snapshot(entries, 100), &Expect::default(), &[100, 100], None, accepted);
+        assert!(judged(5_000, Some(5_000)).is_new_level);
+        assert!(!judged(5_000, None).is_new_level && !judged(120, None).is_new_level && !judged(120, Some(120)).is_new_level);
     }
 
     #[test]

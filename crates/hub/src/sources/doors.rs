@@ -46,20 +46,25 @@ impl Hub {
     pub async fn run_source(self: &Arc<Self>, actor: &Actor, name: &str, dry_run: bool) -> Result<RunView, HubError> {
         let source = self.source_to_run(actor, name)?;
         tracing::info!(source = name, key = %actor.key, dry_run, "a source is run by hand");
-        Ok(run(self, &source, Meant { dry_run, accepted: false }).await?.0)
+        Ok(run(self, &source, Meant { dry_run, accepted: None }).await?.0)
     }
 
-    /// Accepts what was held back: the source is run again, and its number of entries believed.
+    /// Accepts what was held back: the source is run again, and about as many entries as were held back are believed; anything else is judged anew.
+    /// With `entries` only a run of so many is accepted, the one that whoever accepts has looked at.
     ///
     /// # Errors
-    /// As [`Hub::run_source`]; [`HubError::IllegalStep`] where nothing was held back.
-    pub async fn accept_source(self: &Arc<Self>, actor: &Actor, name: &str) -> Result<RunView, HubError> {
+    /// As [`Hub::run_source`]; [`HubError::IllegalStep`] where nothing was held back, [`HubError::Invalid`] where that is another number.
+    pub async fn accept_source(self: &Arc<Self>, actor: &Actor, name: &str, entries: Option<u64>) -> Result<RunView, HubError> {
         let source = self.source_to_run(actor, name)?;
-        if source.saved.lock().held.is_none() {
+        // Taken now: a run that is under way may hold something else back before this one has its turn.
+        let Some(held) = source.saved.lock().held else {
             return Err(HubError::IllegalStep { step: "accept".to_owned(), legal: "run".to_owned() });
+        };
+        if entries.is_some_and(|entries| entries != held) {
+            return Err(HubError::Invalid { pointer: "/entries".to_owned(), reason: format!("{held} entries are held back now") });
         }
-        tracing::info!(source = name, key = %actor.key, "what was held back of a source is accepted");
-        Ok(run(self, &source, Meant { dry_run: false, accepted: true }).await?.0)
+        tracing::info!(source = name, key = %actor.key, entries = held, "what was held back of a source is accepted");
+        Ok(run(self, &source, Meant { dry_run: false, accepted: Some(held) }).await?.0)
     }
 
     fn source_to_run(&self, actor: &Actor, name: &str) -> Result<Arc<Source>, HubError> {
@@ -90,6 +95,7 @@ impl Hub {
             snapshot: options.snapshot,
             listed,
             held: saved.held.is_some(),
+            held_entries: saved.held,
             last_run: saved.last_run,
             last_success: saved.last_success,
             last_new: saved.last_new,

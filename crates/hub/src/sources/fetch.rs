@@ -6,6 +6,7 @@
 //! Not here: reading entries (`read`), the other kinds.
 
 use super::{Body, Collected, Context, MAX_BODIES, MAX_BYTES, SourceError, SourceOptions};
+use crate::HubError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -264,7 +265,33 @@ fn value_of<T: Serialize>(place: &T) -> serde_json::Value {
 pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, SourceError> + Send + 'static) -> Result<T, SourceError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(broken) => Err(SourceError::Hub(Box::new(crate::HubError::Internal(Box::new(broken))))),
+        Err(broken) => Err(SourceError::Hub(Box::new(HubError::Internal(Box::new(broken))))),
+    }
+}
+
+/// Does what waits and reckons by turns on a thread of its own, away from those that serve connections; it ends when nobody waits for it any more.
+///
+/// # Errors
+/// [`HubError::Internal`] where it broke.
+pub(super) async fn on_own_thread<F: Future>(work: impl FnOnce() -> F + Send + 'static) -> Result<F::Output, HubError>
+where
+    F::Output: Send + 'static,
+{
+    let runtime = tokio::runtime::Handle::current();
+    let (_waiting, gone) = tokio::sync::oneshot::channel::<()>();
+    let done = tokio::task::spawn_blocking(move || {
+        runtime.block_on(async move {
+            tokio::select! {
+                done = work() => Some(done),
+                _ = gone => None,
+            }
+        })
+    });
+    match done.await {
+        Ok(Some(done)) => Ok(done),
+        // Only where there is nobody to be told.
+        Ok(None) => Err(HubError::Overloaded { retry_after: 10 }),
+        Err(broken) => Err(HubError::Internal(Box::new(broken))),
     }
 }
 
@@ -290,6 +317,32 @@ mod tests {
         let (files, taken, _) = new_files(folder.path(), &taken).unwrap();
         assert_eq!(files.len(), 1);
         assert_eq!(taken.files.len(), 1, "what is gone is forgotten");
+    }
+
+    #[tokio::test]
+    async fn work_on_a_thread_of_its_own_holds_nobody_up_and_ends_when_nobody_waits() {
+        // This runtime has one thread: were the work on it, the clock beside it would stand still.
+        let work = on_own_thread(|| async {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            tokio::task::yield_now().await;
+            std::thread::current().id()
+        });
+        let beside = async {
+            let began = std::time::Instant::now();
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            began.elapsed()
+        };
+        let (there, waited) = tokio::join!(work, beside);
+        assert_ne!(there.unwrap(), std::thread::current().id());
+        assert!(waited < std::time::Duration::from_millis(250), "{waited:?}");
+
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        let endless = on_own_thread(move || async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        });
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(50), endless).await.is_err());
+        assert!(tokio::time::timeout(std::time::Duration::from_secs(20), dropped).await.unwrap().is_err());
     }
 
     #[tokio::test]

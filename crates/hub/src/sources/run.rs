@@ -1,12 +1,12 @@
 //! One run of a source, from asking it to writing down what became of it.
 //!
-//! Flow: [`run`] → [`Attempt::ask`] → what came is the same as before, or is surveyed and judged → [`Attempt::take`] → the end is written.
+//! Flow: [`run`], on a thread of its own → [`Attempt::ask`] → what came is the same as before, or is surveyed and judged → [`Attempt::take`] → the end is written.
 //! Invariant: the collector's new place is written with what was taken, and only then; a dry run writes nothing and withdraws nothing. One run of a
 //! source at a time.
 //! Not here: when it runs (`schedule`), who may ask for it (`doors`).
 
 use super::alarm::{self, Figures, USUAL_OF};
-use super::fetch::{configuration_of, on_thread};
+use super::fetch::{configuration_of, on_own_thread, on_thread};
 use super::schedule::{Source, next_run};
 use super::snapshot::{self, Listed};
 use super::state::{AlarmKind, RunResult, RunView, Saved};
@@ -36,8 +36,8 @@ const OF_A_HELD_RUN: [AlarmKind; 4] = [AlarmKind::Empty, AlarmKind::TooFew, Alar
 pub(super) struct Meant {
     /// Only look.
     pub dry_run: bool,
-    /// Believe the number of entries, whatever it is.
-    pub accepted: bool,
+    /// Believe a number of entries about as large as that of the run which was held back when somebody accepted it.
+    pub accepted: Option<u64>,
 }
 
 /// A run under way.
@@ -64,6 +64,13 @@ struct Attempt<'a> {
 pub(super) async fn run(hub: &Arc<Hub>, source: &Arc<Source>, meant: Meant) -> Result<(RunView, bool), HubError> {
     let _turn = source.turn.lock().await;
     let _place = hub.sources.turns.acquire().await.map_err(|_| HubError::Overloaded { retry_after: 10 })?;
+    let (hub, source) = (Arc::clone(hub), Arc::clone(source));
+    // Unpacking, reading and comparing what came takes its time between the requests.
+    on_own_thread(move || async move { run_now(&hub, &source, meant).await }).await?
+}
+
+/// The run, once it has its turn.
+async fn run_now(hub: &Arc<Hub>, source: &Arc<Source>, meant: Meant) -> Result<(RunView, bool), HubError> {
     let started = hub.clock().now();
     let before = source.saved.lock().clone();
     let attempt = Attempt::begin(hub, source, meant, before.clone(), RunView::begun(started)).await;
@@ -145,7 +152,7 @@ impl<'a> Attempt<'a> {
             attempt.wants_all = listed.has_due();
             attempt.listed = Some((listed, entries));
         }
-        attempt.wants_all |= attempt.saved.taking.is_some() || meant.dry_run || meant.accepted;
+        attempt.wants_all |= attempt.saved.taking.is_some() || meant.dry_run || meant.accepted.is_some();
         Ok(attempt)
     }
 
@@ -211,6 +218,10 @@ impl<'a> Attempt<'a> {
             self.saved.collector = std::mem::take(&mut collected.state);
         }
         if !cut && entries > 0 {
+            // What was usual before says nothing of what somebody, or a second run, has confirmed.
+            if judgement.is_new_level {
+                self.saved.past.clear();
+            }
             self.saved.past.insert(0, entries);
             self.saved.past.truncate(USUAL_OF);
         }

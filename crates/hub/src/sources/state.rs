@@ -230,6 +230,9 @@ pub struct SourceView {
     pub listed: u64,
     /// Whether a run waits to be accepted.
     pub held: bool,
+    /// Its entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_entries: Option<u64>,
     /// Whether it is being collected right now.
     pub running: bool,
     /// When the last run began.

@@ -1,12 +1,12 @@
 //! Whom to tell of what belongs to no member: addresses for abuse of ranges, AS numbers and domains, as records.
 //!
 //! Invariant: one for each place, under an id made of the place, so that a table imported twice changes nothing. The address can be a person's: it
-//! is kept beside the content, in no history but as a hash, so that [`Records::erase_abuse_contacts`] leaves no byte of it.
+//! is kept beside the content, in no history but as a hash, so that [`super::Records::erase_addresses`] leaves no byte of it.
 
-use super::{Change, Erasable, NetworkKind, Parts, Record, Records, RecordsError};
-use crate::ledger::Victim;
+use super::contacts::Addressed;
+use super::{Erasable, NetworkKind, Parts, Record};
 use model::ids::AbuseContactId;
-use model::{ObservableType, Text, Timestamp};
+use model::{Text, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -71,19 +71,17 @@ impl Record for AbuseContact {
     }
 }
 
-impl Records {
-    /// Destroys the address of every such contact that is the victim's value; gives how many there were.
-    pub async fn erase_abuse_contacts(&self, victim: &Victim, change: &Change<'_>) -> Result<u64, RecordsError> {
-        let mut writer = self.write().await?;
-        let contacts: Vec<AbuseContact> = writer.all().await?;
-        let mut changed = 0;
-        for contact in contacts.into_iter().filter(|contact| contact.address.as_deref().is_some_and(|address| victim.is_value(ObservableType::Email, address)))
-        {
-            let version = contact.version;
-            writer.update(&AbuseContact { address: None, version: version + 1, ..contact }, version, change, &[]).await?;
-            changed += 1;
-        }
-        writer.commit().await?;
-        Ok(changed)
+impl Addressed for AbuseContact {
+    fn address(&self) -> Option<&str> {
+        self.address.as_deref()
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn without_address(self) -> Self {
+        let version = self.version + 1;
+        Self { address: None, version, ..self }
     }
 }

@@ -1,7 +1,7 @@
 //! Where an organisation is told of abuse, as records; one each.
 //!
 //! Invariant: the address can be a person's; it is kept beside the content, in no history but as a hash, so that
-//! [`Records::erase_contacts`] leaves no byte of it.
+//! [`Records::erase_addresses`] leaves no byte of it.
 
 use super::{Change, Erasable, Parts, Record, Records, RecordsError};
 use crate::ledger::Victim;
@@ -80,17 +80,46 @@ impl Record for Contact {
     }
 }
 
+impl Addressed for Contact {
+    fn address(&self) -> Option<&str> {
+        self.address.as_deref()
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn without_address(self) -> Self {
+        let version = self.version + 1;
+        Self { address: None, verified: None, bounced: None, bounces: 0, asked: None, asks: 0, version, ..self }
+    }
+}
+
+/// A record with a mail address that may be a person's.
+pub trait Addressed: Record {
+    /// The address.
+    fn address(&self) -> Option<&str>;
+
+    /// The version that is in force.
+    fn version(&self) -> u64;
+
+    /// The next version, without the address and what was known of it.
+    #[must_use]
+    fn without_address(self) -> Self;
+}
+
 impl Records {
-    /// Destroys the address of every contact that is the victim's value; gives how many there were.
-    pub async fn erase_contacts(&self, victim: &Victim, change: &Change<'_>) -> Result<u64, RecordsError> {
+    /// Destroys the address of every record of a kind that is the victim's value; gives how many there were.
+    ///
+    /// # Errors
+    /// [`RecordsError`]; then nothing is changed.
+    pub async fn erase_addresses<R: Addressed>(&self, victim: &Victim, change: &Change<'_>) -> Result<u64, RecordsError> {
         let mut writer = self.write().await?;
-        let contacts: Vec<Contact> = writer.all().await?;
+        let all: Vec<R> = writer.all().await?;
         let mut changed = 0;
-        for contact in contacts.into_iter().filter(|contact| contact.address.as_deref().is_some_and(|address| victim.is_value(ObservableType::Email, address)))
-        {
-            let version = contact.version;
-            let erased = Contact { address: None, verified: None, bounced: None, bounces: 0, asked: None, asks: 0, version: version + 1, ..contact };
-            writer.update(&erased, version, change, &[]).await?;
+        for record in all.into_iter().filter(|record| record.address().is_some_and(|address| victim.is_value(ObservableType::Email, address))) {
+            let version = record.version();
+            writer.update(&record.without_address(), version, change, &[]).await?;
             changed += 1;
         }
         writer.commit().await?;

@@ -28,7 +28,7 @@ mod writer;
 
 pub use abuse::AbuseContact;
 pub use claims::{Claim, ClaimState};
-pub use contacts::Contact;
+pub use contacts::{Addressed, Contact};
 pub use erasable::Erasable;
 pub use erasures::{Erasure, ErasureState, Signatory};
 pub use error::RecordsError;

@@ -33,8 +33,10 @@ pub async fn run(State(state): State<AppState>, Caller(actor): Caller, At(name):
 
 /// `POST /api/v1/sources/{name}/accept`
 pub async fn accept(State(state): State<AppState>, Caller(actor): Caller, At(name): At<String>, payload: Payload) -> Reply {
-    Fields::new(payload.value_or_empty()?)?.finish()?;
-    wait(Box::pin(act(async move { state.hub.accept_source(&actor, &name).await }))).await
+    let mut fields = Fields::new(payload.value_or_empty()?)?;
+    let entries = fields.number_or_none("entries", u64::MAX)?;
+    fields.finish()?;
+    wait(Box::pin(act(async move { state.hub.accept_source(&actor, &name, entries).await }))).await
 }
 
 /// The end of a run, or that it goes on.

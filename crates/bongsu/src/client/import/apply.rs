@@ -1,13 +1,14 @@
 //! Writes into a hub what a directory holds and the hub lacks.
 //!
 //! Flow: [`apply`] reads the hub's own directory → groups → organisations, each with contact, networks and people → who acts for whom.
-//! Invariant: an organisation is found by the reference an earlier run noted, by being the hub's own, else by its name; fields that it has are
-//! never overwritten. A refusal of one thing is noted and the next is tried; a fault of the hub ends the run.
-//! Not here: reading other systems (`misp`, `n6`).
+//! Invariant: which organisation is which is decided before anything is written, and what is in doubt is not touched; fields that one has are never
+//! overwritten. A refusal of one thing is noted and the next is tried; a fault of the hub ends the run.
+//! Not here: reading other systems (`misp`, `n6`), who is who (`matching`).
 
 use super::super::Api;
 use super::Report;
 use super::directory::{Directory, Entry, GroupEntry, NetworkEntry, Person, escaped, of_hub, text};
+use super::matching::{Match, decide};
 use crate::cli::ImportOptions;
 use anyhow::{Context, bail};
 use model::ObservableType;
@@ -30,8 +31,6 @@ struct Target<'a> {
     keys: Option<File>,
     /// The hub's organisations by id.
     present: BTreeMap<String, Entry>,
-    /// Their ids by name in lower case.
-    by_name: BTreeMap<String, String>,
     groups: BTreeSet<String>,
 }
 
@@ -41,22 +40,25 @@ struct Target<'a> {
 /// Where the hub cannot be reached or fails; what was done before stays, and is told in the report.
 pub fn apply(api: &Api, directory: &Directory, options: &ImportOptions, report: &mut Report) -> anyhow::Result<()> {
     let present = of_hub(api)?;
-    let by_name = present.organisations.iter().map(|entry| (entry.name.to_lowercase(), entry.reference.clone())).collect();
     let groups = present.groups.iter().map(|group| group.id.clone()).collect();
     let keys = match &options.keys {
         Some(path) if !options.dry_run => Some(key_file(path).with_context(|| format!("--keys {}", path.display()))?),
         _ => None,
     };
-    let present = present.organisations.into_iter().map(|entry| (entry.reference.clone(), entry)).collect();
-    let mut target = Target { api, options, keys, present, by_name, groups };
+    let present: BTreeMap<String, Entry> = present.organisations.into_iter().map(|entry| (entry.reference.clone(), entry)).collect();
+    let decided = decide(directory, &present, &report.organisations);
+    let mut target = Target { api, options, keys, present, groups };
     for group in &directory.groups {
         target.group(group, report)?;
     }
-    for entry in &directory.organisations {
-        target.organisation(entry, report)?;
+    let mut ids = Vec::with_capacity(decided.len());
+    for (entry, found) in directory.organisations.iter().zip(decided) {
+        ids.push(target.organisation(entry, found, report)?);
     }
-    for entry in directory.organisations.iter().filter(|entry| !entry.acts_for.is_empty()) {
-        target.acts_for(entry, report)?;
+    for (entry, id) in directory.organisations.iter().zip(&ids).filter(|(entry, _)| !entry.acts_for.is_empty()) {
+        if let Some(id) = id {
+            target.acts_for(entry, id, report)?;
+        }
     }
     Ok(())
 }
@@ -76,19 +78,25 @@ impl Target<'_> {
         Ok(())
     }
 
-    fn organisation(&mut self, entry: &Entry, report: &mut Report) -> anyhow::Result<()> {
-        let id = match self.find(entry, report) {
-            Some(id) => {
+    /// Brings an organisation; gives its id here, `None` where it was not taken.
+    fn organisation(&mut self, entry: &Entry, found: Match, report: &mut Report) -> anyhow::Result<Option<String>> {
+        let id = match found {
+            Match::Is(by, id) => {
                 report.count("organisations there already");
+                report.matched(entry, &id, by);
                 id
             }
-            None if entry.own => {
-                report.leave("organisation", &entry.name, "runs the hub that it comes from; each hub has one of its own");
-                return Ok(());
+            Match::Doubtful(reason) => {
+                report.refuse("organisation", &entry.name, &reason);
+                return Ok(None);
             }
-            None => match self.add(entry, report)? {
+            Match::New if entry.own => {
+                report.leave("organisation", &entry.name, "runs the hub that it comes from; each hub has one of its own");
+                return Ok(None);
+            }
+            Match::New => match self.add(entry, report)? {
                 Some(id) => id,
-                None => return Ok(()),
+                None => return Ok(None),
             },
         };
         if !self.options.dry_run && !entry.reference.is_empty() {
@@ -103,15 +111,7 @@ impl Target<'_> {
         for person in &entry.people {
             self.person(&id, entry, person, &known, report)?;
         }
-        Ok(())
-    }
-
-    /// The organisation that an entry stands for, where the hub has it.
-    fn find(&self, entry: &Entry, report: &Report) -> Option<String> {
-        let noted = report.organisations.get(&entry.reference).filter(|id| self.present.contains_key(*id));
-        let own = || self.present.values().find(|known| known.own && entry.own).map(|known| &known.reference);
-        let named = || self.by_name.get(&entry.name.trim().to_lowercase());
-        noted.or_else(own).or_else(named).cloned()
+        Ok(Some(id))
     }
 
     fn add(&mut self, entry: &Entry, report: &mut Report) -> anyhow::Result<Option<String>> {
@@ -139,7 +139,6 @@ impl Target<'_> {
         let Some(answer) = answer else { return Ok(None) };
         report.count(self.word("organisations added", "organisations to add"));
         let id = if self.options.dry_run { format!("new: {}", entry.name) } else { text(&answer, &["id"]).context("the hub's answer holds no id")? };
-        self.by_name.insert(entry.name.to_lowercase(), id.clone());
         // What it has now is what it was added with.
         let known = Entry { reference: id.clone(), name: entry.name.clone(), sector: entry.sector.clone(), country: entry.country.clone(), ..Entry::default() };
         self.present.insert(id.clone(), known);
@@ -245,9 +244,8 @@ impl Target<'_> {
         Ok(())
     }
 
-    fn acts_for(&mut self, entry: &Entry, report: &mut Report) -> anyhow::Result<()> {
-        let Some(id) = self.find(entry, report) else { return Ok(()) };
-        let known: BTreeSet<String> = self.present.get(&id).map(|known| known.acts_for.iter().cloned().collect()).unwrap_or_default();
+    fn acts_for(&mut self, entry: &Entry, id: &str, report: &mut Report) -> anyhow::Result<()> {
+        let known: BTreeSet<String> = self.present.get(id).map(|known| known.acts_for.iter().cloned().collect()).unwrap_or_default();
         let mut all = known.clone();
         for reference in &entry.acts_for {
             match report.organisations.get(reference) {
@@ -258,7 +256,7 @@ impl Target<'_> {
                 None => report.leave("delegation", &entry.name, &format!("acts for {reference}, which was not taken")),
             }
         }
-        if all == known { Ok(()) } else { self.change(&id, &entry.name, Map::from_iter([("acts_for".to_owned(), json!(all))]), report) }
+        if all == known { Ok(()) } else { self.change(id, &entry.name, Map::from_iter([("acts_for".to_owned(), json!(all))]), report) }
     }
 
     /// Sends, and notes a refusal; `None` where it was refused.

@@ -1,6 +1,7 @@
 //! `import`: moving in, from a MISP, from an n6, or from another hub's directory.
 //!
-//! Flow: `misp`, `n6` or `directory` reads what there is into one [`directory::Directory`] → [`apply`] writes what the hub lacks → [`Report`].
+//! Flow: `misp`, `n6` or `directory` reads what there is into one [`directory::Directory`] → `matching` tells who is there already → [`apply`] writes
+//! what the hub lacks → [`Report`].
 //! Invariant: done twice it changes nothing the second time; nothing that is there already is overwritten; whatever is not taken is named with a
 //! reason; keys are written to a file of the caller's own and nowhere else.
 //! Not here: events, which `submit` and the sources bring; who may do it (the hub decides: it takes a coordinator's key).
@@ -8,6 +9,7 @@
 mod apply;
 mod countries;
 pub mod directory;
+mod matching;
 mod misp;
 mod n6;
 
@@ -15,7 +17,8 @@ use super::Api;
 use crate::cli::{ImportCommand, ImportOptions};
 use crate::{Exit, output};
 use anyhow::{Context, anyhow, bail};
-use directory::Directory;
+use directory::{Directory, Entry};
+use matching::By;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -63,8 +66,25 @@ pub struct Report {
     done: BTreeMap<String, u64>,
     /// What was not taken.
     left: Vec<Left>,
+    /// What was taken for an organisation of the hub's without an earlier run having noted it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    matched: Vec<Matched>,
     /// The hub's organisation for each reference of the other system; read again by the next run, so that a new name makes no new organisation.
     organisations: BTreeMap<String, String>,
+}
+
+/// An organisation that was taken for one of the hub's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matched {
+    /// Its name there.
+    pub name: String,
+    /// Its reference there.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// The hub's.
+    pub organisation: String,
+    /// By what it was told: `id`, `own` or `name`.
+    pub by: String,
 }
 
 /// Something that was not taken.
@@ -92,6 +112,14 @@ impl Report {
         self.left.push(Left { what: what.to_owned(), name: name.to_owned(), reason: reason.to_owned(), refused: true });
     }
 
+    /// Notes what an organisation was taken for, so that somebody may look at it.
+    pub fn matched(&mut self, entry: &Entry, id: &str, by: By) {
+        if by != By::Report {
+            let (name, reference) = (entry.name.clone(), entry.reference.clone());
+            self.matched.push(Matched { name, reference, organisation: id.to_owned(), by: by.word().to_owned() });
+        }
+    }
+
     /// Counts something.
     pub fn count(&mut self, what: &str) {
         *self.done.entry(what.to_owned()).or_default() += 1;
@@ -108,9 +136,9 @@ impl Report {
 pub fn run(command: &ImportCommand) -> anyhow::Result<Exit> {
     let mut report = Report::default();
     let (directory, options) = match command {
-        ImportCommand::Misp { from, misp_key_file, misp_ca, external, domains, options } => {
+        ImportCommand::Misp { from, misp_key_file, misp_ca, insecure, external, domains, options } => {
             let choices = Choices { external: *external, domains: *domains, ..choices(options) };
-            let found = misp(from, misp_key_file.as_deref(), misp_ca.as_deref())?;
+            let found = misp(from, misp_key_file.as_deref(), misp_ca.as_deref(), *insecure)?;
             (found.directory(&choices, &mut report), options)
         }
         ImportCommand::N6 { file, options } => {
@@ -136,10 +164,18 @@ fn choices(options: &ImportOptions) -> Choices {
 }
 
 /// Asks a MISP, or reads its answers from files or the files of a folder.
-fn misp(from: &[String], key_file: Option<&Path>, ca: Option<&Path>) -> anyhow::Result<misp::Found> {
+fn misp(from: &[String], key_file: Option<&Path>, ca: Option<&Path>, insecure: bool) -> anyhow::Result<misp::Found> {
     if let [url] = from
         && (url.starts_with("https://") || url.starts_with("http://"))
     {
+        if let Some(host) = in_the_clear(url)? {
+            if !insecure {
+                bail!(
+                    "refusing to send the MISP's key to {host} over plain http, where anyone on the way can read it; give an https:// address, or --insecure to send it all the same"
+                );
+            }
+            output::note(&format!("warning: the MISP's key goes to {host} over plain http; anyone on the way can read it. Change it afterwards"));
+        }
         let key = match key_file {
             Some(path) => super::read_key(path)?,
             None => std::env::var("MISP_KEY").map_err(|_| anyhow!("no key of the MISP: set MISP_KEY or give --misp-key-file"))?,
@@ -160,6 +196,14 @@ fn misp(from: &[String], key_file: Option<&Path>, ca: Option<&Path>) -> anyhow::
         found.take(&read(&path)?).with_context(|| path.display().to_string())?;
     }
     Ok(found)
+}
+
+/// The host that an address leads to without TLS and beyond this machine; `None` where what is sent cannot be read on the way.
+fn in_the_clear(url: &str) -> anyhow::Result<Option<String>> {
+    let uri: ureq::http::Uri = url.parse().with_context(|| format!("{}: no address", output::shorten(url, 80)))?;
+    let host = uri.host().with_context(|| format!("{}: an address without a host", output::shorten(url, 80)))?;
+    let is_here = hub::delivery::mail::is_this_machine(host.trim_start_matches('[').trim_end_matches(']'));
+    Ok((uri.scheme_str() != Some("https") && !is_here).then(|| host.to_owned()))
 }
 
 /// The files themselves, and the JSON files of folders.
@@ -201,6 +245,13 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 fn finish(report: &Report, options: &ImportOptions) -> anyhow::Result<()> {
     for (what, count) in &report.done {
         output::note(&format!("{count:>8} {what}"));
+    }
+    for matched in report.matched.iter().take(SHOWN) {
+        let Matched { name, reference, organisation, by } = matched;
+        output::note(&format!("by its {by} taken for {organisation}: {} ({})", output::shorten(name, 80), output::shorten(reference, 80)));
+    }
+    if report.matched.len() > SHOWN {
+        output::note(&format!("… and {} more", report.matched.len() - SHOWN));
     }
     for left in report.left.iter().take(SHOWN) {
         let verb = if left.refused { "refused" } else { "left out" };
@@ -277,6 +328,24 @@ mod tests {
         assert_eq!(slug("은행", ""), slug("은행", ""));
         assert_ne!(slug("은행", ""), slug("병원", ""));
         assert!(slug(&"x".repeat(200), "").len() <= MAX_SLUG);
+    }
+
+    #[test]
+    fn a_key_goes_in_the_clear_to_this_machine_alone() {
+        for closed in ["https://misp.example/x", "http://localhost:8080", "http://127.0.0.1", "http://[::1]:80/", "https://192.0.2.1"] {
+            assert_eq!(in_the_clear(closed).unwrap(), None, "{closed}");
+        }
+        for (open, host) in [
+            ("http://misp.example", "misp.example"),
+            ("http://192.0.2.1:80/x", "192.0.2.1"),
+            ("http://localhost@misp.example/", "misp.example"),
+            ("http://127.0.0.1.misp.example/", "127.0.0.1.misp.example"),
+            ("http://localhost.misp.example", "localhost.misp.example"),
+        ] {
+            assert_eq!(in_the_clear(open).unwrap().as_deref(), Some(host), "{open}");
+        }
+        let refused = misp(&["http://misp.example".to_owned()], None, None, false).unwrap_err().to_string();
+        assert!(refused.contains("--insecure") && refused.contains("misp.example"), "{refused}");
     }
 
     #[test]

@@ -61,6 +61,10 @@ pub fn read(bytes: &[u8], choices: &Choices, report: &mut Report) -> anyhow::Res
             report.leave("organisation", "a row without org_id", "has no id");
             continue;
         };
+        if places.contains_key(&id) {
+            report.leave("organisation", &id, "is there twice; the first is taken");
+            continue;
+        }
         places.insert(id.clone(), directory.organisations.len());
         directory.organisations.push(organisation(row, id, choices, report));
     }

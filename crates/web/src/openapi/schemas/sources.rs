@@ -20,7 +20,13 @@ pub fn all() -> Vec<Named> {
                 json!({ "dry_run": { "type": "boolean", "default": false, "description": "Reads and judges, and changes nothing; `samples` shows the first entries" } }),
             ),
         ),
-        ("AcceptSource", strict(&[], json!({}))),
+        (
+            "AcceptSource",
+            strict(
+                &[],
+                json!({ "entries": { "type": "integer", "minimum": 0, "description": "`held_entries` as it was seen; 422 where another number is held back meanwhile" } }),
+            ),
+        ),
         (
             "SourceRunAnswer",
             open(
@@ -52,6 +58,7 @@ fn source() -> Value {
             "snapshot": { "type": "boolean", "description": "What vanishes is delisted" },
             "listed": count(),
             "held": { "type": "boolean", "description": "A run waits to be accepted" },
+            "held_entries": { "type": "integer", "minimum": 0, "description": "Its entries" },
             "running": { "type": "boolean" },
             "last_run": optional(time()),
             "last_success": optional(time()),
