@@ -652,6 +652,81 @@ fn malware_and_the_relationship_to_it_stand_right_before_the_indicator_that_name
     assert_eq!(ids(&newest), [two["id"].as_str().unwrap(), one["id"].as_str().unwrap()], "the newest version of each");
 }
 
+#[test]
+fn techniques_and_vulnerabilities_stand_beside_the_indicator_that_names_them_and_their_relationships_end_with_it() {
+    const ALL: &str = "malware,attack-pattern,vulnerability,relationship,indicator";
+    let shared = Shared::start();
+    let reader = shared.hub.member("Reader", "reader");
+    let (clear, green) = (path(&reader, "events-clear"), path(&reader, "events-green"));
+    let event = |value: &str| {
+        json!({ "time": ago(60), "category": "phishing", "value": value, "tlp": "green", "malware": "Emotet", "technique": ["T1566.001"],
+            "cve": ["CVE-2024-3400"] })
+    };
+    let first = shared.member.events(&[event("one.follows.net")]);
+    followed(&reader, &green, 1);
+    shared.member.events(&[event("two.follows.net")]);
+    followed(&reader, &green, 2);
+    let all = made(&reader, &green, ALL);
+    let of = |kind: &str| all.iter().filter(|object| object["type"] == kind).collect::<Vec<_>>();
+    let (malware, techniques, vulnerabilities, indicators) = (of("malware"), of("attack-pattern"), of("vulnerability"), of("indicator"));
+    assert_eq!([malware.len(), techniques.len(), vulnerabilities.len(), indicators.len(), all.len()], [1, 1, 1, 2, 11], "{all:?}");
+    assert_eq!((&techniques[0]["name"], &vulnerabilities[0]["name"]), (&json!("T1566.001"), &json!("CVE-2024-3400")));
+    for indicator in &indicators {
+        let led: Vec<(&str, &Value)> = of("relationship")
+            .into_iter()
+            .filter(|object| object["source_ref"] == indicator["id"])
+            .map(|object| (object["relationship_type"].as_str().unwrap(), &object["target_ref"]))
+            .collect();
+        // The nearest is that to malware.
+        let expected = [("related-to", &vulnerabilities[0]["id"]), ("indicates", &techniques[0]["id"]), ("indicates", &malware[0]["id"])];
+        assert_eq!(led, expected);
+    }
+    // What is named stands before what refers to it.
+    let place = |id: &Value| all.iter().position(|object| object["id"] == *id).unwrap();
+    for relationship in of("relationship") {
+        assert!(place(&relationship["target_ref"]) < place(&relationship["id"]) && place(&relationship["id"]) < place(&relationship["source_ref"]));
+    }
+    for object in &all {
+        let id = object["id"].as_str().unwrap();
+        let alone = reader.get(&format!("{green}objects/{id}/"));
+        assert_eq!((alone.status, &alone.json()["objects"][0]), (200, object), "{}", alone.text());
+        assert_eq!(reader.get(&format!("{green}objects/{id}/versions/")).json()["versions"].as_array().unwrap().len(), 1, "{id}");
+        // Who reads less has nothing of it.
+        assert_eq!(reader.get(&format!("{clear}objects/{id}/")).status, 404, "{id}");
+    }
+    assert_eq!(made(&reader, &clear, ALL), Vec::<Value>::new());
+    let asked: Vec<&str> = all.iter().rev().map(|object| object["id"].as_str().unwrap()).collect();
+    assert_eq!(reader.get(&format!("{green}objects/?match[id]={}", asked.join(","))).json()["objects"], json!(all), "all at once, each once");
+    let records = reader.get(&format!("{green}manifest/?match[type]={ALL}")).json();
+    let dates: Vec<&str> = records["objects"].as_array().unwrap().iter().map(|record| record["date_added"].as_str().unwrap()).collect();
+    assert!(dates.len() == all.len() && dates.windows(2).all(|pair| pair[0] < pair[1]), "{dates:?}");
+    for limit in [1, 2, 4, 7] {
+        let (mut found, mut next) = (Vec::new(), String::new());
+        loop {
+            let page = reader.get(&format!("{green}objects/?match[type]={ALL}&limit={limit}&next={next}")).json();
+            found.extend(ids(&page));
+            match page["next"].as_str() {
+                Some(cursor) => cursor.clone_into(&mut next),
+                None => break,
+            }
+        }
+        assert_eq!(found, ids(&json!({ "objects": all })), "{limit}");
+    }
+
+    let withdrawn = shared.member.post("/api/v1/events/withdraw", &json!({ "receipt": first["receipt"], "reason": "a mistake" }));
+    assert_eq!(withdrawn.status, 200, "{}", withdrawn.text());
+    let versions = followed(&reader, &green, 3);
+    let after = made(&reader, &green, ALL);
+    let ended: Vec<&Value> = after.iter().filter(|object| object["type"] == "relationship" && object["revoked"] == true).collect();
+    assert_eq!((after.len(), ended.len()), (15, 3), "{after:?}");
+    assert!(ended.iter().all(|object| object["source_ref"] == versions[2]["id"]));
+    for object in ended {
+        let id = object["id"].as_str().unwrap();
+        assert_eq!(reader.get(&format!("{green}objects/{id}/")).json()["objects"], json!([object]));
+        assert_eq!(reader.get(&format!("{green}objects/{id}/versions/")).json()["versions"].as_array().unwrap().len(), 2, "{id}");
+    }
+}
+
 /// Waits until nothing is left of a domain but that it was withdrawn.
 fn until_withdrawn(reader: &Client, name: &str) {
     let began = Instant::now();

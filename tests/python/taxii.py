@@ -22,7 +22,7 @@ BATCH = 5000
 PAGE = 1000
 # The whole is validated in steps of so many objects.
 FOLLOWS_WITHIN = 60
-MADE = ("indicator", "malware", "relationship", "identity", "marking-definition", "extension-definition")
+MADE = ("indicator", "malware", "attack-pattern", "vulnerability", "relationship", "identity", "marking-definition", "extension-definition")
 
 
 class Bearer(TokenAuth):
@@ -162,7 +162,8 @@ def strictly_valid(url: str, key: str, server: Server) -> None:
     green = collection(server, "events-green")
     until_made(green, wanted)
     # One by itself, too: of what comes at once not everything has room for a relationship beside it.
-    alone = {"time": now - 60, "category": "c2-server", "value": "alone.example.com", "tlp": "green", "malware": "Alone"}
+    alone = {"time": now - 60, "category": "c2-server", "value": "alone.example.com", "tlp": "green", "malware": "Alone", "technique": ["T1566.001", "T1190"],
+             "cve": ["CVE-2024-3400"]}  # fmt: skip
     call(url, key, "/api/v1/events", json.dumps(alone).encode(), "application/x-ndjson")
     made = until_made(green, wanted + 1)
     indicators = [entry for entry in made if entry["type"] == "indicator"]
@@ -182,6 +183,10 @@ def strictly_valid(url: str, key: str, server: Server) -> None:
     for entry in indicators:
         assert entry["created_by_ref"] in known and set(entry["object_marking_refs"]) <= known and set(entry["extensions"]) <= known
     relationships = [entry for entry in made if entry["type"] == "relationship"]
+    named = {entry["id"]: entry["name"] for entry in made if entry["type"] in ("malware", "attack-pattern", "vulnerability")}
+    of_alone = next(entry["id"] for entry in indicators if "alone.example.com" in entry["pattern"])
+    led = {(entry["relationship_type"], named[entry["target_ref"]]) for entry in relationships if entry["source_ref"] == of_alone}
+    assert led == {("indicates", "Alone"), ("indicates", "T1566.001"), ("indicates", "T1190"), ("related-to", "CVE-2024-3400")}, led
     assert relationships and all({entry["source_ref"], entry["target_ref"]} <= known for entry in relationships), relationships
     print(f"{len(made)} objects made of events, all strictly valid", flush=True)
 

@@ -49,6 +49,9 @@ fn version(collection: Collection, value: &str, added: i64) -> Indicator {
         last_seen: NOW,
         valid_until: Some(NOW.plus(DAY * 30)),
         sectors: vec![Text::from("energy")],
+        techniques: Vec::new(),
+        cves: Vec::new(),
+        threats_before: 0,
     }
 }
 

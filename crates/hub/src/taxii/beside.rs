@@ -1,61 +1,86 @@
-//! What a reader is given of the versions of an indicator, and what stands beside one of them: the malware that it is the first to name, and the
-//! relationship that says so.
+//! What a reader is given of the versions of an indicator, and which of its relationships one of them changes: to malware, to techniques of ATT&CK and to
+//! vulnerabilities.
 //!
 //! Flow: the versions of a value, when the reader could read the collection → those that it is given ([`given`], by the law of [`super::gather`]) → what
-//! one of them changes ([`change`]) → objects with dates right before the version's own.
-//! Invariant: a function of the log and of when the reader could read it. An indicator has one relationship, to the malware that its newest version
-//! names; a version of it stands where that changes among the versions that are given, and one that is `revoked` where nothing is named any more. The
-//! two dates before an entry's are kept free by the log; where an entry of before that lies too close behind another one, nothing stands beside it.
-//! Not here: attack patterns and vulnerabilities, of which the log of indicators knows nothing; which families there are ([`super::families`]).
+//! one of them changes ([`Given::changes`]) → objects with dates right before the version's own.
+//! Invariant: a function of the log and of when the reader could read it. A version of a relationship stands where the versions that are given begin to
+//! name its target, and one that is `revoked` where they no longer do. The relationship to malware is one, whatever it leads to: it ends where none is named.
+//! Before a version lie, the nearest first: the relationships to what it names, the objects of that, the relationships that end. The log keeps their dates
+//! free ([`Indicator::room`]); where an entry of before that lies too close behind another one, nothing stands beside it.
+//! Not here: which objects a version is the first to name ([`super::families`]), what they look like ([`super::targets`]).
 
-use super::{Item, Reach};
+use super::Reach;
+use super::targets::{Target, named, said_by};
 use crate::Hub;
-use formats::stix::write::{self, Head};
-use model::{Text, Timestamp};
+use model::Timestamp;
 use std::cell::OnceCell;
-use store::views::indicators::{Collection, Indicator};
-use uuid::Uuid;
-
-/// Microseconds between two entries with room for what stands beside the later one.
-pub(super) const ROOM: i64 = 3;
-/// How far before its version a relationship stands.
-const RELATIONSHIP: i64 = 1;
-/// How far before it malware does.
-const MALWARE: i64 = 2;
+use store::views::indicators::Indicator;
 
 /// Whether an entry has room beside it, by the date of the one before.
-pub(super) fn has_room(before: Option<Timestamp>, added: Timestamp) -> bool {
-    before.is_none_or(|before| added.micros() - before.micros() >= ROOM)
+pub(super) fn has_room(before: Option<Timestamp>, entry: &Indicator) -> bool {
+    before.is_none_or(|before| before <= free_after(entry))
 }
 
-/// What a version changes of its indicator's relationship.
+/// What lies between this moment and an entry, both exclusive, is free for what stands beside it.
+pub(super) fn free_after(entry: &Indicator) -> Timestamp {
+    entry.added.minus(entry.room())
+}
+
+/// What a version changes of one of its indicator's relationships.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
-    /// It names this malware, and the version before did not.
-    Names(Text),
-    /// It names none any more; this was the last.
-    TakesBack(Text),
+pub(super) struct Change {
+    /// What it leads to.
+    pub(super) target: Target,
+    /// Whether it ends; else it begins, or leads to other malware than before.
+    pub(super) ends: bool,
+    /// How many microseconds before the version it stands.
+    pub(super) before: i64,
 }
 
-/// What a version changes. `said` is the malware that the relationship names before it.
-pub(super) fn change(said: Option<&Text>, version: &Indicator) -> Option<Change> {
-    match named(version) {
-        Some(name) if said != Some(name) => Some(Change::Names(name.clone())),
-        Some(_) => None,
-        None => said.map(|said| Change::TakesBack(said.clone())),
-    }
-}
-
-fn named(version: &Indicator) -> Option<&Text> {
-    version.malware.as_ref().filter(|_| !version.revoked)
+/// How many microseconds before its version the object stands that is the one with this number of so many that the version names.
+pub(super) fn object_before(place: usize, named: usize) -> i64 {
+    (1 + named + place) as i64
 }
 
 /// A version as a reader is given it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Given {
     pub(super) version: Indicator,
-    /// The malware that the relationship names before it.
-    pub(super) said: Option<Text>,
+    /// What the one before it that is given leads to.
+    pub(super) said: Vec<Target>,
+    /// What else relationships may lead to that the reader had: of versions that are hidden from it by now, and of what is taken back.
+    pub(super) had: Vec<Target>,
+}
+
+impl Given {
+    fn new(version: Indicator) -> Self {
+        Self { version, said: Vec::new(), had: Vec::new() }
+    }
+
+    /// What the reader had of a version, which ends with this one. The newest malware counts.
+    fn add_had(&mut self, had: Vec<Target>) {
+        for target in had {
+            if !self.had.iter().any(|known| known.is_linked_as(&target)) {
+                self.had.push(target);
+            }
+        }
+    }
+
+    /// What may end with it: first what the reader is given that leads there.
+    fn standing(&self) -> impl Iterator<Item = &Target> {
+        let said = self.said.iter().map(move |said| self.had.iter().find(|had| had.is_linked_as(said)).unwrap_or(said));
+        said.chain(self.had.iter().filter(move |had| !self.said.iter().any(|said| said.is_linked_as(had))))
+    }
+
+    /// What it changes. What was only had ends as far as there is room.
+    pub(super) fn changes(&self) -> Vec<Change> {
+        let named = named(&self.version);
+        let (first_ended, room) = ((1 + 2 * named.len()) as i64, self.version.room().as_micros() as i64);
+        let ended = self.standing().filter(|standing| !named.iter().any(|target| target.is_linked_as(standing)));
+        let ended = (first_ended..room).zip(ended).map(|(before, target)| Change { target: target.clone(), ends: true, before });
+        let begun = named.iter().enumerate().filter(|(_, target)| !self.said.contains(target));
+        begun.map(|(place, target)| Change { target: target.clone(), ends: false, before: (1 + place) as i64 }).chain(ended).collect()
+    }
 }
 
 /// What a reader is given of the versions of a value, newest first as they are.
@@ -67,17 +92,21 @@ pub(super) fn given(versions: &[Indicator], reach: &Reach) -> Vec<Given> {
             let words = if whole == Some(true) { Some(version) } else { last_had(versions, place, reach).filter(|_| whole.is_none()) };
             let Some(words) = words else { continue };
             // What it takes back is what the reader had.
-            let said = words.malware.clone();
-            given.push(Given { version: Indicator { added: version.added, revoked: true, ..words.clone() }, said });
+            let (added, threats_before) = (version.added, version.threats_before);
+            let mut taken = Given::new(Indicator { added, revoked: true, threats_before, ..words.clone() });
+            taken.add_had(said_by(words));
+            given.push(taken);
         } else if whole.unwrap_or_else(|| was_had(versions, place, reach)) {
-            given.push(Given { version: version.clone(), said: None });
+            given.push(Given::new(version.clone()));
+        } else if was_had(versions, place, reach)
+            && let Some(next) = given.last_mut()
+        {
+            next.add_had(named(version));
         }
     }
-    let before: Vec<Option<Text>> = given.iter().skip(1).map(|before| named(&before.version).cloned()).collect();
+    let before: Vec<Vec<Target>> = given.iter().skip(1).map(|before| named(&before.version)).collect();
     for (given, before) in given.iter_mut().zip(before) {
-        if !given.version.revoked {
-            given.said = before;
-        }
+        given.said = before;
     }
     given
 }
@@ -166,228 +195,32 @@ impl<'a> Among<'a> {
         Ok(self.others()?.given.first().is_none_or(|newest| newest.version.added <= self.version.added))
     }
 
-    /// What it changes of the relationship.
-    pub(super) fn change(&self) -> std::io::Result<Option<Change>> {
+    /// What it changes of the relationships.
+    pub(super) fn changes(&self) -> std::io::Result<Vec<Change>> {
         if self.is_beginning() {
-            return Ok(change(None, self.version));
+            // Most name nothing.
+            let names = !named(self.version).is_empty();
+            return Ok(if names { Given::new(self.version.clone()).changes() } else { Vec::new() });
         }
-        Ok(self.own()?.and_then(|given| change(given.said.as_ref(), &given.version)))
+        Ok(self.own()?.map(Given::changes).unwrap_or_default())
     }
 
-    /// Whether no version before it changes the relationship.
-    pub(super) fn is_first_change(&self) -> std::io::Result<bool> {
-        Ok(self.is_beginning() || !self.changes()?.any(|added| added < self.version.added))
+    /// Whether no version before it changes the relationship to a target.
+    pub(super) fn is_first_change(&self, target: &Target) -> std::io::Result<bool> {
+        Ok(self.is_beginning() || !self.changing(target)?.any(|added| added < self.version.added))
     }
 
     /// Whether no version after it does.
-    pub(super) fn is_last_change(&self) -> std::io::Result<bool> {
-        Ok(!self.changes()?.any(|added| added > self.version.added))
+    pub(super) fn is_last_change(&self, target: &Target) -> std::io::Result<bool> {
+        Ok(!self.changing(target)?.any(|added| added > self.version.added))
     }
 
-    /// Dates of the versions that change the relationship, newest first.
-    fn changes(&self) -> std::io::Result<impl Iterator<Item = Timestamp>> {
-        let changing = self.others()?.given.iter().filter(|given| change(given.said.as_ref(), &given.version).is_some());
-        Ok(changing.map(|given| given.version.added))
+    /// Dates of the versions that change the relationship to a target, newest first.
+    fn changing(&self, target: &Target) -> std::io::Result<impl Iterator<Item = Timestamp>> {
+        let is_changed = move |given: &&Given| given.changes().iter().any(|change| change.target.is_linked_as(target));
+        Ok(self.others()?.given.iter().filter(is_changed).map(|given| given.version.added))
     }
-}
-
-impl Hub {
-    /// The UUID of an indicator's relationship, which leads back to the value's key as the indicator's does.
-    pub(super) fn relationship_uuid(&self, events: Collection, key: u128) -> Uuid {
-        write::shaped(key ^ self.relationship_mask(events))
-    }
-
-    /// What the keys of a collection are mixed with for that.
-    pub(super) fn relationship_mask(&self, events: Collection) -> u128 {
-        self.store().views.keys.label(&format!("{} relationship", events.title()))
-    }
-
-    /// The family that a version is the first to name.
-    pub(super) fn malware_item(&self, version: &Indicator, name: &str) -> Item {
-        let id = self.family_uuid(version.collection, name);
-        let head = Head { id, creator: self.stix_identity(), created: version.added, modified: version.added, revoked: false, tlp: version.tlp };
-        let mut json = Vec::with_capacity(512);
-        write::malware(&mut json, &head, name);
-        item(version, MALWARE, format!("malware--{id}"), json)
-    }
-
-    /// The relationship as a version leaves it.
-    pub(super) fn relationship_item(&self, version: &Indicator, change: &Change) -> Item {
-        let (name, revoked) = match change {
-            Change::Names(name) => (name, false),
-            Change::TakesBack(name) => (name, true),
-        };
-        let events = version.collection;
-        let id = self.relationship_uuid(events, version.key);
-        let head = Head { id, creator: self.stix_identity(), created: version.created, modified: version.added, revoked, tlp: version.tlp };
-        let (indicator, malware) = (self.indicator_uuid(events, version.key), self.family_uuid(events, name));
-        let mut json = Vec::with_capacity(512);
-        write::relationship(&mut json, &head, &format!("indicator--{indicator}"), &format!("malware--{malware}"));
-        item(version, RELATIONSHIP, format!("relationship--{id}"), json)
-    }
-}
-
-fn item(version: &Indicator, before: i64, id: String, json: Vec<u8>) -> Item {
-    Item { added: Timestamp::from_micros(version.added.micros() - before), id, version: write::floor(version.added), spec: "2.1".to_owned(), json }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
-mod tests {
-    use super::*;
-    use crate::taxii::reach::tests::reach;
-    use model::{Category, ObservableType, Pap, Tlp};
-    use proptest::prelude::*;
-
-    fn version(second: i64, malware: Option<&str>, revoked: bool) -> Indicator {
-        let at = Timestamp::from_seconds(second);
-        Indicator {
-            collection: Collection::Green,
-            added: at,
-            key: 7,
-            kind: ObservableType::Domain,
-            value: Text::from("a.example.com"),
-            created: Timestamp::from_seconds(1),
-            revoked,
-            category: Category::C2Server,
-            malware: malware.map(Text::from),
-            pap: Pap::Green,
-            tlp: Tlp::Green,
-            confidence: None,
-            reporters: 1,
-            first_seen: at,
-            last_seen: at,
-            valid_until: None,
-            sectors: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_relationship_changes_with_the_malware_that_is_named_and_ends_with_it() {
-        let names = |name: &str| Some(Change::Names(Text::from(name)));
-        let takes_back = |name: &str| Some(Change::TakesBack(Text::from(name)));
-        for (before, after, expected) in [
-            (None, (Some("a"), false), names("a")),
-            (None, (None, false), None),
-            (None, (Some("a"), true), None),
-            (Some((Some("a"), false)), (Some("a"), false), None),
-            (Some((Some("a"), false)), (Some("b"), false), names("b")),
-            (Some((Some("a"), false)), (None, false), takes_back("a")),
-            (Some((Some("a"), false)), (Some("a"), true), takes_back("a")),
-            (Some((Some("a"), true)), (Some("a"), false), names("a")),
-            (Some((Some("a"), true)), (None, false), None),
-        ] {
-            let before = before.map(|(malware, revoked)| version(1, malware, revoked));
-            let said = before.as_ref().and_then(named);
-            assert_eq!(change(said, &version(2, after.0, after.1)), expected, "{before:?} {after:?}");
-        }
-    }
-
-    /// Versions, written oldest first, as the log has them: second, marking, malware, whether it takes back.
-    fn log(versions: &[(i64, Tlp, &str, bool)]) -> Vec<Indicator> {
-        versions.iter().rev().map(|&(second, tlp, malware, revoked)| Indicator { tlp, ..version(second, Some(malware), revoked) }).collect()
-    }
-
-    /// What is given, oldest first: second, malware, whether it is revoked, what its relationship said before.
-    fn told(versions: &[Indicator], reach: &Reach) -> Vec<(i64, String, bool, String)> {
-        let text = |text: &Option<Text>| text.as_ref().map_or_else(String::new, ToString::to_string);
-        let given = given(versions, reach);
-        given.iter().rev().map(|given| (given.version.added.seconds(), text(&given.version.malware), given.version.revoked, text(&given.said))).collect()
-    }
-
-    fn item_of(second: i64, malware: &str, revoked: bool, said: &str) -> (i64, String, bool, String) {
-        (second, malware.to_owned(), revoked, said.to_owned())
-    }
-
-    #[test]
-    fn who_was_always_there_is_given_every_version_as_it_is() {
-        let versions = log(&[(10, Tlp::Green, "a", false), (20, Tlp::Green, "b", false), (30, Tlp::Green, "b", true)]);
-        let expected = [item_of(10, "a", false, ""), item_of(20, "b", false, "a"), item_of(30, "b", true, "b")];
-        assert_eq!(told(&versions, &reach(&[(1, 0, Tlp::Green)])), expected);
-        // Who came later gets what was not replaced by then, and that it was taken back.
-        let later = [item_of(20, "b", false, ""), item_of(30, "b", true, "b")];
-        assert_eq!(told(&versions, &reach(&[(20, 0, Tlp::Green)])), later);
-        assert_eq!(told(&versions, &reach(&[(29, 0, Tlp::Green)])), later);
-    }
-
-    #[test]
-    fn what_was_taken_back_before_a_reader_came_is_nothing_to_it() {
-        let versions = log(&[(10, Tlp::Green, "a", false), (20, Tlp::Green, "a", true), (30, Tlp::Green, "c", false)]);
-        assert!(told(&versions[1..], &reach(&[(20, 0, Tlp::Green)])).is_empty());
-        let last = [item_of(30, "c", false, "")];
-        assert_eq!(told(&versions, &reach(&[(25, 0, Tlp::Green)])), last);
-        // As is what came and went while it could not read.
-        assert_eq!(told(&versions, &reach(&[(1, 5, Tlp::Green), (25, 0, Tlp::Green)])), last);
-        assert_eq!(told(&versions, &reach(&[(1, 11, Tlp::Green), (25, 0, Tlp::Green)])).len(), 3);
-        assert!(told(&versions, &Reach::default()).is_empty());
-    }
-
-    #[test]
-    fn who_reads_less_than_before_is_told_that_what_it_had_is_taken_back_and_nothing_of_what_it_never_had() {
-        let had = reach(&[(1, 25, Tlp::Amber), (25, 0, Tlp::Green)]);
-        let never = reach(&[(1, 5, Tlp::Amber), (5, 0, Tlp::Green)]);
-        let versions = log(&[(10, Tlp::Amber, "secret", false), (30, Tlp::Amber, "secret", true)]);
-        assert_eq!(told(&versions, &had), [item_of(30, "secret", true, "secret")]);
-        assert!(told(&versions, &never).is_empty());
-        // Written after it was agreed otherwise, before the log heard of that: the words are those of the version that it had.
-        let versions = log(&[(10, Tlp::Green, "known", false), (20, Tlp::Amber, "secret", false), (30, Tlp::Amber, "secret", true)]);
-        assert_eq!(told(&versions, &never), [item_of(10, "known", false, ""), item_of(30, "known", true, "known")]);
-        let revoked = given(&versions, &never).remove(0).version;
-        assert_eq!((revoked.tlp, revoked.added.seconds(), revoked.revoked), (Tlp::Green, 30, true));
-        // What stands and is too strict now is hidden.
-        assert_eq!(told(&versions[1..], &had), [item_of(10, "known", false, "")]);
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_is_given_that_could_not_be_had_and_the_short_way_says_the_same(
-            steps in proptest::collection::vec((1_i64..6, 0_usize..3, proptest::option::of(0_u8..3), any::<bool>()), 1..8),
-            stretches in proptest::collection::vec((0_i64..6, 1_i64..9, 0_usize..3), 0..4),
-            lasts in any::<bool>(),
-        ) {
-            // As the log writes them: what is taken back says what stood.
-            let mut versions: Vec<Indicator> = Vec::new();
-            let mut second = 0;
-            for (step, tlp, malware, taken) in steps {
-                second += step;
-                let before = versions.last().filter(|before| taken && !before.revoked);
-                let fresh = Indicator { tlp: Tlp::ALL[tlp], ..version(second, malware.map(|name| ["a", "b", "c"][usize::from(name)]), false) };
-                let next = before.map_or(fresh, |before| Indicator { added: Timestamp::from_seconds(second), revoked: true, ..before.clone() });
-                versions.push(next);
-            }
-            versions.reverse();
-            let mut from = 0;
-            let mut all: Vec<(i64, i64, Tlp)> = Vec::new();
-            for (gap, length, tlp) in stretches {
-                all.push((from + gap, from + gap + length, Tlp::ALL[tlp]));
-                from += gap + length;
-            }
-            if let Some(last) = all.last_mut().filter(|_| lasts) {
-                last.1 = 0;
-            }
-            let reach = reach(&all);
-            let given = given(&versions, &reach);
-            for (place, version) in versions.iter().enumerate() {
-                let found = given.iter().find(|given| given.version.added == version.added).map(|given| &given.version);
-                match reach.gives(version) {
-                    Some(true) => prop_assert_eq!(found, Some(version)),
-                    Some(false) => prop_assert_eq!(found, None),
-                    None => {}
-                }
-                let Some(found) = found else { continue };
-                // Some version of its life that says the same could be had while it stood.
-                let source = (place..versions.len()).find(|&place| !versions[place].revoked && was_had(&versions, place, &reach)
-                    && versions[place].malware == found.malware && versions[place].tlp == found.tlp);
-                prop_assert!(source.is_some(), "{versions:?} {reach:?}");
-                prop_assert!(found.revoked || reach.now().is_some_and(|most| found.tlp <= most));
-            }
-        }
-    }
-
-    #[test]
-    fn what_stands_beside_an_entry_has_dates_of_its_own() {
-        let at = Timestamp::from_micros;
-        assert!(has_room(None, at(5)) && has_room(Some(at(2)), at(5)) && !has_room(Some(at(3)), at(5)));
-        const { assert!(MALWARE < ROOM && RELATIONSHIP < MALWARE) };
-    }
-}
+mod tests;

@@ -28,8 +28,8 @@ impl Hub {
     /// A page of a collection made from events, from after `after` on. `reach` is what [`Hub::taxii_reach`] says of the caller.
     ///
     /// # Errors
-    /// [`HubError::Forbidden`] where the caller may not read it; [`HubError::Overloaded`] where ids are asked for while the names of malware in the
-    /// collection are still being read.
+    /// [`HubError::Forbidden`] where the caller may not read it; [`HubError::Overloaded`] where ids are asked for while what the collection's
+    /// indicators name is still being read.
     pub fn taxii_events(&self, collection: &Collection, filter: &Filter, reach: &Reach, after: Option<Timestamp>, limit: usize) -> Result<Page, HubError> {
         collection.readable()?;
         let events = match &collection.source {

@@ -7,8 +7,8 @@
 //! 1. A version that is not `revoked` is given where it may have been received and its marking is within the reader's reach now.
 //! 2. A `revoked` version is given where a version before it, back to the last `revoked` one, may have been received, and says what the newest of
 //!    those said: nothing in it is new to the reader but that it is over. Otherwise nothing is given, for STIX has no indicator without its pattern.
-//! 3. What stands beside a version follows from the versions that are given. The name of a family is told to all who read as far as the version that
-//!    brought it, whatever became of that; of which value it was said is not.
+//! 3. What stands beside a version follows from the versions that are given. The name of malware, a technique or a vulnerability is told to
+//!    all who read as far as the version that brought it, whatever became of that; of which value it was said is not.
 //!
 //! What follows. In `events-clear`, `-green` and `-amber` every entry is within every reader's reach, so that only the past decides: whoever came, or
 //! was let in, after something was withdrawn or came under a stricter marking gets neither that nor its `revoked` version; who was there gets both. Who
@@ -19,16 +19,17 @@
 //!
 //! Invariant: objects are in the order of their dates, and no two have the same. What stands beside an entry is on the entry's page, unless the page
 //! is too small for both. A page ends after so many objects, or after so much time with where to go on.
-//! Not here: what an object looks like ([`super::events`], [`super::beside`]).
+//! Not here: what an object looks like ([`super::events`], [`super::targets`]).
 
-use super::beside::{Among, Change, ROOM, has_room};
+use super::beside::{Among, Change, free_after, has_room, object_before};
 use super::families::is_waiting;
+use super::targets::{Kind, named};
 use super::{Filter, Item, Page, Reach, Versions};
 use crate::Hub;
 use formats::stix::write;
 use model::{Timestamp, Tlp};
 use std::time::{Duration, Instant};
-use store::views::indicators::{self, Indicator};
+use store::views::indicators::{self, Indicator, MAX_ROOM};
 use uuid::Uuid;
 
 /// Entries of the log read at once where filters leave few of them.
@@ -62,7 +63,7 @@ impl Wanted<'_> {
                 return Ok(page);
             }
         }
-        if ["indicator", "malware", "relationship"].into_iter().any(|kind| self.names(kind)) {
+        if ["indicator", "relationship"].into_iter().chain(Kind::ALL.map(Kind::word)).any(|kind| self.names(kind)) {
             let found = if self.filter.ids.is_empty() { self.walk(&mut page, after) } else { self.look_up(&mut page, after) };
             found?;
         }
@@ -98,7 +99,7 @@ impl Wanted<'_> {
         let begin = page.items.last().map(|item| item.added).or(after);
         let mut place = begin;
         // Entries right before it are read, too: they tell whether the next one has room beside it.
-        let mut read = begin.map(|begin| Timestamp::from_micros(begin.micros().saturating_sub(ROOM)));
+        let mut read = begin.map(|begin| begin.minus(MAX_ROOM));
         let mut before = None;
         loop {
             // One more than fits tells whether there is more.
@@ -106,15 +107,15 @@ impl Wanted<'_> {
             let entries = self.hub.store().indicators.page(self.events, read, want)?;
             let end = entries.len() < want;
             for entry in entries {
-                let room = has_room(before, entry.added);
+                let room = has_room(before, &entry);
                 (before, read) = (Some(entry.added), Some(entry.added));
                 if begin.is_some_and(|begin| entry.added <= begin) {
                     continue;
                 }
                 let mut group = match self.group(&entry, room, None) {
-                    // The names of malware are being read: the page ends before what needs them.
+                    // What indicators name is being read: the page ends before what needs that.
                     Err(error) if is_waiting(&error) => {
-                        page.more_after = place.or_else(|| Some(Timestamp::from_micros(entry.added.micros() - ROOM)));
+                        page.more_after = place.or_else(|| Some(free_after(&entry)));
                         return Ok(());
                     }
                     group => group?,
@@ -147,47 +148,58 @@ impl Wanted<'_> {
     /// What is wanted of an entry and of what stands beside it, in the order of their dates. `versions` are all of its value, where they were read.
     fn group(&self, entry: &Indicator, room: bool, versions: Option<&[Indicator]>) -> std::io::Result<Vec<Item>> {
         let mut group = Vec::new();
-        if room && self.names("malware") {
-            group.extend(self.malware(entry)?);
+        if room {
+            self.add_brought(entry, &mut group)?;
         }
+        group.sort_unstable_by_key(|item| item.added);
         if !self.names("relationship") && !self.names("indicator") {
             return Ok(group);
         }
         let among = Among::new(self.hub, self.reach, entry, versions);
         let Some(version) = among.shown()? else { return Ok(group) };
         if room && self.names("relationship") {
-            group.extend(self.relationship(&among, version)?);
+            self.add_relationships(&among, version, &mut group)?;
         }
+        group.sort_unstable_by_key(|item| item.added);
         if self.names("indicator") && self.wants(version.added, || among.is_first(), || among.is_newest())? {
             group.extend(self.hub.indicator_item(version));
         }
         Ok(group)
     }
 
-    /// The malware that an entry is the first to name within the reader's reach.
-    fn malware(&self, entry: &Indicator) -> std::io::Result<Option<Item>> {
+    /// Adds what an entry is the first to name within the reader's reach.
+    fn add_brought(&self, entry: &Indicator, group: &mut Vec<Item>) -> std::io::Result<()> {
         let within = !entry.revoked && entry.tlp <= self.most && self.wants_only(write::floor(entry.added));
-        let Some(name) = entry.malware.as_ref().filter(|_| within) else { return Ok(None) };
-        let brought = self.hub.family_brought(self.events, name, self.most, entry.added, self.deadline)?;
-        Ok((brought == Some(entry.added)).then(|| self.hub.malware_item(entry, name)))
+        let named = if within { named(entry) } else { Vec::new() };
+        for (place, target) in named.iter().enumerate().filter(|(_, target)| self.names(target.kind.word())) {
+            let brought = self.hub.target_brought(self.events, target, self.most, entry.added, self.deadline)?;
+            if brought == Some(entry.added) {
+                group.push(self.hub.target_item(entry, target, object_before(place, named.len())));
+            }
+        }
+        Ok(())
     }
 
-    /// What a version changes of its relationship.
-    fn relationship(&self, among: &Among<'_>, version: &Indicator) -> std::io::Result<Option<Item>> {
-        let Some(change) = among.change()? else { return Ok(None) };
-        let wanted = self.wants(version.added, || among.is_first_change(), || among.is_last_change())?;
-        let given = wanted && write::pattern(version.kind, &version.value).is_some() && self.has_family(&change, version)?;
-        Ok(given.then(|| self.hub.relationship_item(version, &change)))
+    /// Adds what a version changes of its relationships.
+    fn add_relationships(&self, among: &Among<'_>, version: &Indicator, group: &mut Vec<Item>) -> std::io::Result<()> {
+        let changes = among.changes()?;
+        if changes.is_empty() || write::pattern(version.kind, &version.value).is_none() {
+            return Ok(());
+        }
+        for change in &changes {
+            let wanted = self.wants(version.added, || among.is_first_change(&change.target), || among.is_last_change(&change.target))?;
+            if wanted && self.has_target(change, version)? {
+                group.push(self.hub.relationship_item(version, change));
+            }
+        }
+        Ok(())
     }
 
-    /// Whether the malware of a relationship is in the collection: of too many names the last are not. What is taken back may be of a stricter version than
+    /// Whether what a relationship leads to is in the collection: of too many names the last are not. What is taken back may be of a stricter version than
     /// the reader reads now.
-    fn has_family(&self, change: &Change, version: &Indicator) -> std::io::Result<bool> {
-        let (name, most) = match change {
-            Change::Names(name) => (name, self.most),
-            Change::TakesBack(name) => (name, self.events.tlp()),
-        };
-        Ok(self.hub.family_brought(self.events, name, most, version.added, self.deadline)?.is_some())
+    fn has_target(&self, change: &Change, version: &Indicator) -> std::io::Result<bool> {
+        let most = if change.ends { self.events.tlp() } else { self.most };
+        Ok(self.hub.target_brought(self.events, &change.target, most, version.added, self.deadline)?.is_some())
     }
 
     /// Looks up the ids that are asked for.
@@ -200,13 +212,15 @@ impl Wanted<'_> {
             let Some((kind, uuid)) = id.split_once("--").and_then(|(kind, uuid)| Some((kind, Uuid::try_parse(uuid).ok()?))) else { continue };
             match kind {
                 "indicator" | "relationship" if self.names(kind) => self.look_up_value(kind, uuid, &mut items)?,
-                "malware" if self.names(kind) => self.look_up_family(uuid, &mut items)?,
+                _ if Kind::from_word(kind).is_some() && self.names(kind) => self.look_up_target(kind, uuid, &mut items)?,
                 _ => {}
             }
         }
         // An id is a text: a UUID that is written in another way is another one.
         items.retain(|item| self.filter.ids.contains(&item.id) && after.is_none_or(|after| item.added > after));
         items.sort_unstable_by_key(|item| item.added);
+        // Several ids may lead to the same group; no two objects have the same date.
+        items.dedup_by_key(|item| item.added);
         for item in items {
             if !self.take(page, item) {
                 break;
@@ -215,11 +229,16 @@ impl Wanted<'_> {
         Ok(())
     }
 
-    /// The wanted versions of one value's indicator or relationship.
+    /// The wanted versions of one value's indicator or of one of its relationships, and of its other ones.
     fn look_up_value(&self, kind: &str, uuid: Uuid, items: &mut Vec<Item>) -> std::io::Result<()> {
         let of_indicators = kind == "indicator";
-        let mask = if of_indicators { self.hub.mask(self.events) } else { self.hub.relationship_mask(self.events) };
-        let versions = self.hub.versions_of(self.events, uuid, mask)?;
+        let mask = if of_indicators { self.hub.mask(self.events) } else { self.hub.relationship_mask(self.events, None) };
+        let mut versions = self.hub.versions_of(self.events, uuid, mask)?;
+        if versions.is_empty() && !of_indicators {
+            // It is none to malware.
+            let Some(target) = self.hub.linked(self.events, uuid, self.deadline)? else { return Ok(()) };
+            versions = self.hub.versions_of(self.events, uuid, self.hub.relationship_mask(self.events, Some(&target)))?;
+        }
         for version in &versions {
             let room = !of_indicators && self.has_room(version)?;
             items.extend(self.group(version, room, Some(&versions))?.into_iter().filter(|item| item.id.split("--").next() == Some(kind)));
@@ -227,20 +246,21 @@ impl Wanted<'_> {
         Ok(())
     }
 
-    /// One family.
-    fn look_up_family(&self, uuid: Uuid, items: &mut Vec<Item>) -> std::io::Result<()> {
-        let Some(brought) = self.hub.family(self.events, uuid, self.most, self.deadline)? else { return Ok(()) };
+    /// One family, technique or vulnerability, and the others that came with it.
+    fn look_up_target(&self, kind: &str, uuid: Uuid, items: &mut Vec<Item>) -> std::io::Result<()> {
+        let Some(brought) = self.hub.brought_as(self.events, uuid, self.most, self.deadline)? else { return Ok(()) };
         let just_before = Timestamp::from_micros(brought.micros() - 1);
         for version in self.hub.store().indicators.page(self.events, Some(just_before), 1)? {
-            items.extend(self.group(&version, true, None)?.into_iter().filter(|item| item.id.starts_with("malware--")));
+            let mut group = Vec::new();
+            self.add_brought(&version, &mut group)?;
+            items.extend(group.into_iter().filter(|item| item.id.split("--").next() == Some(kind)));
         }
         Ok(())
     }
 
     /// Whether a version has room beside it.
     fn has_room(&self, version: &Indicator) -> std::io::Result<bool> {
-        let from = Timestamp::from_micros(version.added.micros().saturating_sub(ROOM));
-        Ok(self.hub.store().indicators.page(self.events, Some(from), 1)?.first().is_none_or(|first| first.added >= version.added))
+        Ok(self.hub.store().indicators.page(self.events, Some(free_after(version)), 1)?.first().is_none_or(|first| first.added >= version.added))
     }
 
     /// Whether the filter wants a version added at a moment. What is only known by looking is only asked where it matters.

@@ -16,6 +16,7 @@ mod kept;
 mod posting;
 mod reach;
 mod rights;
+mod targets;
 #[cfg(test)]
 mod tests;
 

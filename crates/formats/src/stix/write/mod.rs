@@ -14,7 +14,7 @@ mod threats;
 pub(in crate::stix) use observable::NAMESPACE;
 pub use observable::{observable, observable_id};
 pub use pattern::pattern;
-pub use threats::{Head, attack_pattern, malware, relationship, vulnerability};
+pub use threats::{Head, attack_pattern, is_cve, is_technique, malware, relationship, vulnerability};
 
 use crate::json::quote_into;
 use model::category::Class;

@@ -10,7 +10,7 @@
 use super::{Object, marking_id};
 use crate::stix::technique;
 use model::canonical::canonical;
-use model::{ObservableType, Timestamp, Tlp};
+use model::{ObservableType, Text, Timestamp, Tlp};
 use uuid::Uuid;
 
 /// What objects beside an indicator share.
@@ -54,16 +54,30 @@ pub fn attack_pattern(out: &mut Vec<u8>, head: &Head, id: &str, name: Option<&st
 /// Appends a vulnerability, which its id names. False, and nothing appended, where `id` is no id of CVE as STIX's schema has them: a number with
 /// zeros before it has four digits.
 pub fn vulnerability(out: &mut Vec<u8>, head: &Head, id: &str) -> bool {
-    let Ok(id) = canonical(ObservableType::Cve, id) else { return false };
-    if id.rsplit('-').next().is_none_or(|number| number.starts_with('0') && number.len() != 4) {
-        return false;
-    }
+    let Some(id) = cve(id) else { return false };
     let mut object = Object::begin(out, "vulnerability", &head.id.to_string());
     object.head(head);
     object.text("name", &id);
     object.reference("cve", &id);
     object.end();
     true
+}
+
+/// Whether a text is the id of a technique in the form in which it is written.
+pub fn is_technique(id: &str) -> bool {
+    technique(id).is_some_and(|written| written.as_str() == id)
+}
+
+/// Whether a text is the id of a vulnerability in the form in which it is written.
+pub fn is_cve(id: &str) -> bool {
+    cve(id).is_some_and(|written| written.as_str() == id)
+}
+
+fn cve(id: &str) -> Option<Text> {
+    let id = canonical(ObservableType::Cve, id).ok()?;
+    let number = id.rsplit('-').next()?;
+    let is_written = !number.starts_with('0') || number.len() == 4;
+    is_written.then_some(id)
 }
 
 /// Appends what an indicator has to do with another object; both are ids with their types.
@@ -148,6 +162,8 @@ mod tests {
             assert!(!vulnerability(&mut out, &head(1), id), "{id}");
         }
         assert_eq!(out, b"");
+        assert!(is_technique("T1566.001") && !is_technique("t1566.001") && !is_technique("TA0001"));
+        assert!(is_cve("CVE-2021-0001") && !is_cve("cve-2021-44228") && !is_cve("CVE-2021-00012"));
     }
 
     #[test]

@@ -113,6 +113,9 @@ mod tests {
             last_seen: at(added),
             valid_until: None,
             sectors: Vec::new(),
+            techniques: Vec::new(),
+            cves: Vec::new(),
+            threats_before: 0,
         }
     }
 

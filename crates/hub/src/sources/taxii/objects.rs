@@ -3,7 +3,7 @@
 //! Flow: a page's objects, with the definitions that came before → `formats::stix` → events → one line each, with its provenance under
 //! `extra.taxii` → a body.
 //! Invariant: an event is relayed, whatever it says; a marking is kept or made stricter, never laxer; a newer version of an object puts an older
-//! one out of force, and a revoked one all of them.
+//! one out of force, and a revoked one all of them. A vulnerability that a hub made beside an indicator of its own is an event of that alone.
 //! Not here: paging ([`super`]), carrying out what was superseded (`sources::superseded`).
 
 use super::super::{Body, Collected, Context, Superseded};
@@ -12,7 +12,7 @@ use formats::stix::write::EXTENSION;
 use formats::{Defaults, Format, Refusal};
 use model::{Event, Pap, Text, Timestamp, Tlp};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Definitions and identities that are remembered.
 const MAX_KNOWN: usize = 1_000;
@@ -20,6 +20,10 @@ const MAX_KNOWN: usize = 1_000;
 const MAX_KNOWN_BYTES: usize = 4_096;
 /// Bytes of all of them.
 const MAX_ALL_KNOWN_BYTES: usize = 1 << 20;
+/// Techniques and vulnerabilities that are remembered, for a hub gives each once, and relationships to it later.
+const MAX_THREATS: usize = 2_000;
+/// Bytes of all of them.
+const MAX_ALL_THREATS_BYTES: usize = 1 << 20;
 /// Entries that could not be read and are named.
 const MAX_REFUSED: usize = 1_000;
 /// Bytes of a name in the provenance.
@@ -31,6 +35,11 @@ pub(super) struct Objects<'a> {
     /// By STIX id.
     known: BTreeMap<String, String>,
     known_bytes: usize,
+    /// Techniques, and vulnerabilities that a hub made, by STIX id.
+    threats: BTreeMap<String, String>,
+    threats_bytes: usize,
+    /// Those of the pages of this run.
+    threats_beside: BTreeSet<String>,
     collected: Collected,
     superseded: BTreeMap<String, Option<String>>,
     count: usize,
@@ -47,11 +56,22 @@ struct Facts {
 impl<'a> Objects<'a> {
     /// Begins with the definitions that runs before have seen.
     pub(super) fn new(context: &'a Context<'a>, known: Vec<String>) -> Self {
-        let mut objects =
-            Self { context, known: BTreeMap::new(), known_bytes: 0, collected: Collected::default(), superseded: BTreeMap::new(), count: 0, bytes: 0 };
+        let mut objects = Self {
+            context,
+            known: BTreeMap::new(),
+            known_bytes: 0,
+            threats: BTreeMap::new(),
+            threats_bytes: 0,
+            threats_beside: BTreeSet::new(),
+            collected: Collected::default(),
+            superseded: BTreeMap::new(),
+            count: 0,
+            bytes: 0,
+        };
         for raw in known {
             if let Ok(object) = serde_json::from_str::<Value>(&raw) {
                 objects.remember(&object, &raw);
+                objects.remember_threat(&object, &raw);
             }
         }
         objects
@@ -72,15 +92,27 @@ impl<'a> Objects<'a> {
         self.count += objects.len();
         let mut facts: BTreeMap<String, Facts> = BTreeMap::new();
         let mut standing: Vec<&str> = Vec::with_capacity(objects.len());
-        for &raw in objects {
-            let Ok(object) = serde_json::from_str::<Value>(raw) else {
+        let read: Vec<(&str, Option<Value>)> = objects.iter().map(|&raw| (raw, serde_json::from_str(raw).ok())).collect();
+        // Who gives indicators with our own extension is a hub.
+        let is_ours = |object: &&Value| object.get("extensions").is_some_and(|all| all.get(EXTENSION).is_some());
+        let ours = read.iter().filter_map(|(_, object)| object.as_ref()).filter(is_ours);
+        let hubs: BTreeSet<String> = ours.filter_map(|own| text(own, "created_by_ref")).collect();
+        let mut referred: BTreeSet<String> = BTreeSet::new();
+        for (raw, object) in read {
+            let Some(object) = object else {
                 standing.push(raw); // the reader says what is wrong with it
                 continue;
             };
             let id = text(&object, "id").unwrap_or_default();
             let version = text(&object, "modified").or_else(|| text(&object, "created")).unwrap_or_default();
             self.remember(&object, raw);
-            if gives_events(&id) {
+            if id.starts_with("relationship--") {
+                referred.extend(text(&object, "target_ref"));
+            }
+            if is_beside(&id, &object, &hubs) {
+                self.remember_threat(&object, raw);
+                self.threats_beside.insert(id);
+            } else if gives_events(&id) {
                 let revoked = object.get("revoked") == Some(&Value::Bool(true));
                 self.supersede(&id, &version, revoked);
                 if revoked {
@@ -91,7 +123,7 @@ impl<'a> Objects<'a> {
             }
             standing.push(raw);
         }
-        let body = self.convert(collection, &facts, &standing);
+        let body = self.convert(collection, &facts, &standing, &referred);
         if !body.is_empty() {
             self.bytes += body.len();
             let name = format!("{} {}", collection.title, self.collected.bodies.len() + 1);
@@ -106,7 +138,7 @@ impl<'a> Objects<'a> {
             .into_iter()
             .map(|(object, version)| Superseded { keep: version.map(|version| format!("{object}|{version}")).into_iter().collect(), object })
             .collect();
-        (self.collected, self.known.into_values().collect())
+        (self.collected, self.known.into_values().chain(self.threats.into_values()).collect())
     }
 
     /// Notes which version of an object stands; of several in one run the newest does, and revoked is the end.
@@ -131,14 +163,28 @@ impl<'a> Objects<'a> {
         }
     }
 
-    fn convert(&mut self, collection: &Collection, facts: &BTreeMap<String, Facts>, standing: &[&str]) -> Vec<u8> {
+    /// Remembers what relationships that come later lead to; of vulnerabilities those that a hub made are given.
+    fn remember_threat(&mut self, object: &Value, raw: &str) {
+        let is_threat = |id: &String| id.starts_with("attack-pattern--") || id.starts_with("vulnerability--");
+        let Some(id) = text(object, "id").filter(is_threat) else { return };
+        let before = self.threats.get(&id).map_or(0, String::len);
+        let room = self.threats.len() < MAX_THREATS || before > 0;
+        if room && raw.len() <= MAX_KNOWN_BYTES && self.threats_bytes + raw.len() - before <= MAX_ALL_THREATS_BYTES {
+            self.threats_bytes = self.threats_bytes + raw.len() - before;
+            self.threats.insert(id, raw.to_owned());
+        }
+    }
+
+    fn convert(&mut self, collection: &Collection, facts: &BTreeMap<String, Facts>, standing: &[&str], referred: &BTreeSet<String>) -> Vec<u8> {
         let mut out = Vec::new();
         if facts.is_empty() && standing.iter().all(|raw| raw.starts_with('{')) {
             return out; // context alone
         }
-        let before = self.known.len() as u64;
+        // What comes again on this page comes after what is remembered of it, and counts.
+        let threats: Vec<&str> = referred.iter().filter_map(|id| self.threats.get(id)).map(String::as_str).collect();
+        let before = (self.known.len() + threats.len()) as u64;
         let mut document = String::from("{\"objects\":[");
-        for (place, raw) in self.known.values().map(String::as_str).chain(standing.iter().copied()).enumerate() {
+        for (place, raw) in self.known.values().map(String::as_str).chain(threats).chain(standing.iter().copied()).enumerate() {
             if place > 0 {
                 document.push(',');
             }
@@ -148,6 +194,10 @@ impl<'a> Objects<'a> {
         let parsed = formats::parse_document(Format::Stix, document.as_bytes(), &self.defaults());
         for event in parsed.events {
             let id = event.id.as_deref().and_then(|id| id.split_once('|')).map_or("", |(id, _)| id).to_owned();
+            // It is beside an indicator, whose event has it.
+            if self.threats.contains_key(&id) || self.threats_beside.contains(&id) {
+                continue;
+            }
             if let Some(line) = self.line(collection, &id, facts.get(&id), event) {
                 out.extend_from_slice(line.as_bytes());
                 out.push(b'\n');
@@ -218,6 +268,11 @@ fn extend(event: &mut Event, extension: &Map<String, Value>) {
     if let Some(last) = word("last_seen").and_then(|text| Timestamp::parse(text).ok()).filter(|last| *last > event.time) {
         event.details_mut().last_time.get_or_insert(last);
     }
+}
+
+/// Whether an object stands beside indicators: a technique, or a vulnerability that a hub made.
+fn is_beside(id: &str, object: &Value, hubs: &BTreeSet<String>) -> bool {
+    id.starts_with("attack-pattern--") || (id.starts_with("vulnerability--") && text(object, "created_by_ref").is_some_and(|creator| hubs.contains(&creator)))
 }
 
 /// Whether an object of this id can give an event of its own.

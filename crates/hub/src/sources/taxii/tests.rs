@@ -296,6 +296,51 @@ async fn what_an_object_says_is_kept_and_where_it_came_from_stands_beside() {
     assert!(third.bodies.is_empty() && third.superseded[0].keep.is_empty());
 }
 
+#[tokio::test]
+async fn what_a_hub_puts_beside_its_indicators_belongs_to_their_events_on_later_pages_too() {
+    let uuid = |number: u32| format!("00000000-0000-4000-8000-{number:012}");
+    let hub = format!("identity--{}", uuid(1));
+    let beside = |kind: &str, number: u32, further: Value| {
+        let mut object = json!({ "type": kind, "spec_version": "2.1", "id": format!("{kind}--{}", uuid(number)), "created": "2026-11-01T00:00:00.000Z",
+            "modified": "2026-11-01T00:00:00.000Z", "created_by_ref": hub });
+        object.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        object
+    };
+    let own = json!({ "created_by_ref": hub, "extensions": { (formats::stix::write::EXTENSION): { "extension_type": "property-extension", "pap": "green" } } });
+    let technique = json!({ "name": "T1566.001", "external_references": [{ "source_name": "mitre-attack", "external_id": "T1566.001" }] });
+    let cve = |id: &str| json!({ "name": id, "external_references": [{ "source_name": "cve", "external_id": id }] });
+    let to = |number: u32, kind: &str, target: u32| {
+        let word = if kind == "vulnerability" { "related-to" } else { "indicates" };
+        let source = format!("indicator--{}", uuid(number));
+        let ends = json!({ "relationship_type": word, "source_ref": source, "target_ref": format!("{kind}--{}", uuid(target)) });
+        beside("relationship", 100 * number + target, ends)
+    };
+    let page = vec![
+        beside("attack-pattern", 11, technique),
+        beside("vulnerability", 12, cve("CVE-2024-3400")),
+        to(1, "attack-pattern", 11),
+        to(1, "vulnerability", 12),
+        indicator(1, "2026-11-02T00:00:00.000Z", own.clone()),
+        beside("vulnerability", 13, json!({ "created_by_ref": format!("identity--{}", uuid(2)), "name": "CVE-2021-44228" })),
+    ];
+    let start = Timestamp::parse("2026-11-20T00:00:00Z").unwrap().micros();
+    let all: Objects = Arc::new(parking_lot::Mutex::new((start..).step_by(1_000_000).zip(page).collect()));
+    let base = serve(Habits { cap: 1_000, ..Habits::default() }, all.clone()).await;
+    let source = source(&base);
+    let first = run(&source, &Value::Null).await.unwrap();
+    let said = |collected: &Collected| lines(collected).iter().map(|line| (line["technique"].clone(), line["cve"].clone())).collect::<Vec<_>>();
+    // The vulnerability that is somebody else's is an event of its own.
+    assert_eq!(said(&first), [(json!(["T1566.001"]), json!(["CVE-2024-3400"])), (Value::Null, Value::Null)]);
+    assert!(lines(&first)[1]["id"].as_str().unwrap().starts_with("vulnerability--") && first.refused.is_empty(), "{:?}", first.refused);
+    let later = [to(2, "attack-pattern", 11), to(2, "vulnerability", 12), indicator(2, "2026-11-02T00:00:00.000Z", own)];
+    all.lock().extend((start + 60_000_000..).step_by(1_000_000).zip(later));
+    let second = run(&source, &first.state).await.unwrap();
+    let fresh: Vec<_> = lines(&second).into_iter().filter(|line| line["id"].as_str().unwrap().contains("000000000002")).collect();
+    assert_eq!(fresh.len(), 1, "{fresh:?}");
+    assert_eq!((&fresh[0]["technique"], &fresh[0]["cve"]), (&json!(["T1566.001"]), &json!(["CVE-2024-3400"])));
+    assert!(second.superseded.iter().all(|superseded| !superseded.object.ends_with("000000000012")));
+}
+
 #[test]
 fn a_server_that_gives_the_same_page_for_ever_is_left() {
     let raw = serde_json::value::RawValue::from_string("{}".to_owned()).unwrap();

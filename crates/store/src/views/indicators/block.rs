@@ -2,12 +2,13 @@
 //!
 //! Shape: length and CRC-32 of the content, then the content: how many bodies, whether the columns are compressed (0 no, 1 zstd), bytes of the columns as
 //! they are when they are not (u32), bytes of the packed values (u32), the packed values, the columns in one piece. Each column is its length (varint) and its
-//! bytes. Times are whole seconds as they differ from another time, and the microseconds beside them; names of malware and lists of sectors are kept once.
+//! bytes. Times are whole seconds as they differ from another time, and the microseconds beside them; names of malware, lists of sectors, and lists of
+//! techniques and vulnerabilities are kept once.
 //! Invariant: what [`super::draft`] wrote comes back equal. Broken bytes give `None`, never a panic nor much memory; dates of addition rise within a
 //! block, and the version before lies before.
 //! Not here: whose versions they are (`rows`). A key is not written: it is a function of type and value.
 
-use super::{Collection, Indicator, value};
+use super::{Collection, Indicator, MAX_THREATS, value};
 use crate::codec::Reader;
 use crate::ledger::decompress;
 use crate::views::Keys;
@@ -27,7 +28,7 @@ const MAX_PACKED: usize = BODIES * 64;
 /// Bytes of the content before the packed values.
 const FIXED: usize = 10;
 /// Columns of a block.
-pub(super) const COLUMNS: usize = 21;
+pub(super) const COLUMNS: usize = 24;
 pub(super) const MICROS: i64 = 1_000_000;
 
 /// Bits that tell what is there.
@@ -37,6 +38,8 @@ pub(super) mod has {
     pub(in super::super) const VALID_UNTIL: u8 = 4;
     /// The value is among the packed ones.
     pub(in super::super) const PACKED: u8 = 8;
+    /// A version before named techniques or vulnerabilities.
+    pub(in super::super) const THREATS_BEFORE: u8 = 16;
 }
 
 /// The time of whole seconds and microseconds after them; `None` for what is no time.
@@ -51,6 +54,12 @@ fn joined(second: i64, micros: i64) -> Option<Timestamp> {
 fn short(reader: &mut Reader<'_>) -> Option<Text> {
     let length = usize::try_from(reader.varint()?).ok()?;
     Text::from_utf8(reader.bytes(length)?).ok()
+}
+
+/// As many texts as come first say, which are at most [`MAX_THREATS`].
+fn few(reader: &mut Reader<'_>) -> Option<Vec<Text>> {
+    let count = usize::try_from(reader.varint()?).ok().filter(|&count| count <= MAX_THREATS)?;
+    (0..count).map(|_| short(reader)).collect()
 }
 
 /// Bytes of the block at the beginning of `bytes`, by what it says of itself.
@@ -78,6 +87,8 @@ struct Body {
     /// From 1 on; 0: none.
     malware: usize,
     sectors: usize,
+    threats: usize,
+    threats_before: u8,
     /// Where the value begins and ends.
     value: (usize, usize),
 }
@@ -93,6 +104,8 @@ pub(super) struct Block {
     values: Vec<u8>,
     malware: Vec<Text>,
     sectors: Vec<Vec<Text>>,
+    /// Techniques and vulnerabilities.
+    threats: Vec<[Vec<Text>; 2]>,
 }
 
 impl Block {
@@ -153,6 +166,9 @@ impl Block {
             mut texts,
             mut names,
             mut lists,
+            mut threats_of,
+            mut threats_before,
+            mut ids,
         ] = columns;
         let mut packed = Reader::new(packed);
         let mut malware = Vec::new();
@@ -163,6 +179,10 @@ impl Block {
         while !lists.is_empty() {
             let length = lists.varint()?;
             sectors.push((0..length).map(|_| short(&mut lists)).collect::<Option<Vec<_>>>()?);
+        }
+        let mut threats = Vec::new();
+        while !ids.is_empty() {
+            threats.push([few(&mut ids)?, few(&mut ids)?]);
         }
         let mut bodies = Vec::with_capacity(count);
         let mut values = Vec::with_capacity(packed_length + 16 * count);
@@ -223,13 +243,19 @@ impl Block {
                 valid_until,
                 malware: among(malware_of.varint()?, malware.len())?,
                 sectors: among(sectors_of.varint()?, sectors.len())?,
+                threats: among(threats_of.varint()?, threats.len())?,
+                threats_before: if bits & has::THREATS_BEFORE == 0 {
+                    0
+                } else {
+                    threats_before.u8().filter(|count| (1..=2 * MAX_THREATS).contains(&usize::from(*count)))?
+                },
                 value: (start, values.len()),
             });
         }
         let numbers = [added, back, kinds, categories, markings, bits, reporters, confidences, created, first, first_micros];
-        let others = [last, last_micros, valid, valid_micros, malware_of, sectors_of, lengths, texts, packed, reader];
+        let others = [last, last_micros, valid, valid_micros, malware_of, sectors_of, threats_of, threats_before, lengths, texts, packed, reader];
         let all_read = numbers.iter().chain(&others).all(Reader::is_empty);
-        all_read.then_some(Self { length: 0, crc: 0, bodies, values, malware, sectors })
+        all_read.then_some(Self { length: 0, crc: 0, bodies, values, malware, sectors, threats })
     }
 
     /// When the body with this number was added.
@@ -252,6 +278,7 @@ impl Block {
     pub(super) fn indicator(&self, number: usize, collection: Collection, keys: &Keys) -> Option<Indicator> {
         let body = self.bodies.get(number)?;
         let value = self.value(body)?;
+        let [techniques, cves] = body.threats.checked_sub(1).and_then(|at| self.threats.get(at)).cloned().unwrap_or_default();
         Some(Indicator {
             collection,
             added: body.added,
@@ -270,6 +297,9 @@ impl Block {
             last_seen: body.last_seen,
             valid_until: body.valid_until,
             sectors: body.sectors.checked_sub(1).and_then(|at| self.sectors.get(at)).cloned().unwrap_or_default(),
+            techniques,
+            cves,
+            threats_before: body.threats_before,
         })
     }
 
@@ -317,8 +347,11 @@ mod tests {
         let times = (time(), time(), time(), proptest::option::of(time()));
         let words = (0_u8..39, 0_u8..4, 0_u8..5, any::<bool>(), proptest::option::of(any::<u8>()), any::<u32>());
         let texts = (any_value(), proptest::option::of(text()), proptest::collection::vec(text(), 0..4));
+        let ids = || proptest::collection::vec(text(), 0..=MAX_THREATS);
+        let threats = prop_oneof![2 => Just((Vec::new(), Vec::new(), 0)), 3 => (ids(), ids(), 0..=2 * MAX_THREATS as u8)];
         let previous = proptest::option::of(1..place(OFFSET, 0));
-        (times, words, texts, previous).prop_map(|((created, first_seen, last_seen, valid_until), words, ((kind, value), malware, sectors), previous)| {
+        (times, words, texts, threats, previous).prop_map(|((created, first_seen, last_seen, valid_until), words, texts, threats, previous)| {
+            let (((kind, value), malware, sectors), (techniques, cves, threats_before)) = (texts, threats);
             let indicator = Indicator {
                 collection: Collection::Green,
                 added: Timestamp::MIN,
@@ -337,6 +370,9 @@ mod tests {
                 last_seen,
                 valid_until,
                 sectors,
+                techniques,
+                cves,
+                threats_before,
             };
             (indicator, previous)
         })

@@ -5,7 +5,7 @@
 //! Not here: the shape, and reading ([`super::block`]).
 
 use super::block::{BODIES, COLUMNS, HEAD, MICROS, has};
-use super::{Indicator, value};
+use super::{Indicator, MAX_THREATS, value};
 use crate::codec::{put_difference, put_u32, put_varint};
 use crate::ledger::compress;
 use model::{Text, Timestamp};
@@ -21,8 +21,10 @@ const NUMBERS: usize = 128;
 
 /// Whether a version can be written at all.
 pub(super) fn fits(indicator: &Indicator) -> bool {
-    let sectors: usize = indicator.sectors.iter().map(|sector| sector.len() + 1).sum();
-    indicator.value.len() + indicator.malware.as_ref().map_or(0, Text::len) + sectors <= MAX_BODY
+    let lists = [&indicator.sectors, &indicator.techniques, &indicator.cves];
+    let listed: usize = lists.into_iter().flatten().map(|text| text.len() + 1).sum();
+    let is_short = indicator.value.len() + indicator.malware.as_ref().map_or(0, Text::len) + listed <= MAX_BODY;
+    is_short && indicator.techniques.len() <= MAX_THREATS && indicator.cves.len() <= MAX_THREATS && usize::from(indicator.threats_before) <= 2 * MAX_THREATS
 }
 
 /// A block being filled. Its columns are used again for the next one.
@@ -37,6 +39,7 @@ pub(super) struct Draft {
     packed: Vec<u8>,
     known_malware: Vec<Text>,
     known_sectors: Vec<Vec<Text>>,
+    known_threats: Vec<[Vec<Text>; 2]>,
     scratch: String,
     raw: Vec<u8>,
 }
@@ -54,7 +57,7 @@ impl Draft {
 
     /// Takes a body that lies at `place`. Its date is later than that of the one before, and the version before lies before.
     pub(super) fn push(&mut self, indicator: &Indicator, previous: Option<u64>, place: u64) {
-        let Self { count, weight, before, columns, packed, known_malware, known_sectors, scratch, .. } = self;
+        let Self { count, weight, before, columns, packed, known_malware, known_sectors, known_threats, scratch, .. } = self;
         let [
             added,
             back,
@@ -77,6 +80,9 @@ impl Draft {
             texts,
             names,
             lists,
+            threats,
+            threats_before,
+            ids,
         ] = columns;
         let date = indicator.added.micros();
         if *count == 0 {
@@ -99,7 +105,8 @@ impl Draft {
             bit(indicator.revoked, has::REVOKED)
                 | bit(indicator.confidence.is_some(), has::CONFIDENCE)
                 | bit(indicator.valid_until.is_some(), has::VALID_UNTIL)
-                | bit(is_packed, has::PACKED),
+                | bit(is_packed, has::PACKED)
+                | bit(indicator.threats_before > 0, has::THREATS_BEFORE),
         );
         put_varint(reporters, u64::from(indicator.reporters));
         confidence.extend(indicator.confidence);
@@ -140,6 +147,26 @@ impl Draft {
             })
         };
         put_varint(sectors, number as u64);
+        let both = [&indicator.techniques, &indicator.cves];
+        let number = if both.iter().all(|list| list.is_empty()) {
+            0
+        } else {
+            number_of(known_threats, |known| known.iter().eq(both)).unwrap_or_else(|| {
+                for list in both {
+                    put_varint(ids, list.len() as u64);
+                    for id in list {
+                        put_short(ids, id);
+                        *weight += id.len() + 4;
+                    }
+                }
+                known_threats.push(both.map(Vec::clone));
+                known_threats.len()
+            })
+        };
+        put_varint(threats, number as u64);
+        if indicator.threats_before > 0 {
+            threats_before.push(indicator.threats_before);
+        }
         *count += 1;
     }
 
@@ -163,6 +190,7 @@ impl Draft {
         self.packed.clear();
         self.known_malware.clear();
         self.known_sectors.clear();
+        self.known_threats.clear();
         seal(out, start)
     }
 }

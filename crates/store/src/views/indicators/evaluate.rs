@@ -153,18 +153,22 @@ impl Following {
                     None => self.known_value(key, &rows, &last)?,
                 };
             }
-            let added = batch.pending.next_added(now);
-            let created = before.as_ref().map_or(added, |before| before.created);
+            let created = before.as_ref().map(|before| before.created);
+            let threats_before = before.as_ref().map_or(0, Indicator::threats_yet);
             // The log keeps no key: what is written must lead back to this one.
             let own = value.clone().filter(|(kind, value)| views.keys.observable(*kind, value) == key);
-            let indicator = match (step.clone(), before, own) {
-                (Step::Write(content), _, Some(value)) => content.into_indicator(collection, key, value, added, created),
-                (Step::Revoke, Some(before), _) => Indicator { added, revoked: true, ..before },
+            let mut indicator = match (step.clone(), before, own) {
+                (Step::Write(content), _, Some(value)) => content.into_indicator(collection, key, value, now, now),
+                (Step::Revoke, Some(before), _) => Indicator { revoked: true, ..before },
                 (Step::Write(_) | Step::Revoke | Step::Keep, _, _) => {
                     tracing::error!("a value is in no block that its aggregates name; it makes no indicator");
                     continue;
                 }
             };
+            indicator.threats_before = threats_before;
+            // How far it must be from the one before follows from what it says.
+            indicator.added = batch.pending.next_added(now, indicator.room());
+            indicator.created = created.unwrap_or(indicator.added);
             let Some(placed) = batch.pending.add(&indicator, previous) else {
                 tracing::error!("what is said of a value is too long for the log; it makes no indicator");
                 continue;

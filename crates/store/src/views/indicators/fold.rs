@@ -5,7 +5,7 @@
 
 use super::latest::Version;
 use super::register::could_enter;
-use super::{Collection, Indicator};
+use super::{Collection, Indicator, MAX_THREATS};
 use crate::views::Row;
 use crate::views::row::NEVER;
 use crate::views::strings::{Class, OVERFLOW, Strings};
@@ -35,6 +35,8 @@ pub(super) struct Content {
     last_seen: Timestamp,
     valid_until: Option<Timestamp>,
     sectors: Vec<Text>,
+    techniques: Vec<Text>,
+    cves: Vec<Text>,
 }
 
 /// Folds the rows that a collection admits; `None` where it admits none.
@@ -51,6 +53,17 @@ pub(super) fn fold(rows: &[(Row, Class)], admits: impl Fn(&Class) -> bool, colle
     sectors.sort_unstable();
     sectors.dedup();
     sectors.truncate(MAX_SECTORS);
+    let (mut techniques, mut cves) = (Vec::new(), Vec::new());
+    for (_, class) in admitted.iter().filter(|(_, class)| class.threats != 0) {
+        let (own_techniques, own_cves) = strings.threats(class.threats);
+        techniques.extend(own_techniques);
+        cves.extend(own_cves);
+    }
+    for ids in [&mut techniques, &mut cves] {
+        ids.sort_unstable();
+        ids.dedup();
+        ids.truncate(MAX_THREATS);
+    }
     let expires = admitted.iter().map(|(row, _)| row.expires).max().unwrap_or(NEVER);
     Some(Content {
         category: newest.category,
@@ -63,6 +76,8 @@ pub(super) fn fold(rows: &[(Row, Class)], admits: impl Fn(&Class) -> bool, colle
         last_seen: admitted.iter().map(|(row, _)| row.last_time).max().unwrap_or(Timestamp::MIN),
         valid_until: (expires < NEVER).then(|| Timestamp::from_seconds(expires)),
         sectors,
+        techniques,
+        cves,
     })
 }
 
@@ -72,7 +87,7 @@ pub(super) fn newest_event(rows: &[(Row, Class)]) -> Option<Seq> {
 }
 
 impl Content {
-    /// The version that says it.
+    /// The version that says it, as the value's first.
     pub(super) fn into_indicator(
         self,
         collection: Collection,
@@ -81,7 +96,7 @@ impl Content {
         added: Timestamp,
         created: Timestamp,
     ) -> Indicator {
-        let Self { category, malware, pap, tlp, confidence, reporters, first_seen, last_seen, valid_until, sectors } = self;
+        let Self { category, malware, pap, tlp, confidence, reporters, first_seen, last_seen, valid_until, sectors, techniques, cves } = self;
         Indicator {
             collection,
             added,
@@ -100,13 +115,16 @@ impl Content {
             last_seen,
             valid_until,
             sectors,
+            techniques,
+            cves,
+            threats_before: 0,
         }
     }
 
     /// Whether a version says exactly this.
     pub(super) fn is_said_by(&self, version: &Indicator) -> bool {
         let own = self.clone().into_indicator(version.collection, version.key, (version.kind, version.value.clone()), version.added, version.created);
-        own == *version
+        Indicator { threats_before: version.threats_before, ..own } == *version
     }
 
     /// Whether a version says more than this: what it was made of is no longer all there for its readers.
@@ -118,11 +136,13 @@ impl Content {
             || version.last_seen > self.last_seen
             || (version.malware.is_some() && version.malware != self.malware)
             || version.sectors.iter().any(|sector| !self.sectors.contains(sector))
+            || version.techniques.iter().any(|id| !self.techniques.contains(id))
+            || version.cves.iter().any(|id| !self.cves.contains(id))
     }
 
     fn differs(&self, last: &Version) -> bool {
         let valid_until = self.valid_until.map_or(NEVER, Timestamp::seconds);
-        what(self.category, self.malware.as_deref()) != last.what
+        what(self.category, self.malware.as_deref(), &self.techniques, &self.cves) != last.what
             || self.pap != last.pap
             || self.tlp != last.tlp
             || band(self.confidence) != last.band
@@ -131,10 +151,15 @@ impl Content {
 }
 
 /// Checksum of what an indicator is of.
-pub(super) fn what(category: Category, malware: Option<&str>) -> u32 {
+pub(super) fn what(category: Category, malware: Option<&str>, techniques: &[Text], cves: &[Text]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&[category.number()]);
     hasher.update(malware.unwrap_or_default().as_bytes());
+    for id in techniques.iter().chain(cves) {
+        // A byte that no text has.
+        hasher.update(&[0xff]);
+        hasher.update(id.as_bytes());
+    }
     hasher.finalize()
 }
 
@@ -182,7 +207,9 @@ pub(super) fn step(last: Option<&Version>, found: Option<Content>, now: Timestam
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::views::indicators::MAX_ROOM;
     use crate::views::indicators::register::Register;
+    use crate::views::prepare::JOIN;
     use model::{OrgNo, Role};
 
     const DAY: i64 = 86_400;
@@ -274,7 +301,64 @@ mod tests {
         assert_eq!(step(Some(&last(1, false)), None, now), Step::Revoke);
         assert_eq!(step(Some(&last(9 * DAY, true)), None, now), Step::Keep);
         assert_eq!(step(Some(&last(1, true)), Some(same.clone()), now), Step::Write(same));
-        assert_ne!(what(Category::C2Server, Some("A")), what(Category::C2Server, None));
+        let (technique, cve) = ([Text::from("T1190")], [Text::from("CVE-2024-3400")]);
+        let all = [
+            what(Category::C2Server, Some("A"), &[], &[]),
+            what(Category::C2Server, None, &[], &[]),
+            what(Category::C2Server, None, &technique, &[]),
+            what(Category::C2Server, None, &technique, &cve),
+            what(Category::C2Server, Some("T1190"), &[], &[]),
+        ];
+        assert!(all.iter().enumerate().all(|(at, one)| !all[..at].contains(one)), "{all:?}");
+    }
+
+    #[test]
+    fn techniques_and_vulnerabilities_are_those_of_all_admitted_rows_up_to_a_limit_and_are_taken_back_with_them() {
+        let strings = Strings::default();
+        let joined = |ids: &[&str]| strings.intern(&ids.join(&*JOIN.to_string()));
+        let (one, other) = (joined(&["CVE-2024-3400", "T1566.001"]), joined(&["CVE-2021-44228", "T1190", "T1566.001"]));
+        let hidden = joined(&["T1999"]);
+        let rows = [
+            (row(10, 0), Class { threats: one, ..class() }),
+            (row(20, 0), Class { threats: other, reporter: OrgNo(2), ..class() }),
+            (row(25, 0), class()),
+            (row(30, 0), Class { threats: hidden, tlp: Tlp::Amber, ..class() }),
+        ];
+        let green = fold_of(&rows, Collection::Green, &strings).unwrap();
+        assert_eq!(green.techniques, ["T1190", "T1566.001"]);
+        assert_eq!(green.cves, ["CVE-2021-44228", "CVE-2024-3400"]);
+        let (value, at) = ((ObservableType::Domain, Text::from("a.net")), Timestamp::from_seconds(9));
+        let version = green.clone().into_indicator(Collection::Green, 1, value, at, at);
+        assert!(green.is_said_by(&Indicator { threats_before: 3, ..version.clone() }) && !green.takes_back(&version));
+        // As old and as new, but without what one of them named.
+        let fewer = Content { techniques: vec![Text::from("T1566.001")], ..green.clone() };
+        assert!(fewer.takes_back(&version) && !green.takes_back(&Indicator { techniques: Vec::new(), cves: Vec::new(), ..version.clone() }));
+        assert!(Content { cves: Vec::new(), ..green.clone() }.takes_back(&version));
+        let day_old = Version::of(&version, 8);
+        assert_eq!(step(Some(&day_old), Some(fewer.clone()), at.plus(SETTLED)), Step::Write(fewer));
+        assert_eq!(step(Some(&day_old), Some(green.clone()), at.plus(SETTLED)), Step::Keep);
+
+        let many: Vec<String> = (0..12).map(|number| format!("T{:04}", 1_000 + number)).collect();
+        let halves = many.chunks(6).map(|half| joined(&half.iter().map(String::as_str).collect::<Vec<_>>()));
+        let rows: Vec<(Row, Class)> = halves.map(|threats| (row(1, 0), Class { threats, ..class() })).collect();
+        assert_eq!(fold_of(&rows, Collection::Green, &strings).unwrap().techniques, many[..MAX_THREATS]);
+    }
+
+    #[test]
+    fn a_version_has_room_for_all_that_it_names_and_for_all_that_may_end_with_it() {
+        let strings = Strings::default();
+        let at = Timestamp::from_seconds(9);
+        let plain = fold_of(&[(row(1, 0), class())], Collection::Green, &strings).unwrap();
+        let plain = plain.into_indicator(Collection::Green, 1, (ObservableType::Domain, Text::from("a.net")), at, at);
+        let ids = |count: usize| vec![Text::from("T1190"); count];
+        let room = |malware: bool, techniques: usize, cves: usize, threats_before: u8, revoked: bool| {
+            let malware = malware.then(|| Text::from("Emotet"));
+            Indicator { malware, techniques: ids(techniques), cves: ids(cves), threats_before, revoked, ..plain.clone() }.room().as_micros() as usize
+        };
+        assert_eq!([room(false, 0, 0, 0, false), room(true, 0, 0, 0, false), room(true, 0, 0, 0, true)], [3; 3]);
+        assert_eq!([room(false, 1, 0, 0, false), room(true, 1, 1, 0, false), room(true, 1, 1, 2, true)], [4, 7, 4]);
+        assert_eq!(room(true, MAX_THREATS, MAX_THREATS, 2 * MAX_THREATS as u8, false), MAX_ROOM.as_micros() as usize);
+        assert!(room(false, MAX_THREATS, MAX_THREATS, 2 * MAX_THREATS as u8, false) < MAX_ROOM.as_micros() as usize);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) struct Version {
     pub(super) place: u64,
     /// Second since 1970 until which it counts as active; [`NEVER`] where it does not decay.
     pub(super) valid_until: i64,
-    /// Checksum of category and malware.
+    /// Checksum of category, malware, techniques and vulnerabilities.
     pub(super) what: u32,
     /// Band of its confidence.
     pub(super) band: u8,
@@ -46,7 +46,7 @@ impl Version {
             added: Timestamp::from_seconds(indicator.added.seconds()),
             place,
             valid_until: indicator.valid_until.map_or(NEVER, Timestamp::seconds),
-            what: what(indicator.category, indicator.malware.as_deref()),
+            what: what(indicator.category, indicator.malware.as_deref(), &indicator.techniques, &indicator.cves),
             band: band(indicator.confidence),
             pap: indicator.pap,
             tlp: indicator.tlp,

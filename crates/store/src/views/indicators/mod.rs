@@ -46,6 +46,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Folder of the log in the realm's folder.
@@ -54,6 +55,13 @@ pub const FOLDER: &str = "indicators";
 pub const MAX_PAGE: usize = 10_000;
 /// Versions of one value that are given at the most.
 pub const MAX_VERSIONS: usize = 64;
+/// Techniques, and vulnerabilities, of one version at the most.
+pub const MAX_THREATS: usize = 8;
+/// Most of [`Indicator::room`]: for the objects and the relationships of malware and of as many techniques and vulnerabilities as there may be, and for
+/// as many relationships that end.
+pub const MAX_ROOM: Duration = Duration::from_micros(1 + 2 * (1 + 2 * MAX_THREATS as u64) + 2 * MAX_THREATS as u64);
+/// Least of [`Indicator::room`].
+const MIN_ROOM: u64 = 3;
 
 /// A collection made from events. Ordered: those for many first, then those of agreements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -154,7 +162,7 @@ impl<'de> Deserialize<'de> for Collection {
 pub struct Indicator {
     /// Whose log it is in.
     pub collection: Collection,
-    /// When it was added; the order of the log, each at least a microsecond after the one before.
+    /// When it was added; the order of the log, each at least its [`Indicator::room`] after the one before.
     pub added: Timestamp,
     /// Keyed hash of the observable.
     pub key: u128,
@@ -186,6 +194,34 @@ pub struct Indicator {
     pub valid_until: Option<Timestamp>,
     /// Sectors named, sorted.
     pub sectors: Vec<Text>,
+    /// Techniques of ATT&CK named, sorted; at most [`MAX_THREATS`].
+    pub techniques: Vec<Text>,
+    /// Vulnerabilities named by their CVE ids, sorted; at most [`MAX_THREATS`].
+    pub cves: Vec<Text>,
+    /// The most techniques and vulnerabilities together that a version of the value before it named: as many relationships may end with it, whichever of
+    /// the versions before a reader was given.
+    pub threats_before: u8,
+}
+
+impl Indicator {
+    /// The most techniques and vulnerabilities together that it or a version before it named.
+    fn threats_yet(&self) -> u8 {
+        self.threats_before.max((self.techniques.len() + self.cves.len()) as u8)
+    }
+
+    /// How long after the version before it in the log it was added at the least, so that what stands beside it has dates of its own: an object and a
+    /// relationship for everything that it names, and the relationships that end with it.
+    pub fn room(&self) -> Duration {
+        let (mut named, mut ended) = (0, u64::from(self.threats_before));
+        if !self.revoked {
+            named = (usize::from(self.malware.is_some()) + self.techniques.len() + self.cves.len()) as u64;
+        }
+        // Malware that is named takes the place of other malware.
+        if self.revoked || self.malware.is_none() {
+            ended += 1;
+        }
+        Duration::from_micros((1 + 2 * named + ended).max(MIN_ROOM))
+    }
 }
 
 /// The log of indicators, open for reading by many.

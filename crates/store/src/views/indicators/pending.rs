@@ -16,10 +16,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Between two dates of addition at the least.
-/// The two before a version's are for what stands beside it.
-const TICK: Duration = Duration::from_micros(3);
-
 /// A body that was added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Placed {
@@ -81,9 +77,9 @@ impl Pending {
         self.logs.keys().copied()
     }
 
-    /// The date of the next body.
-    pub(super) fn next_added(&self, now: Timestamp) -> Timestamp {
-        now.max(self.last.plus(TICK))
+    /// The date of the next body. `room` is [`Indicator::room`]: what lies before the date is for what stands beside the version.
+    pub(super) fn next_added(&self, now: Timestamp, room: Duration) -> Timestamp {
+        now.max(self.last.plus(room))
     }
 
     /// Takes a body whose date is [`Pending::next_added`]; `None` where its texts are too long to be written.

@@ -4,7 +4,7 @@ use super::super::block::place;
 use super::super::bodies::{self, Bodies};
 use super::super::pending::Pending;
 use super::super::rows::{ROW, Row, Rows, file_name, first_damage};
-use super::super::{Collection, Indicator};
+use super::super::{Collection, Indicator, MAX_ROOM};
 use crate::views::Keys;
 use model::{Category, ObservableType, Pap, Text, Timestamp, Tlp};
 use proptest::prelude::*;
@@ -61,6 +61,9 @@ fn version(number: u64, added: Timestamp) -> Indicator {
         last_seen: added,
         valid_until: Some(added),
         sectors: Vec::new(),
+        techniques: if number.is_multiple_of(4) { vec![Text::from("T1190"), Text::from("T1566.001")] } else { Vec::new() },
+        cves: if number.is_multiple_of(6) { vec![Text::from("CVE-2024-3400")] } else { Vec::new() },
+        threats_before: if number.is_multiple_of(8) { 3 } else { 0 },
     }
 }
 
@@ -88,7 +91,7 @@ impl Log {
         let mut pending = self.pending();
         let mut all = Vec::new();
         for number in numbers {
-            let indicator = version(number, pending.next_added(NOW));
+            let indicator = version(number, pending.next_added(NOW, MAX_ROOM));
             let placed = pending.add(&indicator, None).unwrap();
             having(number).iter().for_each(|collection| pending.name(*collection, placed));
             all.push(indicator);
@@ -187,7 +190,7 @@ fn pages_say_the_same_whether_bodies_are_shared_or_not_and_shared_ones_take_less
     let mut pending = apart.pending();
     for number in 0..900 {
         for collection in having(number) {
-            let placed = pending.add(&version(number, pending.next_added(NOW)), None).unwrap();
+            let placed = pending.add(&version(number, pending.next_added(NOW, MAX_ROOM)), None).unwrap();
             pending.name(*collection, placed);
         }
     }
@@ -210,7 +213,7 @@ fn a_walk_gives_the_place_and_the_key_of_every_version_from_any_row_on_and_each_
     let log = Log::open(folder.path(), NOTHING).unwrap();
     let (mut pending, mut places) = (log.pending(), Vec::new());
     for number in 0..300 {
-        let placed = pending.add(&version(number % 30, pending.next_added(NOW)), (number as usize).checked_sub(30).map(|before| places[before])).unwrap();
+        let placed = pending.add(&version(number % 30, pending.next_added(NOW, MAX_ROOM)), (number as usize).checked_sub(30).map(|before| places[before])).unwrap();
         pending.name(Collection::Green, placed);
         places.push(placed.place);
     }
@@ -361,12 +364,12 @@ fn long_texts_close_a_block_early_and_one_that_is_too_long_is_not_taken() {
     for number in 0..200 {
         let value = Text::from(format!("{number}{}", "x".repeat(8_000)));
         let key = keys().observable(ObservableType::Url, &value);
-        let indicator = Indicator { kind: ObservableType::Url, value, key, ..version(number, pending.next_added(NOW)) };
+        let indicator = Indicator { kind: ObservableType::Url, value, key, ..version(number, pending.next_added(NOW, MAX_ROOM)) };
         let placed = pending.add(&indicator, None).unwrap();
         pending.name(Collection::Amber, placed);
         all.push(indicator);
     }
-    let too_long = Indicator { value: Text::from("x".repeat(300_000)), ..version(1, pending.next_added(NOW)) };
+    let too_long = Indicator { value: Text::from("x".repeat(300_000)), ..version(1, pending.next_added(NOW, MAX_ROOM)) };
     assert_eq!(pending.add(&too_long, None), None);
     pending.write(&log.bodies).unwrap();
     pending.publish(&log.bodies);
