@@ -213,7 +213,8 @@ fn a_walk_gives_the_place_and_the_key_of_every_version_from_any_row_on_and_each_
     let log = Log::open(folder.path(), NOTHING).unwrap();
     let (mut pending, mut places) = (log.pending(), Vec::new());
     for number in 0..300 {
-        let placed = pending.add(&version(number % 30, pending.next_added(NOW, MAX_ROOM)), (number as usize).checked_sub(30).map(|before| places[before])).unwrap();
+        let placed =
+            pending.add(&version(number % 30, pending.next_added(NOW, MAX_ROOM)), (number as usize).checked_sub(30).map(|before| places[before])).unwrap();
         pending.name(Collection::Green, placed);
         places.push(placed.place);
     }
