@@ -2,18 +2,19 @@
 //!
 //! Invariant: what a value's newest version says decides, so that looking twice writes nothing twice. What was told of reporters and agreements is
 //! heard up to where the rows are, so that no row is ever admitted by what was true before it came.
-//! Collections that say the same of a value, after the same version before, share one body.
+//! Collections for many that say the same of a value, after the same version before, share one body. What is dated tells nothing of what a reader may
+//! not have: bodies are placed collection by collection, the one with most readers first, and an agreement's have dates of their own.
 
 use super::fold::{self, Content, Step, is_young};
 use super::follow::Following;
 use super::frames::Found;
 use super::latest::{Version, Versions};
-use super::pending::{Pending, Placed};
+use super::pending::Pending;
 use super::{Collection, Indicator};
 use crate::views::Row;
 use crate::views::strings::Class;
 use model::{ObservableType, Text, Timestamp};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 /// Keys that are looked at before what is due is synced.
 pub(super) const BATCH_KEYS: usize = 16_384;
@@ -47,22 +48,67 @@ struct Batch {
     collections: Vec<Collection>,
     /// What comes into their logs.
     pending: Pending,
+    decided: Vec<Decided>,
     changed: Vec<(u128, Versions)>,
     /// Keys that cannot be looked at now.
     withheld: Vec<u128>,
 }
 
-/// A body that was added for one collection of a key: another one that has the same step to take from the same version shares it.
-struct Said {
-    step: Step,
-    previous: Option<u64>,
-    placed: Placed,
-    version: Version,
+/// What is to be written of one key.
+struct Decided {
+    key: u128,
+    versions: Versions,
+    said: SmallVec<[Said; 3]>,
 }
 
-/// What was said already in the same words.
-fn the_same<'s>(said: &'s [Said], step: &Step, previous: Option<u64>) -> Option<&'s Said> {
-    said.iter().find(|said| said.previous == previous && said.step == *step)
+/// A body that is to be written for some collections of a key: those that have the same step to take from the same version share it.
+struct Said {
+    /// In order; the first one has most readers.
+    collections: SmallVec<[Collection; 3]>,
+    step: Step,
+    previous: Option<u64>,
+    /// Without its dates.
+    indicator: Indicator,
+}
+
+/// Joins a collection to what is said already in the same words; true where it is. An agreement's body is its own.
+fn joined(said: &mut [Said], collection: Collection, step: &Step, previous: Option<u64>) -> bool {
+    let for_many = |collection: Collection| collection.place().is_some();
+    let same = |said: &&mut Said| said.previous == previous && said.step == *step && said.collections.first().copied().is_some_and(for_many);
+    match said.iter_mut().find(same).filter(|_| for_many(collection)) {
+        Some(same) => {
+            same.collections.push(collection);
+            true
+        }
+        None => false,
+    }
+}
+
+impl Batch {
+    /// Gives what was decided its dates and places.
+    fn place(&mut self) {
+        for &collection in &self.collections {
+            self.pending.turn_to(collection);
+            for Decided { versions, said, .. } in &mut self.decided {
+                for Said { collections, previous, indicator, .. } in said.iter_mut().filter(|said| said.collections.first() == Some(&collection)) {
+                    // How far it must be from the one before follows from what it says.
+                    indicator.added = self.pending.next_added(self.now, indicator.room());
+                    if previous.is_none() {
+                        indicator.created = indicator.added;
+                    }
+                    let Some(placed) = self.pending.add(indicator, *previous) else {
+                        tracing::error!("what is said of a value is too long for the log; it makes no indicator");
+                        continue;
+                    };
+                    for &of in collections.iter() {
+                        self.pending.name(of, placed);
+                        versions.set(of, Version::of(indicator, placed.place));
+                    }
+                }
+            }
+        }
+        self.changed.extend(self.decided.drain(..).map(|decided| (decided.key, decided.versions)));
+    }
 }
 
 impl Following {
@@ -76,11 +122,13 @@ impl Following {
             let open = self.register.open_collections(now).into_iter();
             let logs = open.filter_map(|collection| Some((collection, self.indicators.log(collection)?)));
             let pending = Pending::new(&self.indicators.bodies, logs);
-            let mut batch = Batch { now, collections: pending.collections().collect(), pending, changed: Vec::new(), withheld: Vec::new() };
+            let mut batch =
+                Batch { now, collections: pending.collections().collect(), pending, decided: Vec::new(), changed: Vec::new(), withheld: Vec::new() };
             for (key, found) in chunk {
                 self.check_stop()?;
                 self.evaluate_key(*key, found.as_ref(), why, &mut batch)?;
             }
+            batch.place();
             self.commit(&mut batch)?;
             withheld.append(&mut batch.withheld);
         }
@@ -118,7 +166,6 @@ impl Following {
             batch.collections.iter().map(|collection| (*collection, content(*collection))).collect()
         };
         let mut value = found.map(|found| (found.kind, found.value.clone()));
-        let mut versions = last.clone();
         let mut said: SmallVec<[Said; 3]> = SmallVec::new();
         for (collection, content) in contents {
             let newest = last.of(collection).copied();
@@ -129,9 +176,7 @@ impl Following {
             }
             let previous = newest.map(|version| version.place);
             // What was said of the same version before is the same here.
-            if let Some(same) = the_same(&said, &step, previous) {
-                batch.pending.name(collection, same.placed);
-                versions.set(collection, same.version);
+            if joined(&mut said, collection, &step, previous) {
                 continue;
             }
             let before = previous.map(|place| self.indicators.bodies.entry(place, collection)).transpose()?.map(|entry| entry.indicator);
@@ -141,9 +186,7 @@ impl Following {
                     (Some(content), Some(before)) if why.writes(&content, before) => step = Step::Write(content),
                     _ => continue,
                 }
-                if let Some(same) = the_same(&said, &step, previous) {
-                    batch.pending.name(collection, same.placed);
-                    versions.set(collection, same.version);
+                if joined(&mut said, collection, &step, previous) {
                     continue;
                 }
             }
@@ -166,20 +209,11 @@ impl Following {
                 }
             };
             indicator.threats_before = threats_before;
-            // How far it must be from the one before follows from what it says.
-            indicator.added = batch.pending.next_added(now, indicator.room());
-            indicator.created = created.unwrap_or(indicator.added);
-            let Some(placed) = batch.pending.add(&indicator, previous) else {
-                tracing::error!("what is said of a value is too long for the log; it makes no indicator");
-                continue;
-            };
-            batch.pending.name(collection, placed);
-            let version = Version::of(&indicator, placed.place);
-            versions.set(collection, version);
-            said.push(Said { step, previous, placed, version });
+            indicator.created = created.unwrap_or(now);
+            said.push(Said { collections: smallvec![collection], step, previous, indicator });
         }
-        if versions != last {
-            batch.changed.push((key, versions));
+        if !said.is_empty() {
+            batch.decided.push(Decided { key, versions: last, said });
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 //! Flow: [`Pending::add`] for each body, [`Pending::name`] for each collection that has it → [`Pending::write`]: the blocks, synced; then the rows of each
 //! collection, synced → [`Pending::publish`].
 //! Invariant: rows are written after what they name is durable, so that a crash anywhere in between leaves whole versions of some collections at the most; the
-//! rest is looked at once more. Dates go up over all collections that are written together, so that a body has one date wherever it is.
+//! rest is looked at once more. Dates go up over the collections for many together, so that a body has one date wherever it is, and over each agreement's by
+//! themselves: bodies come in the order of the first collection that has them, so that no date depends on bodies that fewer readers have.
 //! Not here: which versions there are (`evaluate`).
 
 use super::block::{block_of, place};
@@ -15,6 +16,9 @@ use model::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Microseconds of a millisecond.
+const MILLI: i64 = 1_000;
 
 /// A body that was added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,13 +72,23 @@ impl Pending {
             (collection, Naming { rows, stand, named: Vec::new() })
         };
         let logs: BTreeMap<Collection, Naming> = logs.into_iter().map(naming).collect();
-        let last = logs.values().map(|naming| naming.stand.last).max().unwrap_or(Timestamp::MIN);
+        let many = logs.iter().filter(|(collection, _)| collection.place().is_some());
+        let last = many.map(|(_, naming)| naming.stand.last).max().map_or(Timestamp::MIN, coarse);
         Self { start: bodies.end(), bytes: Vec::new(), closed: Vec::new(), draft: Draft::default(), last, logs }
     }
 
     /// The collections that are written.
     pub(super) fn collections(&self) -> impl Iterator<Item = Collection> {
         self.logs.keys().copied()
+    }
+
+    /// Turns to the bodies that this collection is the first to have.
+    pub(super) fn turn_to(&mut self, collection: Collection) {
+        if let Some(naming) = self.logs.get(&collection).filter(|_| collection.place().is_none()) {
+            self.last = naming.stand.last;
+            // Dates go up within a block.
+            self.close();
+        }
     }
 
     /// The date of the next body. `room` is [`Indicator::room`]: what lies before the date is for what stands beside the version.
@@ -152,4 +166,9 @@ impl Pending {
             naming.rows.publish(naming.stand);
         }
     }
+}
+
+/// The next whole millisecond: where dates ran ahead of the clock, the first ones of a batch do not tell by how much to the body.
+fn coarse(date: Timestamp) -> Timestamp {
+    Timestamp::from_micros(date.micros().saturating_add(MILLI - 1).div_euclid(MILLI).saturating_mul(MILLI))
 }

@@ -426,6 +426,23 @@ async fn a_collection_that_may_say_less_has_versions_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dates_tell_nothing_of_what_fewer_readers_have() {
+    let world = World::new();
+    let marked = (0..300).map(|number| event(&format!("h{number}.net"), [Tlp::Clear, Tlp::Amber, Tlp::Green][number % 3], None));
+    // Of some clear values amber says more.
+    let more = (0..300).step_by(9).map(|number| event(&format!("h{number}.net"), Tlp::Amber, Some(90)));
+    world.send(marked.chain(more).collect()).await;
+    let [clear, green, amber] = world.all();
+    assert_eq!([clear.len(), green.len(), amber.len()], [100, 200, 300]);
+    let close = |log: &[Indicator]| log.windows(2).all(|pair| pair[1].added == pair[0].added.plus(pair[1].room()));
+    assert!(close(&clear) && close(&green), "as close to each other as if there were nothing else");
+    let order = |log: &[Indicator]| log.iter().map(|version| version.key).collect::<Vec<_>>();
+    assert!(order(&clear).is_sorted(), "and in the order of their keys, whatever others say of the same values");
+    world.assert_dates_go_up();
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_between_any_two_steps_of_a_write_loses_nothing_and_doubles_nothing() {
     let mut world = World::new();
     world.send((0..200).map(|number| event(&format!("h{number}.net"), Tlp::Clear, None)).collect()).await;
