@@ -371,7 +371,9 @@ fn a_domain_is_proven_by_the_challenge_in_dns_and_by_nothing_else() {
 
     let absent = check(&administrator, shop);
     assert_eq!((absent.status, &absent.json()["proof"], &absent.json()["challenge"]["found"]), (200, &json!("claimed"), &json!("absent")), "{}", absent.text());
-    assert_eq!(check(&administrator, shop).status, 429, "right after another look");
+    let soon = check(&administrator, shop);
+    assert!(soon.status == 429 && soon.text().contains("try again in"), "right after another look: {}", soon.text());
+    assert!(check(&administrator, range).text().contains("abuse address"), "how a range is proven");
     told.send(bank["challenge"]["token"].as_str().unwrap().to_owned()).unwrap();
     let proven = check(&administrator, bank);
     assert_eq!((proven.status, &proven.json()["proof"], &proven.json()["proof_method"]), (200, &json!("proven"), &json!("dns-txt")), "{}", proven.text());
@@ -421,8 +423,42 @@ fn the_command_line_registers_a_network_and_says_what_is_left_to_do() {
     assert!(waiting.1.contains("shop.example") && waiting.1.contains("Small Bank") && !waiting.1.contains("bank.example"), "{waiting:?}");
     let rejected = run(&coordinator, &["reject", shop.trim(), "--reason", "of another company", "--org", "small bank"]);
     assert!(rejected.0 == Some(0) && rejected.2.contains("shop.example was rejected: of another company"), "{rejected:?}");
+    assert!(rejected.1.contains("is rejected") && !rejected.1.contains("claimed"), "{rejected:?}");
+    assert!(!approved.2.contains("subscribe"), "it is not the coordinator's to subscribe: {approved:?}");
+    let twice = run(&coordinator, &["approve", bank]);
+    assert!(twice.0 == Some(1) && twice.2.contains("is approved and proven") && !twice.2.contains("legal"), "{twice:?}");
 
-    let (_, range, words) = run(&administrator, &["add", "185.60.1.0/24"]);
+    // The company learns what became of it, and why; a stranger nothing.
+    let mine = run(&administrator, &["list"]);
+    assert!(!mine.1.contains("shop.example") && mine.2.contains("--state rejected"), "{mine:?}");
+    let ended = run(&administrator, &["list", "--state", "rejected,withdrawn"]).1;
+    assert!(ended.contains("shop.example") && ended.contains("of another company") && !ended.contains("bank.example"), "{ended}");
+    for named in [shop.trim(), "shop.example", "SHOP.example"] {
+        let shown = run(&administrator, &["show", named]);
+        assert!(shown.0 == Some(0) && shown.1.contains("of another company") && shown.1.contains("coordinator"), "{shown:?}");
+    }
+    let stranger = hub.key(&hub.organisation("Stranger", "company", "private", "finance"), "member-admin");
+    assert_eq!(run(&stranger, &["show", shop.trim()]).0, Some(1));
+    let path = format!("/api/v1/organisations/{owner}/networks");
+    let door = |key: &str, path: &str| hub.client(key).get(path).status;
+    assert_eq!(door(&stranger, &format!("{path}/{}", shop.trim())), 404);
+    assert_eq!(door(&stranger, &format!("{path}?state=rejected")), 404);
+    assert_eq!((door(&administrator, &format!("{path}/{}", shop.trim())), door(&administrator, &format!("{path}?state=lost"))), (200, 400));
+
+    // What collides is told to who decides, and to nobody else.
+    let (_, _, words) = run(&stranger, &["add", "pay.bank.example", "--reason", "we run it"]);
+    assert!(!words.contains("Small Bank") && !words.contains(bank), "{words}");
+    let collides = run(&coordinator, &["approve", "pay.bank.example"]);
+    assert!(collides.0 == Some(0) && collides.2.contains("Small Bank") && collides.2.contains(bank), "{collides:?}");
+    let again = run(&administrator, &["add", "bank.example"]);
+    assert!(again.0 == Some(1) && again.2.contains(bank), "{again:?}");
+    for (wrong, words) in [("our office", "AS64500"), ("192.168.0.0/16", "private addresses"), ("naver.com", "mail address")] {
+        let refused = run(&administrator, &["add", wrong]);
+        assert!(refused.0 == Some(1) && refused.2.contains(words), "{refused:?}");
+    }
+
+    let (_, range, words) = run(&administrator, &["add", "185.60.1.7/24"]);
+    assert!(words.contains("185.60.1.7/24 was taken as 185.60.1.0/24"), "{words}");
     assert!(words.contains("abuse") && words.contains("bongsu-proof=") && !words.contains("TXT"), "{words}");
     assert_eq!(run(&coordinator, &["approve", range.trim()]).0, Some(0));
     let confirmed = run(&coordinator, &["prove", range.trim(), "--method", "abuse-mail", "--reason", "reply of 3 May"]);
@@ -431,7 +467,9 @@ fn the_command_line_registers_a_network_and_says_what_is_left_to_do() {
     assert!(listed.contains("IN FORCE") && listed.lines().filter(|line| line.contains("true")).count() == 2, "{listed}");
     let withdrawn = run(&administrator, &["withdraw", range.trim(), "--reason", "sold"]);
     assert!(withdrawn.0 == Some(0) && withdrawn.1.contains("withdrawn"), "{withdrawn:?}");
-    let nowhere = run(&administrator, &["show", range.trim()]);
+    let sold = run(&administrator, &["show", "185.60.1.0/24"]);
+    assert!(sold.0 == Some(0) && sold.1.contains("withdrawn") && sold.1.contains("sold") && sold.1.contains("organisation"), "{sold:?}");
+    let nowhere = run(&administrator, &["show", "nowhere.example"]);
     assert!(nowhere.0 == Some(1) && nowhere.2.contains("bongsu network list"), "{nowhere:?}");
 }
 

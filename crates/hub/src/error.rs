@@ -59,6 +59,12 @@ pub enum HubError {
         /// Seconds until it may try again.
         retry_after: u64,
     },
+    /// The same was done a moment ago.
+    #[error("this was done a moment ago; try again in {retry_after} s")]
+    TooSoon {
+        /// Seconds until it may try again.
+        retry_after: u64,
+    },
     /// The hub has more work than it can queue, or is stopping.
     #[error("overloaded, try again")]
     Overloaded {

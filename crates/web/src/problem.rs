@@ -138,7 +138,7 @@ impl From<HubError> for Problem {
             HubError::TooLarge { limit, unit } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, said).typed("too-large").with("limit", limit).with("unit", unit),
             HubError::NothingUsable { outcome } => Self::nothing_usable(said, &outcome),
             HubError::BadBody(_) => Self::new(StatusCode::BAD_REQUEST, said),
-            HubError::Quota { retry_after } => Self::new(StatusCode::TOO_MANY_REQUESTS, said).retry(retry_after),
+            HubError::Quota { retry_after } | HubError::TooSoon { retry_after } => Self::new(StatusCode::TOO_MANY_REQUESTS, said).retry(retry_after),
             HubError::Overloaded { retry_after } => Self::new(StatusCode::SERVICE_UNAVAILABLE, said).retry(retry_after),
             HubError::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, said),
             HubError::ReadOnly => Self::new(StatusCode::SERVICE_UNAVAILABLE, said).retry(READ_ONLY_RETRY),

@@ -100,6 +100,7 @@ fn rows() -> Vec<Row> {
         post("/api/v1/organisations/{id}/keys/{key}/revoke", keys::revoke),
         get("/api/v1/organisations/{id}/networks", networks::list),
         post("/api/v1/organisations/{id}/networks", networks::add),
+        get("/api/v1/organisations/{id}/networks/{net}", networks::show),
         post("/api/v1/organisations/{id}/networks/{net}/steps", networks::step),
         post("/api/v1/organisations/{id}/networks/{net}/proof", networks::prove),
         post("/api/v1/organisations/{id}/networks/{net}/proof/check", networks::check),

@@ -34,7 +34,7 @@ pub enum ProofMethod {
 /// Flags of what is done with one registration.
 #[derive(Debug, Args)]
 pub struct NetworkArguments {
-    /// Its id.
+    /// Its id, or what it registers: the range, domain, AS number or URL.
     #[arg(value_name = "NETWORK")]
     pub id: String,
     /// Whose it is. Default: the key's own organisation, else it is looked for among all that the key may know.
@@ -82,8 +82,8 @@ pub enum NetworkCommand {
         /// Of every organisation that the key may know; for who decides on them.
         #[arg(long)]
         all: bool,
-        /// In this state: pending (waits for approval), approved.
-        #[arg(long, value_delimiter = ',', value_parser = ["pending", "approved"])]
+        /// In this state: pending (waits for approval), approved, rejected, withdrawn [default: pending,approved].
+        #[arg(long, value_delimiter = ',', value_parser = ["pending", "approved", "rejected", "withdrawn"])]
         state: Vec<String>,
         /// One JSON object per line.
         #[arg(long)]

@@ -6,12 +6,16 @@
 //! Not here: who may do it, what may be registered (the hub decides).
 
 use super::lookup::plain;
-use super::members::{list, organisation, organisations_named, own, pages, resolve};
+use super::members::{list, organisation, organisations_named, own, resolve};
+use super::pages::Pages;
 use super::{Answer, Api, parse, query};
 use crate::cli::{NetworkArguments, NetworkCommand, NetworkKind};
 use crate::{Exit, output};
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
+use model::ObservableType;
+use model::canonical::canonical;
+use model::ids::NetworkId;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -19,7 +23,7 @@ use std::net::IpAddr;
 use ureq::http::Method;
 
 /// What is shown of one registration: field and title.
-const FIELDS: [(&str, &str); 13] = [
+const FIELDS: [(&str, &str); 15] = [
     ("id", "id"),
     ("organisation", "organisation"),
     ("kind", "kind"),
@@ -31,9 +35,14 @@ const FIELDS: [(&str, &str); 13] = [
     ("protected", "protected"),
     ("conflict", "conflict"),
     ("reason", "reason"),
+    ("decided", "decided at"),
+    ("decided_by", "decided by"),
     ("created", "registered"),
     ("updated", "changed"),
 ];
+
+/// Every state, for who looks for one registration.
+const STATES: [&str; 4] = ["pending", "approved", "rejected", "withdrawn"];
 
 /// Runs `network`.
 pub fn run(command: &NetworkCommand) -> anyhow::Result<Exit> {
@@ -49,7 +58,8 @@ pub fn run(command: &NetworkCommand) -> anyhow::Result<Exit> {
                 output::line(answer.raw()?.get())?;
             } else {
                 output::line(added.get("id").and_then(Value::as_str).context("the hub's answer holds no id")?)?;
-                to_do(&added).iter().for_each(|line| output::note(line));
+                taken_as(value, &added).iter().for_each(|line| output::note(line));
+                left(&api, &added).iter().for_each(|line| output::note(line));
             }
         }
         NetworkCommand::List { org, all, state, json, connection } => {
@@ -57,9 +67,12 @@ pub fn run(command: &NetworkCommand) -> anyhow::Result<Exit> {
             if *all {
                 every(&api, state, *json)?;
             } else {
-                let rows = networks(&api, &whose(&api, org.as_deref())?)?;
-                let rows = shown(rows, state)?;
+                let whose = whose(&api, org.as_deref())?;
+                let rows = networks(&api, &whose, state)?;
                 table(&rows, None, *json)?;
+                if state.is_empty() && !json {
+                    rejected(&api, &whose, &rows)?;
+                }
             }
         }
         NetworkCommand::Show(network) => {
@@ -71,7 +84,7 @@ pub fn run(command: &NetworkCommand) -> anyhow::Result<Exit> {
                 let found = parse(&found)?;
                 tell(&found)?;
                 output::line("")?;
-                for line in to_do(&found) {
+                for line in left(&api, &found) {
                     output::line(&line)?;
                 }
             }
@@ -83,7 +96,7 @@ pub fn run(command: &NetworkCommand) -> anyhow::Result<Exit> {
         NetworkCommand::Prove { network, method, reason } => {
             let api = Api::new(&network.connection)?;
             let answer = api.send_json(Method::POST, &format!("{}/proof", place(&api, network)?), &json!({ "method": word(method), "reason": reason }))?;
-            done(&answer, network.json)?;
+            done(&api, &answer, network.json)?;
         }
     }
     Ok(Exit::Done)
@@ -115,69 +128,130 @@ fn whose(api: &Api, named: Option<&str>) -> anyhow::Result<String> {
     named.map_or_else(|| own(api), |named| resolve(api, named))
 }
 
-fn networks(api: &Api, whose: &str) -> anyhow::Result<Vec<Box<RawValue>>> {
-    pages(api, &format!("{}/networks", organisation(whose)), "networks")
+/// The registrations of an organisation in these states; where none is named, those that did not end.
+fn networks(api: &Api, whose: &str, states: &[String]) -> anyhow::Result<Vec<Box<RawValue>>> {
+    let parameters = if states.is_empty() { Vec::new() } else { vec![("state", states.join(","))] };
+    Pages::new(api, &format!("{}/networks", organisation(whose)), "networks", parameters).all()
 }
 
-/// A registration, with whose it is.
+/// The path of a registration.
+fn registration(whose: &str, id: &str) -> String {
+    let mut path = format!("{}/networks/", organisation(whose));
+    query::encode(id, &mut path);
+    path
+}
+
+fn is_id(text: &str) -> bool {
+    text.parse::<NetworkId>().is_ok()
+}
+
+/// A registration with whose it is, by its id or by what it registers.
 fn find(api: &Api, wanted: &NetworkArguments) -> anyhow::Result<(String, Box<RawValue>)> {
-    let among = |whose: String| -> anyhow::Result<Option<(String, Box<RawValue>)>> {
-        for row in networks(api, &whose)? {
-            if parse(&row)?.get("id").and_then(Value::as_str) == Some(wanted.id.as_str()) {
-                return Ok(Some((whose, row)));
-            }
-        }
-        Ok(None)
-    };
     let first = whose(api, wanted.org.as_deref())?;
-    if let Some(found) = among(first.clone())? {
-        return Ok(found);
+    if let Some(found) = among(api, &first, &wanted.id)? {
+        return Ok((first, found));
     }
+    let mut found: Vec<(String, String, Box<RawValue>)> = Vec::new();
     if wanted.org.is_none() {
-        for (id, _) in organisations_named(api)? {
+        for (id, name) in organisations_named(api)? {
             if id != first
-                && let Some(found) = among(id)?
+                && let Some(row) = among(api, &id, &wanted.id)?
             {
-                return Ok(found);
+                found.push((id, name, row));
+                // An id is one registration's; a value may be several organisations'.
+                if is_id(&wanted.id) {
+                    break;
+                }
             }
         }
     }
-    bail!("{}: no registration that is pending or approved and that you may know; `bongsu network list` has them", wanted.id)
+    if found.len() > 1 {
+        let mut lines = String::new();
+        for (_, name, row) in &found {
+            lines.push_str(&format!("\n  {}  {name}", in_short(&parse(row)?)));
+        }
+        bail!("{}: several organisations have registered it; give an id or --org:{lines}", wanted.id);
+    }
+    let found = found.pop().map(|(id, _, row)| (id, row));
+    found.ok_or_else(|| anyhow!("{}: no registration that you may know has this id or value; `bongsu network list` has all", wanted.id))
 }
 
-/// The path of a registration. Where its organisation is named nothing is looked up.
-fn place(api: &Api, network: &NetworkArguments) -> anyhow::Result<String> {
-    let whose = match &network.org {
-        Some(named) => resolve(api, named)?,
-        None => find(api, network)?.0,
+/// The registration of an organisation with this id or value; of several with the value the one that did not end, else the newest.
+fn among(api: &Api, whose: &str, wanted: &str) -> anyhow::Result<Option<Box<RawValue>>> {
+    if is_id(wanted) {
+        let answer = api.get(&registration(whose, wanted), &[])?;
+        return if answer.status == 404 { Ok(None) } else { answer.raw().map(Some) };
+    }
+    let wanted = wanted.trim();
+    let observable = match kind_of(wanted) {
+        NetworkKind::Cidr => ObservableType::Cidr,
+        NetworkKind::Domain => ObservableType::Domain,
+        NetworkKind::Asn => ObservableType::Asn,
+        NetworkKind::Url => ObservableType::Url,
     };
-    let mut path = format!("{}/networks/", organisation(&whose));
-    query::encode(&network.id, &mut path);
-    Ok(path)
+    let value = canonical(observable, wanted).map_or_else(|_| wanted.to_owned(), |value| value.to_string());
+    let mut ended = None;
+    for row in networks(api, whose, &STATES.map(str::to_owned))? {
+        let network = parse(&row)?;
+        if plain(network.get("value")) != value {
+            continue;
+        }
+        if !has_ended(&network) {
+            return Ok(Some(row));
+        }
+        if ended.is_none() {
+            ended = Some(row);
+        }
+    }
+    Ok(ended)
+}
+
+/// The path of the registration that is meant. Where its organisation and its id are given nothing is looked up.
+fn place(api: &Api, network: &NetworkArguments) -> anyhow::Result<String> {
+    if let Some(named) = network.org.as_deref().filter(|_| is_id(&network.id)) {
+        return Ok(registration(&resolve(api, named)?, &network.id));
+    }
+    let (whose, found) = find(api, network)?;
+    Ok(registration(&whose, &plain(parse(&found)?.get("id"))))
 }
 
 fn step(network: &NetworkArguments, step: &str, reason: Option<&str>) -> anyhow::Result<()> {
     let api = Api::new(&network.connection)?;
     let body = json!({ "step": step, "reason": reason });
-    let answer = api.send_json(Method::POST, &format!("{}/steps", place(&api, network)?), &body)?;
-    done(&answer, network.json)
+    let place = place(&api, network)?;
+    let answer = api.send_json(Method::POST, &format!("{place}/steps"), &body)?;
+    if answer.status == 409 {
+        return Err(stands(&api, &place, &answer));
+    }
+    done(&api, &answer, network.json)
+}
+
+/// Where a step is not legal: how the registration is, and what is left to do, instead of the names of steps.
+fn stands(api: &Api, place: &str, refusal: &Answer) -> anyhow::Error {
+    let Ok(network) = api.get(place, &[]).and_then(|answer| answer.json()) else { return refusal.problem() };
+    left(api, &network).iter().for_each(|line| output::note(line));
+    anyhow!("nothing was changed: {}", in_short(&network))
 }
 
 /// Says how a registration is now, and what is left to do.
-fn done(answer: &Answer, json: bool) -> anyhow::Result<()> {
+fn done(api: &Api, answer: &Answer, json: bool) -> anyhow::Result<()> {
     if json {
         return Ok(output::line(answer.raw()?.get())?);
     }
     let network = answer.json()?;
     output::line(&in_short(&network))?;
-    to_do(&network).iter().for_each(|line| output::note(line));
+    left(api, &network).iter().for_each(|line| output::note(line));
     Ok(())
 }
 
 /// Has the hub look into DNS, and says what it found.
 fn check(network: &NetworkArguments) -> anyhow::Result<Exit> {
     let api = Api::new(&network.connection)?;
-    let answer = api.send(Method::POST, &format!("{}/proof/check", place(&api, network)?), &[], &[], &[])?;
+    let place = place(&api, network)?;
+    let answer = api.send(Method::POST, &format!("{place}/proof/check"), &[], &[], &[])?;
+    if answer.status == 409 {
+        return Err(stands(&api, &place, &answer));
+    }
     let checked = answer.json()?;
     let proven = checked.get("proof").and_then(Value::as_str) == Some("proven");
     if network.json {
@@ -187,7 +261,7 @@ fn check(network: &NetworkArguments) -> anyhow::Result<Exit> {
         if !proven {
             output::note(&found(&checked));
         }
-        to_do(&checked).iter().for_each(|line| output::note(line));
+        left(&api, &checked).iter().for_each(|line| output::note(line));
     }
     Ok(if proven { Exit::Done } else { Exit::Failed })
 }
@@ -208,7 +282,61 @@ fn found(network: &Value) -> String {
 /// A registration in one line.
 fn in_short(network: &Value) -> String {
     let field = |name: &str| plain(network.get(name));
-    format!("{} ({} {}) is {} and {}", field("id"), field("kind"), field("value"), field("state"), field("proof"))
+    let proof = match (has_ended(network), field("proof").as_str()) {
+        (true, _) => "",
+        (false, "proven") => " and proven",
+        (false, _) => ", not proven yet",
+    };
+    format!("{} ({} {}) is {}{proof}", field("id"), field("kind"), named(network), field("state"))
+}
+
+/// Whether it is rejected or withdrawn.
+fn has_ended(network: &Value) -> bool {
+    matches!(network.get("state").and_then(Value::as_str), Some("rejected" | "withdrawn"))
+}
+
+/// What is registered, for people: an AS number with the letters before it.
+fn named(network: &Value) -> String {
+    let value = plain(network.get("value"));
+    if network.get("kind").and_then(Value::as_str) == Some("asn") { format!("AS{value}") } else { value }
+}
+
+/// How the hub has read a value, where that is not as it was given.
+fn taken_as(given: &str, network: &Value) -> Option<String> {
+    let (given, value) = (given.trim(), plain(network.get("value")));
+    let same = |form: &str| form.eq_ignore_ascii_case(given);
+    let alone = value.strip_suffix("/32").or_else(|| value.strip_suffix("/128"));
+    if same(&value) || same(&named(network)) || alone.is_some_and(same) {
+        return None;
+    }
+    let given = output::shorten(given, usize::MAX);
+    let range = network.get("kind").and_then(Value::as_str) == Some("cidr");
+    let more = if range { "; see that it is the range that is meant" } else { "" };
+    Some(format!("{given} was taken as {}{more}", named(network)))
+}
+
+/// What is said below a registration: whom it overlaps, for those who decide, and what is left to do.
+fn left(api: &Api, network: &Value) -> Vec<String> {
+    let of_caller = in_force(network) && own(api).is_ok_and(|own| own == plain(network.get("organisation")));
+    let mut lines = overlaps(network);
+    lines.extend(to_do(network, of_caller));
+    lines
+}
+
+/// The registrations of others that it overlaps; the hub names them to those who decide alone.
+fn overlaps(network: &Value) -> Vec<String> {
+    let Some(others) = network.get("overlaps").and_then(Value::as_array).filter(|others| !others.is_empty()) else { return Vec::new() };
+    let mut lines = vec![format!("{} overlaps what others have registered; both are told of what both hold:", named(network))];
+    for other in others {
+        let field = |name: &str| plain(other.get(name));
+        let kind = network.get("kind").cloned().unwrap_or_default();
+        let whose = match (field("name"), field("organisation")) {
+            (name, id) if !id.is_empty() => format!("{name} ({id})"),
+            _ => "an organisation of another authority".to_owned(),
+        };
+        lines.push(format!("  {}  {}  {whose}", field("id"), named(&json!({ "kind": kind, "value": field("value") }))));
+    }
+    lines
 }
 
 /// Whether its owner is told of what comes in.
@@ -217,24 +345,32 @@ fn in_force(network: &Value) -> bool {
 }
 
 /// What is left to do until a registration is in force, line by line; what follows where it is.
-fn to_do(network: &Value) -> Vec<String> {
+///
+/// `of_caller`: whether it is the organisation's own key that asks.
+fn to_do(network: &Value, of_caller: bool) -> Vec<String> {
     let field = |name: &str| plain(network.get(name));
-    let (id, value, reason) = (field("id"), field("value"), field("reason"));
+    let (id, value, reason) = (field("id"), named(network), field("reason"));
     match field("state").as_str() {
         "rejected" => {
+            let why = if reason.is_empty() { "no reason was given".to_owned() } else { reason };
             return vec![
-                format!("{value} was rejected: {reason}"),
+                format!("{value} was rejected: {why}"),
                 "It counts for nothing. Once the reason is cleared up it can be registered anew.".to_owned(),
             ];
         }
         "withdrawn" => return vec![format!("{value} is no longer registered; nothing that comes from now on is told of it.")],
         _ if in_force(network) => {
-            return vec![
-                format!("{value} is in force: what is reported about it from now on is told to its organisation. To see it:"),
-                "  bongsu findings".to_owned(),
-                "To be told by mail:".to_owned(),
-                "  bongsu subscribe add own --about findings --mail ADDRESS".to_owned(),
-            ];
+            let mut lines = vec![format!("{value} is in force: what is reported about it from now on is told to its organisation.")];
+            if of_caller {
+                lines.extend([
+                    "To see it:".to_owned(),
+                    "  bongsu findings".to_owned(),
+                    "To be told of it in the inbox, or by mail where the hub sends mail:".to_owned(),
+                    "  bongsu subscribe add own --about findings --inbox".to_owned(),
+                    "  bongsu subscribe add own --about findings --mail ADDRESS".to_owned(),
+                ]);
+            }
+            return lines;
         }
         _ => {}
     }
@@ -275,7 +411,11 @@ fn proof(network: &Value, id: &str, value: &str) -> Vec<String> {
 
 fn tell(network: &Value) -> anyhow::Result<()> {
     for (field, title) in FIELDS {
-        let value = plain(network.get(field));
+        let value = match field {
+            "value" => named(network),
+            "proof" if has_ended(network) => String::new(),
+            _ => plain(network.get(field)),
+        };
         if !value.is_empty() {
             output::line(&format!("{title:<14} {}", output::shorten(&value, usize::MAX)))?;
         }
@@ -287,26 +427,29 @@ fn tell(network: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Those of the wanted states.
-fn shown(rows: Vec<Box<RawValue>>, states: &[String]) -> anyhow::Result<Vec<Box<RawValue>>> {
-    if states.is_empty() {
-        return Ok(rows);
-    }
-    let mut kept = Vec::new();
+/// Says that there are rejected ones beside those that a list shows, so that nobody waits for what was decided.
+fn rejected(api: &Api, whose: &str, rows: &[Box<RawValue>]) -> anyhow::Result<()> {
+    let form = |network: &Value| (plain(network.get("kind")), plain(network.get("value")));
+    let mut there = Vec::with_capacity(rows.len());
     for row in rows {
-        let state = plain(parse(&row)?.get("state"));
-        if states.contains(&state) {
-            kept.push(row);
-        }
+        there.push(form(&parse(row)?));
     }
-    Ok(kept)
+    let mut count = 0_usize;
+    for row in networks(api, whose, &["rejected".to_owned()])? {
+        // What was asked for anew is answered anew.
+        count += usize::from(!there.contains(&form(&parse(&row)?)));
+    }
+    if count > 0 {
+        output::note(&format!("rejected and not listed: {count}; with --state rejected they are, with the reason"));
+    }
+    Ok(())
 }
 
 /// The registrations of every organisation that the key may know.
 fn every(api: &Api, states: &[String], json: bool) -> anyhow::Result<()> {
     let (mut rows, mut owners) = (Vec::new(), Vec::new());
     for (id, name) in organisations_named(api)? {
-        let own = shown(networks(api, &id)?, states)?;
+        let own = networks(api, &id, states)?;
         owners.extend(own.iter().map(|_| name.clone()));
         rows.extend(own);
     }
@@ -317,15 +460,23 @@ fn table(rows: &[Box<RawValue>], owners: Option<&[String]>, json: bool) -> anyho
     if json || rows.is_empty() {
         return list(rows, &[], "registered networks", json);
     }
+    let networks = rows.iter().map(|row| parse(row)).collect::<anyhow::Result<Vec<Value>>>()?;
+    let ended = networks.iter().any(has_ended);
     let mut cells = Vec::with_capacity(rows.len());
-    for (place, row) in rows.iter().enumerate() {
-        let row = parse(row)?;
+    for (place, row) in networks.iter().enumerate() {
         let field = |name: &str| plain(row.get(name));
-        let mut line = vec![field("id"), field("kind"), field("value"), field("state"), field("proof"), in_force(&row).to_string(), field("conflict")];
+        let proof = if has_ended(row) { String::new() } else { field("proof") };
+        let mut line = vec![field("id"), field("kind"), named(row), field("state"), proof, in_force(row).to_string(), field("conflict")];
+        if ended {
+            line.extend([field("decided"), field("reason")]);
+        }
         line.extend(owners.and_then(|owners| owners.get(place)).cloned());
         cells.push(line);
     }
     let mut titles = vec!["id", "kind", "value", "state", "proof", "in force", "conflict"];
+    if ended {
+        titles.extend(["decided", "reason"]);
+    }
     if owners.is_some() {
         titles.push("organisation");
     }
@@ -345,7 +496,7 @@ mod tests {
     }
 
     fn said(network: &Value) -> String {
-        to_do(network).join("\n")
+        to_do(network, true).join("\n")
     }
 
     #[test]
@@ -386,6 +537,43 @@ mod tests {
         assert!(said(&network("pending", "proven", None)).contains("Approval") && !said(&network("pending", "proven", None)).contains("Proof"));
         assert!(said(&network("rejected", "claimed", None)).contains("not yours"));
         assert!(!said(&network("withdrawn", "proven", None)).contains("findings"));
+    }
+
+    #[test]
+    fn only_the_organisations_own_key_is_told_how_to_subscribe() {
+        let of_another = to_do(&network("approved", "proven", None), false).join("\n");
+        assert!(of_another.contains("in force") && !of_another.contains("subscribe"), "{of_another}");
+        let own = said(&network("approved", "proven", None));
+        assert!(own.contains("--inbox") && own.contains("--mail"), "{own}");
+    }
+
+    #[test]
+    fn state_and_proof_are_said_apart_and_numbers_with_their_letters() {
+        assert_eq!(in_short(&network("rejected", "claimed", None)), "net_1 (domain bank.example) is rejected");
+        assert_eq!(in_short(&network("approved", "claimed", None)), "net_1 (domain bank.example) is approved, not proven yet");
+        let number = json!({ "id": "net_2", "kind": "asn", "value": "64500", "state": "pending", "proof": "proven" });
+        assert_eq!(in_short(&number), "net_2 (asn AS64500) is pending and proven");
+        assert_eq!(taken_as("as64500", &number), None);
+    }
+
+    #[test]
+    fn what_was_read_as_something_else_is_said() {
+        let range = |value: &str| json!({ "kind": "cidr", "value": value });
+        let words = taken_as("198.51.100.7/24", &range("198.51.100.0/24")).unwrap();
+        assert!(words.starts_with("198.51.100.7/24 was taken as 198.51.100.0/24"), "{words}");
+        assert_eq!(taken_as(" 198.51.100.7", &range("198.51.100.7/32")), None);
+        assert_eq!(taken_as("198.51.100.0/24", &range("198.51.100.0/24")), None);
+        assert_eq!(taken_as("Bank.Example", &network("pending", "claimed", None)), None);
+    }
+
+    #[test]
+    fn who_decides_is_told_whom_a_registration_overlaps() {
+        let mut one = json!({ "kind": "asn", "value": "64500", "overlaps": [{ "id": "net_2", "value": "64500", "organisation": "org_2", "name": "Other" }] });
+        assert_eq!(overlaps(&one)[1], "  net_2  AS64500  Other (org_2)");
+        one["overlaps"] = json!([{ "id": "net_2", "value": "64500" }]);
+        assert!(overlaps(&one)[1].contains("another authority"));
+        one.as_object_mut().unwrap().remove("overlaps");
+        assert!(overlaps(&one).is_empty());
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod proofs;
 mod shapes;
 pub(crate) mod standing;
 mod suffixes;
+mod values;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +27,9 @@ pub(crate) use contacts::link_code;
 pub use contacts::{ContactBehind, ContactState, ContactToAsk, ContactView, MAX_ASKS};
 pub use groups::{GroupPatch, GroupView, NewGroup};
 pub use keys::{KeyView, MAX_OVERLAP, NewKey};
-pub use networks::{Challenge, NetworkView, NewNetwork};
+pub use networks::{Challenge, NetworkView, NewNetwork, Overlap};
 pub use shapes::{HistoryRow, NewOrganisation, OrganisationPatch, OrganisationView, Patch};
-pub use store::records::ProofMethod;
+pub use store::records::{NetworkState, ProofMethod};
 
 use crate::clock::Clock;
 use crate::directory::Directory;

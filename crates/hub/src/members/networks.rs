@@ -3,30 +3,25 @@
 //!
 //! Flow: [`Members::add_network`] → approved or rejected, and proven (`proofs`) → it counts: events are matched with it from there on.
 //! Invariant: a registration that is not approved or not proven counts for nothing; no organisation but the hub's approves its own.
-//! Not here: which event concerns whom (`store::views::owners`).
+//! Not here: what may be registered (`values`), which event concerns whom (`store::views::owners`).
 
-use super::suffixes::is_public;
-use super::{Members, illegal, invalid, may_administer, reason_text, taken};
+use super::values::{overlapping, shown, tidy_value};
+use super::{Members, illegal, invalid, may_administer, may_know, reason_text, taken};
 use crate::directory::Snapshot;
 use crate::{Actor, HubError};
-use ipnet::IpNet;
 use model::canonical::canonical;
 use model::ids::NetworkId;
 use model::{KeyRole, ObservableType, OrgId, Organisation, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::HashSet;
-use store::records::{CheckResult, Network, NetworkKind, NetworkState, Proof, ProofMethod};
-use store::views::owners::MAX_STEPS;
+use std::collections::HashMap;
+use std::sync::Arc;
+use store::records::{CheckResult, DecidedBy, Decision, Network, NetworkKind, NetworkState, Proof, ProofMethod};
 
 /// Registrations of one organisation at the most.
 const MAX_NETWORKS: usize = 10_000;
-/// The largest IPv4 range that may be registered without a reason of the coordinator's.
-const WIDEST_IPV4: u8 = 8;
-/// The largest IPv6 range that may be registered without a reason of the coordinator's.
-const WIDEST_IPV6: u8 = 19;
-/// Registrations of others that one names as overlapping at the most.
-const MAX_CONFLICTS: usize = 20;
+/// Ended registrations that a list holds at the most, the newest.
+const MAX_ENDED: usize = 1_000;
 /// Name below a domain at which its challenge stands.
 const CHALLENGE_NAME: &str = "_bongsu-proof";
 
@@ -56,6 +51,21 @@ pub struct Challenge {
     pub checked: Option<Timestamp>,
     /// What it found then.
     pub found: Option<CheckResult>,
+}
+
+/// A registration of another organisation that one overlaps, for those who decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Overlap {
+    /// The other registration.
+    pub id: NetworkId,
+    /// What it registers.
+    pub value: Text,
+    /// Whose it is; absent where the reader may not know of that organisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<OrgId>,
+    /// The name of that organisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// A registration for those who may know it.
@@ -88,8 +98,15 @@ pub struct NetworkView {
     /// The registrations that it overlaps, for those who decide on it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<NetworkId>,
+    /// The same with what and whose they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overlaps: Vec<Overlap>,
     /// Why, in the words of the last step.
     pub reason: Option<Text>,
+    /// When it was approved, rejected or withdrawn.
+    pub decided: Option<Timestamp>,
+    /// On whose side that was; never by whom.
+    pub decided_by: Option<DecidedBy>,
     /// Version, starting at 1.
     pub version: u64,
     /// When it was asked for.
@@ -115,6 +132,11 @@ impl Members {
         let value = tidy_value(new.kind, &new.value, actor.is_coordinator() && !reason.is_empty())?;
         let change = self.noted(actor, "add", reason);
         let snapshot = self.directory.snapshot();
+        let own = snapshot.networks().iter().find(|other| other.organisation == organisation.id && other.kind == new.kind && other.value == value);
+        if let Some(own) = own {
+            let (value, state) = (shown(own.kind, &own.value), own.state.as_str());
+            return Err(invalid("/value", format!("{value} is registered for this organisation already: {} ({state})", own.id)));
+        }
         let conflicts = overlapping(&snapshot, organisation.id, new.kind, &value);
         if !conflicts.is_empty() && reason.is_empty() {
             return Err(invalid("/reason", "another organisation holds this or a part of it: a reason is needed"));
@@ -129,6 +151,7 @@ impl Members {
             proof: actor.is_coordinator().then_some(Proof { method: ProofMethod::Operator, at: change.at }),
             challenge: Some(challenge()),
             check: None,
+            decided: approves.then(|| Decision { by: side(actor, &organisation), at: change.at }),
             conflicts,
             reason: said(reason),
             version: 1,
@@ -144,16 +167,36 @@ impl Members {
             .await
             .map_err(|error| taken(error, "/value", "registered for this organisation before"))?;
         self.commit(writer).await?;
-        Ok(view(&network, actor, &organisation, &open_ids(&snapshot)))
+        Ok(view(&network, actor, &organisation, &snapshot, &open_networks(&snapshot)))
     }
 
-    /// The registrations of an organisation, newest first, without those that ended.
-    pub fn list_networks(&self, actor: &Actor, organisation: OrgId) -> Result<Vec<NetworkView>, HubError> {
+    /// The registrations of an organisation in these states, newest first; where none is named, those that did not end. Of those that ended the
+    /// newest [`MAX_ENDED`].
+    pub async fn list_networks(&self, actor: &Actor, organisation: OrgId, states: &[NetworkState]) -> Result<Vec<NetworkView>, HubError> {
         let organisation = self.known(actor, organisation)?;
+        let wanted = |state: NetworkState| if states.is_empty() { state.is_open() } else { states.contains(&state) };
+        let ended: Vec<Network> = if states.iter().any(|state| !state.is_open()) {
+            let all: Vec<Network> = self.records.owned(&organisation.id.to_string()).await?;
+            all.into_iter().rev().filter(|network| !network.state.is_open() && wanted(network.state)).take(MAX_ENDED).collect()
+        } else {
+            Vec::new()
+        };
         let snapshot = self.directory.snapshot();
-        let own = || snapshot.networks().iter().rev().filter(|network| network.organisation == organisation.id);
-        let open = if own().any(|network| !network.conflicts.is_empty()) { open_ids(&snapshot) } else { HashSet::new() };
-        Ok(own().map(|network| view(network, actor, &organisation, &open)).collect())
+        let own = snapshot.networks().iter().filter(|network| network.organisation == organisation.id && wanted(network.state));
+        let mut rows: Vec<&Network> = own.map(Arc::as_ref).chain(&ended).collect();
+        // Ids are in the order of time.
+        rows.sort_by_key(|network| std::cmp::Reverse(network.id));
+        let open = if rows.iter().any(|network| !network.conflicts.is_empty()) { open_networks(&snapshot) } else { HashMap::new() };
+        Ok(rows.into_iter().map(|network| view(network, actor, &organisation, &snapshot, &open)).collect())
+    }
+
+    /// A registration of an organisation, in whatever state.
+    pub async fn show_network(&self, actor: &Actor, organisation: OrgId, id: NetworkId) -> Result<NetworkView, HubError> {
+        let organisation = self.known(actor, organisation)?;
+        let found: Option<Network> = self.records.get(&id.to_string()).await?;
+        let network = found.filter(|network| network.organisation == organisation.id).ok_or(HubError::NotFound)?;
+        let snapshot = self.directory.snapshot();
+        Ok(view(&network, actor, &organisation, &snapshot, &open_networks(&snapshot)))
     }
 
     /// Approves a pending registration.
@@ -172,7 +215,8 @@ impl Members {
         if !may_approve(actor, &organisation) {
             may_register(actor, organisation.id)?;
         }
-        let step = |network: &mut Network, _: Timestamp| after(network, "withdraw", NetworkState::withdrawn);
+        let by = side(actor, &organisation);
+        let step = |network: &mut Network, at: Timestamp| after(network, "withdraw", NetworkState::withdrawn, Decision { by, at });
         self.change_network(actor, &organisation, network, "withdraw", reason_text("/reason", reason, false)?, step).await
     }
 
@@ -189,7 +233,16 @@ impl Members {
         if !may_approve(actor, &organisation) {
             return Err(HubError::Forbidden("only the coordinator or the authority of the organisation decides on its registrations"));
         }
-        self.change_network(actor, &organisation, network, step, reason_text("/reason", reason, false)?, |network, _| after(network, step, next)).await
+        let (by, snapshot) = (side(actor, &organisation), self.directory.snapshot());
+        let decide = |network: &mut Network, at: Timestamp| {
+            after(network, step, next, Decision { by, at })?;
+            // Others may have been approved since it was asked for.
+            if network.state == NetworkState::Approved {
+                network.conflicts = overlapping(&snapshot, network.organisation, network.kind, &network.value);
+            }
+            Ok(())
+        };
+        self.change_network(actor, &organisation, network, step, reason_text("/reason", reason, false)?, decide).await
     }
 
     pub(super) async fn change_network(
@@ -213,18 +266,31 @@ impl Members {
         network.challenge.get_or_insert_with(challenge);
         writer.update(&network, version, &change, &[control(&network, organisation)]).await?;
         self.commit(writer).await?;
-        Ok(view(&network, actor, organisation, &open_ids(&self.directory.snapshot())))
+        let snapshot = self.directory.snapshot();
+        Ok(view(&network, actor, organisation, &snapshot, &open_networks(&snapshot)))
+    }
+}
+
+/// On whose side the actor decides on the organisation's registrations.
+fn side(actor: &Actor, organisation: &Organisation) -> DecidedBy {
+    if actor.is_coordinator() {
+        DecidedBy::Coordinator
+    } else if actor.organisation.id == organisation.id {
+        DecidedBy::Organisation
+    } else {
+        DecidedBy::Authority
     }
 }
 
 /// Carries a step out, or names the legal ones.
-fn after(network: &mut Network, step: &str, next: fn(NetworkState) -> Option<NetworkState>) -> Result<(), HubError> {
+fn after(network: &mut Network, step: &str, next: fn(NetworkState) -> Option<NetworkState>, decision: Decision) -> Result<(), HubError> {
     let legal = match network.state {
         NetworkState::Pending => "approve, reject, withdraw",
         NetworkState::Approved => "withdraw",
         NetworkState::Rejected | NetworkState::Withdrawn => "none",
     };
     network.state = next(network.state).ok_or_else(|| illegal(step, legal))?;
+    network.decided = Some(decision);
     Ok(())
 }
 
@@ -252,73 +318,27 @@ pub(super) fn may_approve(actor: &Actor, organisation: &Organisation) -> bool {
     actor.is_coordinator() || (actor.reader.is_authority_of(organisation.constituency) && actor.organisation.id != organisation.id)
 }
 
-/// Approved registrations of others that hold this value, or that it holds, up to [`MAX_CONFLICTS`] of them.
-fn overlapping(snapshot: &Snapshot, organisation: OrgId, kind: NetworkKind, value: &str) -> Vec<NetworkId> {
-    let range: Option<IpNet> = value.parse().ok();
-    let under = |inner: &str, outer: &str| inner.strip_suffix(outer).is_some_and(|before| before.is_empty() || before.ends_with('.'));
-    let below = |inner: &str, outer: &str| {
-        let outer = outer.trim_end_matches('/');
-        inner.trim_end_matches('/').strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let overlaps = |other: &str| match kind {
-        NetworkKind::Cidr => range.is_some_and(|range| other.parse::<IpNet>().is_ok_and(|other| range.contains(&other) || other.contains(&range))),
-        NetworkKind::Domain => under(other, value) || under(value, other),
-        NetworkKind::Url => below(other, value) || below(value, other),
-        NetworkKind::Asn => other == value,
-    };
-    let others = snapshot.networks().iter().filter(|other| other.organisation != organisation && other.kind == kind && other.state == NetworkState::Approved);
-    others.filter(|other| overlaps(&other.value)).map(|other| other.id).take(MAX_CONFLICTS).collect()
+fn open_networks(snapshot: &Snapshot) -> HashMap<NetworkId, &Network> {
+    snapshot.networks().iter().map(|network| (network.id, network.as_ref())).collect()
 }
 
-fn open_ids(snapshot: &Snapshot) -> HashSet<NetworkId> {
-    snapshot.networks().iter().map(|network| network.id).collect()
-}
-
-/// The canonical form of a value of this kind; a bare address is a range of one. `any_width` lets a range be wider than the limits.
-fn tidy_value(kind: NetworkKind, value: &str, any_width: bool) -> Result<Text, HubError> {
-    let observable = match kind {
-        NetworkKind::Cidr => ObservableType::Cidr,
-        NetworkKind::Domain => ObservableType::Domain,
-        NetworkKind::Asn => ObservableType::Asn,
-        NetworkKind::Url => ObservableType::Url,
-    };
-    let value = canonical(observable, value).map_err(|error| invalid("/value", error.to_string()))?;
-    match kind {
-        NetworkKind::Cidr => {
-            let range: IpNet = value.parse().map_err(|_| invalid("/value", "not an address range"))?;
-            let widest = match range {
-                IpNet::V4(_) => WIDEST_IPV4,
-                IpNet::V6(_) => WIDEST_IPV6,
-            };
-            if range.prefix_len() == 0 {
-                return Err(invalid("/value", "all addresses are nobody's"));
-            }
-            if range.prefix_len() < widest && !any_width {
-                return Err(invalid("/value", format!("wider than /{widest}, which takes the coordinator and a reason")));
-            }
-        }
-        NetworkKind::Domain if is_public(&value) => return Err(invalid("/value", "everybody can register names below this one")),
-        NetworkKind::Url => {
-            let rest = value.split_once("://").map_or("", |(_, rest)| rest);
-            if rest.contains(['?', '#', '@']) {
-                return Err(invalid("/value", "only scheme, host and path can be registered"));
-            }
-            if rest.matches('/').count() > MAX_STEPS {
-                return Err(invalid("/value", format!("a path has at most {MAX_STEPS} steps")));
-            }
-            if is_public(model::filter::host_of_url(&value)) {
-                return Err(invalid("/value", "everybody can register names below this host"));
-            }
-        }
-        NetworkKind::Domain | NetworkKind::Asn => {}
+/// A registration that another one overlaps. Of an organisation that the actor may not know of it says no more than that there is one.
+fn overlap(other: &Network, actor: &Actor, snapshot: &Snapshot) -> Overlap {
+    let organisation = snapshot.by_id(other.organisation).filter(|organisation| may_know(actor, organisation));
+    Overlap {
+        id: other.id,
+        value: other.value.clone(),
+        organisation: organisation.map(|organisation| organisation.id),
+        name: organisation.map(|organisation| organisation.name.clone()),
     }
-    Ok(value)
 }
 
-fn view(network: &Network, actor: &Actor, organisation: &Organisation, open: &HashSet<NetworkId>) -> NetworkView {
+fn view(network: &Network, actor: &Actor, organisation: &Organisation, snapshot: &Snapshot, open: &HashMap<NetworkId, &Network>) -> NetworkView {
     let decides = may_approve(actor, organisation);
     let manages = decides || may_register(actor, organisation.id).is_ok();
-    let conflicts: Vec<NetworkId> = network.conflicts.iter().copied().filter(|other| open.contains(other)).collect();
+    let conflicts: Vec<&Network> = network.conflicts.iter().filter_map(|other| open.get(other).copied()).collect();
+    // What ended before the decision was kept was changed last by it.
+    let decided = network.decided.map(|decision| decision.at).or((!network.state.is_open()).then_some(network.updated));
     let challenge = network.challenge.clone().filter(|_| manages && network.proof.is_none() && network.state.is_open());
     NetworkView {
         id: network.id,
@@ -337,8 +357,11 @@ fn view(network: &Network, actor: &Actor, organisation: &Organisation, open: &Ha
             found: network.check.map(|check| check.found),
         }),
         conflict: !conflicts.is_empty(),
-        conflicts: if decides { conflicts } else { Vec::new() },
+        conflicts: if decides { conflicts.iter().map(|other| other.id).collect() } else { Vec::new() },
+        overlaps: if decides { conflicts.iter().map(|other| overlap(other, actor, snapshot)).collect() } else { Vec::new() },
         reason: network.reason.clone(),
+        decided,
+        decided_by: network.decided.map(|decision| decision.by),
         version: network.version,
         created: network.created,
         updated: network.updated,

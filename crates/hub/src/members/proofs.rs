@@ -16,6 +16,9 @@ use subtle::ConstantTimeEq;
 
 /// A registration is looked at again after so long at the earliest.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
+/// How those are proven for which there is nothing to look at.
+const NOT_IN_DNS: &str = "a range, an AS number or an address has no name in DNS; it is proven by a reply from the abuse address that the registry has for it, \
+    which quotes the challenge, and the coordinator confirms that";
 
 impl Members {
     /// Confirms that a registration was shown to be the organisation's by other means than the hub's own look; the coordinator alone does this.
@@ -49,11 +52,11 @@ impl Members {
         let snapshot = self.directory.snapshot();
         let network = snapshot.networks().iter().find(|network| network.id == id && network.organisation == organisation.id).ok_or(HubError::NotFound)?;
         may_be_proven(network)?;
-        let record = record_of(network).ok_or_else(|| invalid("/", "only a domain or a URL below one has a name in DNS"))?;
+        let record = record_of(network).ok_or_else(|| invalid("/", NOT_IN_DNS))?;
         let challenge = network.challenge.clone().ok_or_else(|| invalid("/", "it has no challenge; withdraw it and register it again"))?;
         let wait = network.check.and_then(|check| u64::try_from(check.at.plus(CHECK_EVERY).seconds() - self.clock.now().seconds()).ok());
         match wait.filter(|wait| *wait > 0) {
-            Some(retry_after) => Err(HubError::Quota { retry_after }),
+            Some(retry_after) => Err(HubError::TooSoon { retry_after }),
             None => Ok((record, challenge)),
         }
     }
@@ -79,7 +82,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::Forbidden`] for who does not manage it, [`HubError::IllegalStep`] where it is proven or ended, [`HubError::Invalid`] for what has
-    /// no name in DNS, [`HubError::Quota`] for a look right after another.
+    /// no name in DNS, [`HubError::TooSoon`] for a look right after another.
     pub async fn check_network(&self, actor: &Actor, organisation: OrgId, network: NetworkId) -> Result<NetworkView, HubError> {
         let (record, challenge) = self.members().proof_wanted(actor, organisation, network)?;
         let found = match self.resolver.txt(&record).await {

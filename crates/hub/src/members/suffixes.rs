@@ -46,6 +46,51 @@ const NAMED: [&str; 32] = [
     "ip6.arpa",
 ];
 
+/// Large mail services: a mail address counts by its domain, so who registers one of these would be told of everybody's.
+const MAIL_HOSTS: [&str; 36] = [
+    "naver.com",
+    "hanmail.net",
+    "daum.net",
+    "kakao.com",
+    "nate.com",
+    "empas.com",
+    "dreamwiz.com",
+    "korea.com",
+    "gmail.com",
+    "googlemail.com",
+    "outlook.com",
+    "outlook.kr",
+    "hotmail.com",
+    "hotmail.co.kr",
+    "live.com",
+    "msn.com",
+    "yahoo.com",
+    "yahoo.co.kr",
+    "yahoo.co.jp",
+    "icloud.com",
+    "me.com",
+    "mac.com",
+    "aol.com",
+    "proton.me",
+    "protonmail.com",
+    "tutanota.com",
+    "zoho.com",
+    "gmx.com",
+    "gmx.net",
+    "web.de",
+    "mail.ru",
+    "yandex.ru",
+    "yandex.com",
+    "qq.com",
+    "163.com",
+    "126.com",
+];
+
+/// Whether everybody can have a mail address at this canonical domain.
+pub(super) fn is_mail_host(domain: &str) -> bool {
+    MAIL_HOSTS.contains(&domain)
+}
+
 /// Whether everybody can register names below this canonical domain.
 pub(super) fn is_public(domain: &str) -> bool {
     match domain.split_once('.') {
@@ -58,6 +103,14 @@ pub(super) fn is_public(domain: &str) -> bool {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mail_services_are_told_from_names_below_them() {
+        for host in ["gmail.com", "naver.com", "daum.net", "hanmail.net", "outlook.com"] {
+            assert!(is_mail_host(host) && !is_public(host), "{host}");
+        }
+        assert!(!is_mail_host("mail.naver.com") && !is_mail_host("mygmail.com"));
+    }
 
     #[test]
     fn public_suffixes_are_told_from_names_that_somebody_owns() {

@@ -7,7 +7,7 @@ use model::{Category, Constituency, KeyId, ObservableType, OrgKind, Redistributi
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use store::records::{ClaimState, NetworkKind, NetworkState, ProofMethod};
+use store::records::{ClaimState, DecidedBy, NetworkKind, NetworkState, ProofMethod};
 
 const START: i64 = 1_800_000_000;
 
@@ -532,11 +532,18 @@ async fn a_registration_counts_once_another_than_its_owner_approved_it() {
     assert_eq!(approved.state, NetworkState::Approved);
     assert_eq!(verdict(&nation.members.approve_network(&approver, own, pending.id, "").await), "illegal");
     let auditor = nation.actor(own, KeyRole::Auditor).await;
-    assert_eq!(nation.members.list_networks(&auditor, own).unwrap()[0].protected, None);
-    assert_eq!(nation.members.list_networks(&administrator, own).unwrap()[0].protected, Some(true));
+    assert_eq!(nation.members.list_networks(&auditor, own, &[]).await.unwrap()[0].protected, None);
+    assert_eq!(nation.members.list_networks(&administrator, own, &[]).await.unwrap()[0].protected, Some(true));
     nation.members.withdraw_network(&administrator, own, pending.id, "sold").await.unwrap();
-    assert!(nation.members.list_networks(&administrator, own).unwrap().is_empty());
+    assert!(nation.members.list_networks(&administrator, own, &[]).await.unwrap().is_empty());
     assert_eq!(nation.members.add_network(&approver, own, new("198.51.100.0/24")).await.unwrap().state, NetworkState::Approved);
+    let ended = nation.members.list_networks(&administrator, own, &[NetworkState::Rejected, NetworkState::Withdrawn]).await.unwrap();
+    assert_eq!(ended.iter().map(|network| (network.id, network.reason.as_deref())).collect::<Vec<_>>(), [(pending.id, Some("sold"))]);
+    assert_eq!((ended[0].decided_by, ended[0].decided), (Some(DecidedBy::Organisation), Some(ended[0].updated)));
+    assert_eq!(nation.members.show_network(&administrator, own, pending.id).await.unwrap().state, NetworkState::Withdrawn);
+    assert_eq!(verdict(&nation.members.show_network(&foreign, own, pending.id).await), "not found");
+    let twice = nation.members.add_network(&administrator, own, new("198.51.100.9/24")).await.unwrap_err().to_string();
+    assert!(twice.contains("198.51.100.0/24 is registered") && twice.contains("net_"), "{twice}");
 
     let control: Vec<serde_json::Value> =
         nation.records.outbox_pending(100).await.unwrap().iter().map(|row| serde_json::from_str(&row.payload).unwrap()).collect();
@@ -566,9 +573,20 @@ async fn a_registration_counts_once_it_is_approved_and_proven_and_another_holder
     assert_eq!(verdict(&nation.members.add_network(&other, second, new(NetworkKind::Domain, "pay.bank.example", "")).await), "invalid");
     let held = nation.members.add_network(&other, second, new(NetworkKind::Domain, "pay.bank.example", "we run it for them")).await.unwrap();
     assert!(held.conflict && held.conflicts.is_empty(), "a member does not learn who holds it");
-    assert_eq!(nation.members.list_networks(&coordinator, second).unwrap()[0].conflicts, [asked.id]);
+    let decided = &nation.members.list_networks(&coordinator, second, &[]).await.unwrap()[0];
+    assert_eq!(decided.conflicts, [asked.id]);
+    assert_eq!((decided.overlaps[0].organisation, decided.overlaps[0].name.as_deref()), (Some(first), Some("First")));
+    assert!(held.overlaps.is_empty(), "nor whose it is");
     assert_eq!(nation.members.reject_network(&approver, second, held.id, "no contract").await.unwrap().state, NetworkState::Rejected);
-    assert!(nation.members.list_networks(&other, second).unwrap().is_empty());
+    assert!(nation.members.list_networks(&other, second, &[]).await.unwrap().is_empty());
+    let rejected = nation.members.show_network(&other, second, held.id).await.unwrap();
+    assert_eq!((rejected.state, rejected.reason.as_deref(), rejected.decided_by), (NetworkState::Rejected, Some("no contract"), Some(DecidedBy::Authority)));
+    // Two that wait at once: who approves the second is told of the first.
+    let late = nation.members.add_network(&one, first, new(NetworkKind::Cidr, "203.0.113.0/24", "")).await.unwrap();
+    let later = nation.members.add_network(&other, second, new(NetworkKind::Cidr, "203.0.113.128/25", "")).await.unwrap();
+    nation.members.approve_network(&approver, first, late.id, "").await.unwrap();
+    let told = nation.members.approve_network(&approver, second, later.id, "").await.unwrap();
+    assert_eq!((told.conflicts.as_slice(), told.overlaps[0].value.as_str()), (&[late.id][..], "203.0.113.0/24"));
 
     for (kind, value) in [
         (NetworkKind::Domain, "co.kr"),
@@ -587,7 +605,7 @@ async fn a_registration_counts_once_it_is_approved_and_proven_and_another_holder
     let control: Vec<serde_json::Value> =
         nation.records.outbox_pending(100).await.unwrap().iter().map(|row| serde_json::from_str(&row.payload).unwrap()).collect();
     let counts: Vec<_> = control.iter().filter(|entry| entry["control"] == "network").map(|entry| entry["counts"].as_bool().unwrap()).collect();
-    assert_eq!(counts, [false, false, true, false, false, true]);
+    assert_eq!(counts, [false, false, true, false, false, false, false, false, false, true]);
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ pub use findings::FindingRecord;
 pub use groups::Group;
 pub use history::{BreakReason, HistoryBreak, HistoryRow};
 pub use keys::Key;
-pub use networks::{CheckResult, Network, NetworkKind, NetworkState, Proof, ProofCheck, ProofMethod};
+pub use networks::{CheckResult, DecidedBy, Decision, Network, NetworkKind, NetworkState, Proof, ProofCheck, ProofMethod};
 pub use organisations::MAX_NAME;
 pub use outbox::{OUTBOX_PER_CHANGE, OutboxRow};
 pub use schema::SCHEMA_VERSION;

@@ -49,6 +49,9 @@ pub enum NetworkState {
 }
 
 impl NetworkState {
+    /// Every state.
+    pub const ALL: &'static [Self] = &[Self::Pending, Self::Approved, Self::Rejected, Self::Withdrawn];
+
     /// The wire word.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -57,6 +60,11 @@ impl NetworkState {
             Self::Rejected => "rejected",
             Self::Withdrawn => "withdrawn",
         }
+    }
+
+    /// The state that a wire word names.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.as_str() == word)
     }
 
     /// Whether it is neither rejected nor withdrawn.
@@ -155,6 +163,27 @@ pub struct ProofCheck {
     pub found: CheckResult,
 }
 
+/// On whose side a registration was decided on. Whose key it was the history alone says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DecidedBy {
+    /// The coordination centre.
+    Coordinator,
+    /// The authority of the organisation's constituency.
+    Authority,
+    /// The organisation itself.
+    Organisation,
+}
+
+/// The last decision on a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// On whose side.
+    pub by: DecidedBy,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A registered network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
@@ -179,7 +208,10 @@ pub struct Network {
     /// When the hub looked for it last.
     #[serde(default)]
     pub check: Option<ProofCheck>,
-    /// Registrations of others that it overlapped when it was asked for.
+    /// That it was approved, rejected or withdrawn; `None` while nobody decided, and where it was decided before this was kept.
+    #[serde(default)]
+    pub decided: Option<Decision>,
+    /// Registrations of others that it overlapped when it was asked for or approved.
     #[serde(default)]
     pub conflicts: Vec<NetworkId>,
     /// Why, in the words of the last step.

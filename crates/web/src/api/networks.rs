@@ -4,22 +4,31 @@ use crate::AppState;
 use crate::auth::Caller;
 use crate::fields::Fields;
 use crate::limits;
-use crate::params::{At, id};
+use crate::params::{At, Params, id, one_of};
 use crate::payload::Payload;
 use crate::problem::Problem;
 use crate::reply::{self, Reply};
 use crate::state::act;
 use axum::extract::State;
-use hub::members::{NetworkView, NewNetwork, ProofMethod};
+use hub::members::{NetworkState, NetworkView, NewNetwork, ProofMethod};
 use model::OrgId;
 use model::ids::NetworkId;
 use serde::Serialize;
 use serde_json::json;
 
 /// `GET /api/v1/organisations/{id}/networks`
-pub async fn list(State(state): State<AppState>, Caller(actor): Caller, At(organisation): At<String>) -> Reply {
+pub async fn list(State(state): State<AppState>, Caller(actor): Caller, At(organisation): At<String>, params: Params) -> Reply {
     let organisation = id::<OrgId>(&organisation)?;
-    reply::ok(&Networks { networks: state.hub.members().list_networks(&actor, organisation)? })
+    let state_of =
+        |word: &String| NetworkState::parse(word).ok_or_else(|| Problem::parameter("state", one_of("unknown state", NetworkState::ALL, NetworkState::as_str)));
+    let states: Vec<NetworkState> = params.words("state")?.iter().map(state_of).collect::<Result<_, _>>()?;
+    reply::ok(&Networks { networks: state.hub.members().list_networks(&actor, organisation, &states).await? })
+}
+
+/// `GET /api/v1/organisations/{id}/networks/{net}`
+pub async fn show(State(state): State<AppState>, Caller(actor): Caller, At((organisation, network)): At<(String, String)>) -> Reply {
+    let (organisation, network) = (id::<OrgId>(&organisation)?, id::<NetworkId>(&network)?);
+    reply::ok(&state.hub.members().show_network(&actor, organisation, network).await?)
 }
 
 /// `POST /api/v1/organisations/{id}/networks`

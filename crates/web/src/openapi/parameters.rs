@@ -98,6 +98,7 @@ fn query(route: &Route, name: &str) -> Option<(&'static str, Value)> {
         ),
         "malware" => ("Malware name, ignoring ASCII case", json!({ "type": "string", "minLength": 1, "maxLength": limits::NAME })),
         "state" if route.id == "listContactQueue" => ("In one of these states; else every state but `verified`", list(schemas::contact_states())),
+        "state" if route.id == "listNetworks" => ("In one of these states; else `pending` and `approved`", list(schemas::network_states())),
         "state" => ("In one of these states", list(schemas::finding_states())),
         "owner" => ("Of this organisation's networks", schemas::id("org")),
         "mine" => ("Only what the caller's organisation reported", flag()),

@@ -428,7 +428,8 @@ pub const ROUTES: &[Route] = &[
     Route {
         path: "/api/v1/organisations/{id}/networks",
         id: "listNetworks",
-        summary: "Registrations of an organisation, newest first",
+        summary: "Registrations of an organisation, newest first; those that ended where their state is asked for",
+        query: &["state"],
         schema: "NetworkList",
         ..MEMBERS
     },
@@ -441,6 +442,13 @@ pub const ROUTES: &[Route] = &[
         status: 201,
         schema: "Network",
         ..CHANGE
+    },
+    Route {
+        path: "/api/v1/organisations/{id}/networks/{net}",
+        id: "showNetwork",
+        summary: "A registration of an organisation, in whatever state",
+        schema: "Network",
+        ..MEMBERS
     },
     Route {
         path: "/api/v1/organisations/{id}/networks/{net}/steps",

@@ -213,10 +213,17 @@ fn network() -> Value {
             "challenge": challenge(),
             "conflict": { "type": "boolean", "description": "Another organisation holds it, or a part of it, too" },
             "conflicts": array(id("net")),
+            "overlaps": overlaps(),
+            "decided": optional(time()),
+            "decided_by": optional(json!({ "type": "string", "enum": ["coordinator", "authority", "organisation"] })),
             "reason": optional(json!({ "type": "string" })),
             "protected": { "type": "boolean" },
         }),
     )
+}
+
+fn overlaps() -> Value {
+    array(open(&["id", "value"], json!({ "id": id("net"), "value": { "type": "string" }, "organisation": id("org"), "name": { "type": "string" } })))
 }
 
 fn challenge() -> Value {

@@ -12,7 +12,7 @@ mod sources;
 mod taxii;
 
 use super::reference;
-use hub::members::ContactState;
+use hub::members::{ContactState, NetworkState};
 use model::FindingState;
 use model::category::Category;
 use model::event::Origin;
@@ -112,6 +112,11 @@ pub fn finding_states() -> Value {
 /// States of contacts.
 pub fn contact_states() -> Value {
     words(ContactState::ALL, ContactState::as_str)
+}
+
+/// States of registrations.
+pub fn network_states() -> Value {
+    words(NetworkState::ALL, NetworkState::as_str)
 }
 
 /// Types of observables.
