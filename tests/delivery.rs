@@ -310,9 +310,15 @@ fn the_commands_subscribe_list_and_read() {
     assert!(listed.stdout.is_empty(), "{}", said(&listed));
     let listed = hub.command(&key, &["subscribe", "list"], None);
     assert!(said(&listed).contains(&id) && said(&listed).contains("inbox"), "{}", said(&listed));
-    for what in ["pause", "resume", "remove"] {
-        let done = hub.command(&key, &["subscribe", what, &id], None);
+    let twin = hub.command(&key, &["subscribe", "add", "night", "--inbox"], None);
+    assert!(String::from_utf8_lossy(&twin.stderr).contains(&format!("already: {id}")), "{}", said(&twin));
+    let twin = String::from_utf8(twin.stdout).unwrap().trim().to_owned();
+    let either = hub.command(&key, &["subscribe", "pause", "night"], None);
+    assert!(!either.status.success() && said(&either).contains(&twin), "{}", said(&either));
+    for (what, which) in [("remove", twin.as_str()), ("pause", "night"), ("resume", "night"), ("remove", "night")] {
+        let done = hub.command(&key, &["subscribe", what, which], None);
         assert!(done.status.success(), "{what}: {}", said(&done));
+        assert_eq!(said(&done).lines().count(), 1, "{what}: {}", said(&done));
     }
     assert!(!hub.command(&key, &["subscribe", "show", &id], None).status.success());
 }

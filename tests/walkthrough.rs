@@ -97,6 +97,32 @@ fn a_list_that_is_empty_says_so_on_standard_error() {
 }
 
 #[test]
+fn a_command_that_cannot_mean_what_it_says_is_told_so_in_plain_words() {
+    let hub = Hub::start();
+    let company = hub.organisation("Hanbit Logistics", "company", "private", "logistics");
+    let key = hub.key(&company, "analyst");
+    for (arguments, code, words) in [
+        (&["search", "--sector", "finanse"][..], 0, "nothing matches\n--sector finanse: none of the usual sectors"),
+        (&["search", "--limit", "0"][..], 0, "--limit 0: no event is asked for"),
+        (&["search", "--within", "everywhere"][..], 1, "error: within: "),
+        (&["submit", "nowhere.csv"][..], 1, "error: nowhere.csv: "),
+        (&["export", "domain.txt"][..], 2, "bongsu export --format list --type domain"),
+        (&["export", "list"][..], 2, "bongsu export --format list"),
+        (&["subscribe", "add", "night", "--inbox", "--at", "25:00"][..], 2, "--at takes HH:MM"),
+        (&["subscribe", "pause", "nothing"][..], 1, "neither a subscription's id nor the name of one"),
+        (&["org", "agreement"][..], 1, "your organisation is no partner; name one: bongsu org agreement NAME"),
+    ] {
+        let output = hub.command(&key, arguments, None);
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(code), &b""[..]), "{arguments:?}: {}", said(&output));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(words), "{arguments:?}: {}", said(&output));
+    }
+    let own = hub.command(&key, &["org", "show"], None);
+    assert!(own.status.success() && said(&own).contains(&company), "{}", said(&own));
+    let keys = hub.command(&hub.coordinator_key(), &["key", "list"], None);
+    assert!(keys.status.success() && said(&keys).contains("coordinator"), "{}", said(&keys));
+}
+
+#[test]
 fn standard_input_is_read_refused_lines_are_kept_in_a_file_and_the_exit_code_tells() {
     let hub = Hub::start();
     let company = hub.organisation("Hanbit Logistics", "company", "private", "logistics");
@@ -109,6 +135,7 @@ fn standard_input_is_read_refused_lines_are_kept_in_a_file_and_the_exit_code_tel
     assert!(kept.lines().count() == 2 && kept.contains(":2: ") && kept.contains(":3: "), "each by its line, with the reason: {kept}");
     let empty = hub.command(&key, &["submit", "-"], Some(b""));
     assert_eq!(empty.status.code(), Some(0), "{}", said(&empty));
+    assert!(String::from_utf8_lossy(&empty.stderr).contains("nothing to send"), "{}", said(&empty));
     let wrong_key = hub.command("bgs_nobody", &["submit", "-"], Some(lines.as_bytes()));
     assert_eq!(wrong_key.status.code(), Some(1), "{}", said(&wrong_key));
 }

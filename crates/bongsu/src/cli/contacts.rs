@@ -43,6 +43,9 @@ pub enum ContactsCommand {
         /// In one of these states: bouncing, missing, unverified, due, verified. Default: all but verified.
         #[arg(long, value_delimiter = ',')]
         state: Vec<String>,
+        /// Contacts at the most, the most urgent first: 1 to 1000.
+        #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+        limit: u64,
         /// One JSON object per line.
         #[arg(long)]
         json: bool,

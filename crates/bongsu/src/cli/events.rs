@@ -7,6 +7,7 @@
 use super::Connection;
 use super::words::{moment, origin, role, tlp};
 use clap::{Args, ValueEnum};
+use formats::products::Product;
 use std::path::PathBuf;
 
 /// Formats that `submit` takes.
@@ -197,21 +198,61 @@ pub enum ExportFormat {
 }
 
 /// What `export` writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExportWhat {
-    /// Products, or events.
+    /// The product that the format names; or events, where the format or `--mine` asks for them.
+    Products,
+    /// The same, by a word that promises events.
     Events,
     /// Who is who: organisations, networks, contacts, groups and who has a key, without secrets; `import directory` reads it.
     Directory,
 }
 
+/// Parses what `export` writes. Who gives a product's name here is told which flags choose it.
+fn export_what(text: &str) -> Result<ExportWhat, String> {
+    match text {
+        "products" => Ok(ExportWhat::Products),
+        "events" => Ok(ExportWhat::Events),
+        "directory" => Ok(ExportWhat::Directory),
+        other => Err(match flags_of(other) {
+            Some(flags) => format!("a product is chosen by its format: bongsu export {flags}"),
+            None => "expected products, events or directory; a product is chosen by its format, such as --format list".to_owned(),
+        }),
+    }
+}
+
+/// The flags that choose the product of this name; names are those of `/feeds/`, of formats and of types.
+fn flags_of(name: &str) -> Option<String> {
+    if let Ok(format) = ExportFormat::from_str(name, true) {
+        return format.to_possible_value().map(|word| format!("--format {}", word.get_name()));
+    }
+    let product = Product::parse(name).or_else(|| model::ObservableType::parse(name).map(|kind| Product::List(Some(kind))))?;
+    Some(match product {
+        Product::List(None) => "--format list".to_owned(),
+        Product::List(Some(kind)) => format!("--format list --type {kind}"),
+        Product::Dataset(kind) => format!("--format suricata-dataset --type {kind}"),
+        Product::Csv => "--format csv".to_owned(),
+        Product::Stix => "--format stix".to_owned(),
+        Product::SuricataRules => "--format suricata".to_owned(),
+        Product::SnortRules => "--format snort".to_owned(),
+        Product::ZeekIntel => "--format zeek".to_owned(),
+        Product::RpzZone => "--format rpz".to_owned(),
+        Product::Hosts => "--format hosts".to_owned(),
+        Product::SquidDomains => "--format squid".to_owned(),
+        Product::SquidAddresses => "--format squid-ip".to_owned(),
+        Product::PfTable => "--format pf".to_owned(),
+        Product::NftSets => "--format nft".to_owned(),
+    })
+}
+
 /// Flags of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArguments {
-    /// What is written.
-    #[arg(value_enum, default_value_t = ExportWhat::Events)]
+    /// `products`: the product that --format names, made of what all report; events themselves with --format ndjson or --mine (`events` is another
+    /// word for all of this). `directory`: who is who, without secrets, as `import directory` reads it.
+    #[arg(value_parser = export_what, default_value = "products")]
     pub what: ExportWhat,
-    /// The format [default: list; with --mine: ndjson].
+    /// The format, which names the product [default: list, values worth blocking; with --mine: ndjson].
     #[arg(long, value_enum)]
     pub format: Option<ExportFormat>,
     /// File, or an existing folder to put it in; `-`: standard output.
@@ -246,4 +287,32 @@ pub struct StatusArguments {
     /// How the hub is reached.
     #[command(flatten)]
     pub connection: Connection,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_products_name_in_the_place_of_what_is_written_is_answered_with_its_flags() {
+        assert_eq!(export_what("products"), Ok(ExportWhat::Products));
+        assert_eq!(export_what("events"), Ok(ExportWhat::Events));
+        assert_eq!(export_what("directory"), Ok(ExportWhat::Directory));
+        for (name, flags) in [
+            ("list", "--format list"),
+            ("list.txt", "--format list"),
+            ("domain.txt", "--format list --type domain"),
+            ("domain", "--format list --type domain"),
+            ("suricata-sha256.lst", "--format suricata-dataset --type sha256"),
+            ("misp-feed", "--format misp-feed"),
+            ("pf.table", "--format pf"),
+        ] {
+            assert!(export_what(name).unwrap_err().ends_with(&format!("bongsu export {flags}")), "{name}");
+        }
+        assert!(export_what("everything").unwrap_err().starts_with("expected products"));
+        for product in Product::all() {
+            assert!(flags_of(&product.name()).is_some(), "{}", product.name());
+        }
+    }
 }

@@ -45,9 +45,9 @@ pub enum OrgCommand {
     },
     /// Show one organisation.
     Show {
-        /// Its id, or its name where no other has it.
+        /// Its id, or its name where no other has it. Without one the key's own is shown.
         #[arg(value_name = "ORG|NAME")]
-        id: String,
+        id: Option<String>,
         /// The answer as JSON.
         #[arg(long)]
         json: bool,
@@ -57,7 +57,7 @@ pub enum OrgCommand {
     },
     /// Show, set or end the agreement with a partner. What is set takes the place of what was agreed before; without a flag it is shown.
     Agreement {
-        /// The partner's id, or its name where no other has it. Without one the key's own organisation's is shown.
+        /// The partner's id, or its name where no other has it. Without one the key's own organisation's is shown, which must be a partner.
         #[arg(value_name = "ORG|NAME")]
         id: Option<String>,
         /// The strictest marking that the partner sees: clear, green, amber, amber+strict.
@@ -147,8 +147,9 @@ pub enum KeyCommand {
     },
     /// List an organisation's keys.
     List {
-        /// The organisation's id.
-        org: String,
+        /// The organisation's id, or its name where no other has it. Without one the key's own organisation's are listed.
+        #[arg(value_name = "ORG|NAME")]
+        org: Option<String>,
         /// One JSON object per line.
         #[arg(long)]
         json: bool,

@@ -4,6 +4,7 @@
 //! Invariant: what a script needs of an addition, the id, is printed alone on standard output unless `--json` is given.
 //! Not here: what is delivered to whom (the hub decides).
 
+use super::words::clock_time;
 use super::{Connection, FilterArguments};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ pub enum MessageLanguage {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct To {
-    /// Keep messages in the organisation's inbox (see `bongsu inbox`).
+    /// Keep messages in the organisation's inbox (see `bongsu inbox`): one as soon as something matches; --at gathers them instead.
     #[arg(long)]
     pub inbox: bool,
     /// Send mail; an address that is not the organisation's verified contact is confirmed by a code first.
@@ -56,7 +57,7 @@ pub struct AddArguments {
     #[arg(long, value_name = "FILE", requires = "mail", conflicts_with_all = ["inbox", "webhook"])]
     pub openpgp: Option<PathBuf>,
     /// Gather until these times of day, such as 09:00,17:00; without it messages go at once.
-    #[arg(long, value_name = "HH:MM", value_delimiter = ',')]
+    #[arg(long, value_name = "HH:MM", value_delimiter = ',', value_parser = clock_time)]
     pub at: Vec<String>,
     /// Neither on weekends nor on holidays.
     #[arg(long, requires = "at")]
@@ -81,7 +82,8 @@ pub struct AddArguments {
 /// Flags of what is done with one subscription.
 #[derive(Debug, Args)]
 pub struct OneArguments {
-    /// Its id.
+    /// Its id, or its name where no other has it.
+    #[arg(value_name = "ID|NAME")]
     pub id: String,
     /// The answer as JSON.
     #[arg(long)]
@@ -113,13 +115,14 @@ pub enum SubscribeCommand {
     Resume(OneArguments),
     /// End a subscription with all that waits for it.
     Remove(OneArguments),
-    /// Send a message that says nothing but that it is a test.
+    /// Send a message that says nothing but that it is a test; prints the message's id alone.
     Test(OneArguments),
     /// Replace a webhook's secret; prints the new one alone, once.
     RotateSecret(OneArguments),
     /// Give back the code that was sent to the mail address; without one, have another one sent.
     Confirm {
-        /// The subscription's id.
+        /// The subscription's id, or its name where no other has it.
+        #[arg(value_name = "ID|NAME")]
         id: String,
         /// The code.
         code: Option<String>,

@@ -46,6 +46,14 @@ fn length(text: &str) -> Option<std::time::Duration> {
     text.ends_with(|last: char| last.is_ascii_alphabetic()).then(|| seconds(text).ok()).flatten().map(std::time::Duration::from_secs)
 }
 
+/// Checks a time of day; it is sent as given.
+pub(super) fn clock_time(text: &str) -> Result<String, String> {
+    match text.parse::<hub::delivery::rhythm::ClockTime>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("--at takes HH:MM, such as 09:00, from 00:00 to 23:59".to_owned()),
+    }
+}
+
 /// Parses a length of time: a number of seconds, or a number with s, m, h, d or w.
 pub(super) fn seconds(text: &str) -> Result<u64, String> {
     let expected = || "expected a number followed by s, m, h, d or w".to_owned();
@@ -76,6 +84,14 @@ mod tests {
         let now = hub::clock::Clock::system().now();
         assert!(moment("1d").unwrap() < now && deadline("1d").unwrap() > now);
         assert_eq!(moment("2026-11-21"), deadline("2026-11-21"));
+    }
+
+    #[test]
+    fn a_time_of_day_is_hours_and_minutes() {
+        assert_eq!(clock_time("09:00"), Ok("09:00".to_owned()));
+        for wrong in ["25:00", "9:00", "09.00", "at-once", ""] {
+            assert!(clock_time(wrong).unwrap_err().contains("--at takes HH:MM"), "{wrong}");
+        }
     }
 
     #[test]

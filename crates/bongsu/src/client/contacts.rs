@@ -67,8 +67,8 @@ pub fn run(command: &ContactsCommand) -> anyhow::Result<Exit> {
             let what = value.as_ref().map_or_else(|| "abuse contacts".to_owned(), |value| format!("abuse contact for {value}"));
             list(&rows, &["kind", "value", "address", "source", "updated"], &what, *json)?;
         }
-        ContactsCommand::Queue { state, json, connection } => {
-            let mut parameters = vec![("limit", ROWS.to_string())];
+        ContactsCommand::Queue { state, limit, json, connection } => {
+            let mut parameters = vec![("limit", limit.to_string())];
             if !state.is_empty() {
                 parameters.push(("state", state.join(",")));
             }

@@ -56,6 +56,9 @@ pub fn run(arguments: &ExportArguments) -> anyhow::Result<Exit> {
     let format = arguments.format.unwrap_or(if arguments.mine { ExportFormat::Ndjson } else { ExportFormat::List });
     let api = Api::new(&arguments.connection)?;
     if !arguments.mine && format != ExportFormat::Ndjson {
+        if arguments.what == ExportWhat::Events && arguments.format.is_none() {
+            output::note("this is the list of values worth blocking; events themselves come with --format ndjson, one's own with --mine");
+        }
         return match format {
             ExportFormat::MispFeed => misp_feed::run(&api, arguments),
             other => products::run(&api, arguments, other),

@@ -38,12 +38,12 @@ pub fn organisations(command: &OrgCommand) -> anyhow::Result<Exit> {
         }
         OrgCommand::Show { id, json, connection } => {
             let api = Api::new(connection)?;
-            let answer = api.get(&organisation(&resolve(&api, id)?), &[])?;
+            let answer = api.get(&organisation(&named_or_own(&api, id.as_deref())?), &[])?;
             whole(&answer, *json)?;
         }
         OrgCommand::Agreement { id, max_tlp, strict, categories, sectors, names, expires, sends_max_tlp, sends_categories, end, reason, json, connection } => {
             let api = Api::new(connection)?;
-            let partner = id.as_deref().map_or_else(|| own(&api), |named| resolve(&api, named))?;
+            let (partner, name) = partner(&api, id.as_deref())?;
             let path = format!("{}/agreement", organisation(&partner));
             let answer = match max_tlp {
                 None if !end => api.get(&path, &[])?,
@@ -63,7 +63,7 @@ pub fn organisations(command: &OrgCommand) -> anyhow::Result<Exit> {
             if *json {
                 output::line(answer.raw()?.get())?;
             } else {
-                agreement(&answer.json()?).iter().try_for_each(|line| output::line(line))?;
+                agreement(&answer.json()?, &name).iter().try_for_each(|line| output::line(line))?;
             }
         }
         OrgCommand::Set { id, changes, reason, json, connection } => {
@@ -95,7 +95,8 @@ pub fn keys(command: &KeyCommand) -> anyhow::Result<Exit> {
             secret(connection, &format!("{}/keys", organisation(org)), &body, *json)?;
         }
         KeyCommand::List { org, json, connection } => {
-            let rows = pages(&Api::new(connection)?, &format!("{}/keys", organisation(org)), "keys")?;
+            let api = Api::new(connection)?;
+            let rows = pages(&api, &format!("{}/keys", organisation(&named_or_own(&api, org.as_deref())?)), "keys")?;
             list(&rows, &["id", "role", "state", "expires", "valid_until", "last_used", "red", "allow", "holder"], "keys", *json)?;
         }
         KeyCommand::Rotate { org, key, overlap, json, connection } => {
@@ -146,6 +147,34 @@ pub(super) fn organisations_named(api: &Api) -> anyhow::Result<Vec<(String, Stri
 pub(super) fn own(api: &Api) -> anyhow::Result<String> {
     let me = api.get("/api/v1/me", &[])?.json()?;
     me.pointer("/organisation/id").and_then(Value::as_str).map(str::to_owned).context("the hub's answer holds no organisation")
+}
+
+/// The id of the organisation that is named, or of the key's own.
+fn named_or_own(api: &Api, named: Option<&str>) -> anyhow::Result<String> {
+    named.map_or_else(|| own(api), |named| resolve(api, named))
+}
+
+/// Id and name of the partner that is meant: the one named, or the key's own organisation.
+fn partner(api: &Api, named: Option<&str>) -> anyhow::Result<(String, String)> {
+    let Some(named) = named else {
+        let me = api.get("/api/v1/me", &[])?.json()?;
+        let organisation = me.get("organisation").context("the hub's answer holds no organisation")?;
+        if !is_partner(organisation) {
+            bail!("your organisation is no partner; name one: bongsu org agreement NAME");
+        }
+        return Ok((plain(organisation.get("id")), plain(organisation.get("name"))));
+    };
+    let id = resolve(api, named)?;
+    let record = api.get(&organisation(&id), &[])?.json()?;
+    if !is_partner(&record) {
+        bail!("{} is no partner, and agreements are with partners alone", plain(record.get("name")));
+    }
+    Ok((id, plain(record.get("name"))))
+}
+
+/// Whether an organisation is one with which there can be an agreement.
+fn is_partner(organisation: &Value) -> bool {
+    organisation.get("kind").and_then(Value::as_str) == Some(model::OrgKind::Partner.as_str())
 }
 
 /// The id of the only organisation of a name, whatever its case; else an error that names what is near.
@@ -282,14 +311,14 @@ fn flat(name: &str, value: &Value, lines: &mut Vec<String>) {
 }
 
 /// What is agreed with a partner, line by line, for people.
-fn agreement(answer: &Value) -> Vec<String> {
+fn agreement(answer: &Value, name: &str) -> Vec<String> {
     let said = |pointer: &str, otherwise: &str| {
         let value = plain(answer.pointer(pointer));
         if value.is_empty() { otherwise.to_owned() } else { value }
     };
     let is = |pointer: &str| answer.pointer(pointer).and_then(Value::as_bool).unwrap_or_default();
     let line = |title: &str, value: String| format!("{title:<16} {value}");
-    let mut lines = vec![line("partner", said("/organisation", ""))];
+    let mut lines = vec![line("partner", format!("{name} ({})", said("/organisation", "")))];
     if answer.get("agreement").is_none_or(Value::is_null) {
         lines.push(line("agreement", "none: the partner sees clear and green, and no reporter's name".to_owned()));
     } else {
@@ -336,17 +365,24 @@ mod tests {
         let whole = json!({ "organisation": "org_1", "holds": true, "collection": "agreement-org_1", "version": 3, "updated": "2026-11-21T00:00:00Z",
             "agreement": { "max_tlp": "amber", "strict": false, "categories": ["phishing", "c2-server"], "sectors": [], "names": true, "expires": null,
                 "sends": { "max_tlp": "green", "categories": [] } } });
-        let words = agreement(&whole).join("\n");
+        let words = agreement(&whole, "CERT Far").join("\n");
+        assert!(words.starts_with("partner          CERT Far (org_1)\n"), "{words}");
         for part in ["in force         yes", "amber; amber+strict is not covered", "categories: phishing, c2-server", "sectors: any, and", "up to   green"] {
             assert!(words.contains(part), "{part}: {words}");
         }
         assert!(words.contains("no end"), "{words}");
         assert!(!words.contains('{') && !words.contains('['));
-        let none = agreement(&json!({ "organisation": "org_1", "agreement": null, "holds": false, "version": 1, "updated": "2026-11-21T00:00:00Z" }));
+        let none = agreement(&json!({ "organisation": "org_1", "agreement": null, "holds": false, "version": 1, "updated": "2026-11-21T00:00:00Z" }), "CERT Far");
         assert!(none.join("\n").contains("none: the partner sees clear and green"));
         let mut lines = Vec::new();
         flat("agreement", &whole["agreement"], &mut lines);
         assert!(lines.contains(&"agreement.sends.max_tlp green".to_owned()), "{lines:?}");
+    }
+
+    #[test]
+    fn agreements_are_with_partners_alone() {
+        assert!(is_partner(&json!({ "id": "org_1", "kind": "partner" })));
+        assert!(!is_partner(&json!({ "id": "org_1", "kind": "company" })) && !is_partner(&Value::Null));
     }
 
     #[test]

@@ -40,6 +40,10 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
 /// Answers are read up to this size.
 const LARGEST_ANSWER: u64 = 256 << 20;
+/// Reasons of a refusal that are shown.
+const MOST_REASONS: usize = 10;
+/// What the hub says over reasons that say it better.
+const GENERAL: [&str; 2] = ["a field of the body is wrong", "a parameter is wrong"];
 /// Key files are read up to this size.
 const LARGEST_KEY_FILE: u64 = 4096;
 /// How long a connection may take.
@@ -185,23 +189,36 @@ impl Answer {
     pub fn problem(&self) -> anyhow::Error {
         let document: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let text = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mut words = format!("the hub answered {}", self.status);
-        for part in [text("title"), text("detail")] {
-            if !part.is_empty() {
-                words.push_str(": ");
-                words.push_str(&part);
-            }
+        let (title, mut detail) = (text("title"), text("detail"));
+        let reasons: Vec<String> = document.get("errors").and_then(Value::as_array).into_iter().flatten().take(MOST_REASONS).map(reason).collect();
+        if !(400..500).contains(&self.status) || (detail.is_empty() && reasons.is_empty()) {
+            let parts = [title, detail].into_iter().filter(|part| !part.is_empty()).map(|part| format!(": {part}"));
+            let mut words = format!("the hub answered {}", self.status);
+            words.extend(parts);
+            words.extend(reasons.iter().map(|reason| format!("\n  {reason}")));
+            return anyhow!(words);
         }
-        for error in document.get("errors").and_then(Value::as_array).into_iter().flatten().take(10) {
-            let place = error.get("pointer").and_then(Value::as_str).map(str::to_owned).or_else(|| error.get("line").map(|line| format!("line {line}")));
-            let reason = error.get("reason").and_then(Value::as_str).unwrap_or_default();
-            words.push_str(&format!("\n  {}: {reason}", place.unwrap_or_default()));
+        if GENERAL.contains(&detail.as_str()) && !reasons.is_empty() {
+            // The reasons say it better.
+            detail.clear();
         }
+        let said = [detail].into_iter().filter(|detail| !detail.is_empty()).chain(reasons);
+        let mut words = said.collect::<Vec<_>>().join("\n  ");
         if self.status == 401 {
             words.push_str(" (is the key right, valid, and used from an allowed address?)");
         }
+        let status = format!("{} {title}", self.status);
+        words.push_str(&format!(" [{}]", status.trim_end()));
         anyhow!(words)
     }
+}
+
+/// One reason of a refusal with its place: a field as the command line would name it, or a line.
+fn reason(error: &Value) -> String {
+    let reason = error.get("reason").and_then(Value::as_str).unwrap_or_default();
+    let field = error.get("pointer").and_then(Value::as_str).map(|pointer| pointer.trim_start_matches('/').replace('/', "."));
+    let place = field.or_else(|| error.get("line").map(|line| format!("line {line}"))).unwrap_or_default();
+    if place.is_empty() { reason.to_owned() } else { format!("{place}: {reason}") }
 }
 
 fn read_key(path: &Path) -> anyhow::Result<String> {
@@ -237,7 +254,21 @@ mod tests {
             body: br#"{"title":"Bad request","detail":"a parameter is wrong","errors":[{"pointer":"within","reason":"not a range"}]}"#.to_vec(),
         };
         let words = answer.json().unwrap_err().to_string();
-        assert_eq!(words, "the hub answered 400: Bad request: a parameter is wrong\n  within: not a range");
+        assert_eq!(words, "within: not a range [400 Bad request]");
+    }
+
+    #[test]
+    fn the_reason_comes_first_and_the_status_last() {
+        let said = |status: u16, body: &str| Answer { status, retry_after: None, body: body.as_bytes().to_vec() }.problem().to_string();
+        let body = r#"{"title":"Unprocessable Entity","detail":"a field of the body is wrong","errors":[{"pointer":"/value","reason":"no domain"}]}"#;
+        assert_eq!(said(422, body), "value: no domain [422 Unprocessable Entity]");
+        let body = r#"{"title":"Unprocessable Entity","detail":"nothing usable","errors":[{"line":2,"reason":"no time"},{"pointer":"","reason":"no object"}]}"#;
+        assert_eq!(said(422, body), "nothing usable\n  line 2: no time\n  no object [422 Unprocessable Entity]");
+        let body = r#"{"title":"Unprocessable Entity","detail":"a field of the body is wrong","errors":[{"pointer":"/rhythm/times","reason":"none"}]}"#;
+        assert!(said(422, body).starts_with("rhythm.times: none ["));
+        assert_eq!(said(404, r#"{"title":"Not Found","detail":"it does not exist"}"#), "it does not exist [404 Not Found]");
+        assert!(said(401, r#"{"title":"Unauthorized","detail":"no key"}"#).ends_with("from an allowed address?) [401 Unauthorized]"));
+        assert_eq!(said(503, r#"{"title":"Service Unavailable","detail":"busy"}"#), "the hub answered 503: Service Unavailable: busy");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::pages::Pages;
 use super::{Api, parse, query};
 use crate::cli::{FilterArguments, SearchArguments};
 use crate::{Exit, output};
+use hub::members::DEFAULT_SECTORS;
 use serde_json::Value;
 use std::io::Write;
 
@@ -36,8 +37,13 @@ pub fn run(arguments: &SearchArguments) -> anyhow::Result<Exit> {
     }
     output::table(&mut out, &COLUMNS, &rows)?;
     out.flush()?;
-    if !found && arguments.limit > 0 {
+    if arguments.limit == 0 {
+        output::note("--limit 0: no event is asked for");
+    } else if !found {
         output::note("nothing matches");
+        if let Some(text) = unusual(&arguments.filter.sector) {
+            output::note(&text);
+        }
     }
     Ok(Exit::Done)
 }
@@ -53,6 +59,12 @@ pub fn pages<'a>(api: &'a Api, filter: &FilterArguments, mine: bool, limit: Opti
         Some(limit) => pages.up_to(limit),
         None => pages,
     }
+}
+
+/// What is said of sectors that are none of the usual ones; a hub may have others, so it is no error.
+fn unusual(sectors: &[String]) -> Option<String> {
+    let odd: Vec<&str> = sectors.iter().map(|word| word.trim()).filter(|word| !DEFAULT_SECTORS.iter().any(|known| known.eq_ignore_ascii_case(word))).collect();
+    (!odd.is_empty()).then(|| format!("--sector {}: none of the usual sectors, which are {}", odd.join(","), DEFAULT_SECTORS.join(" ")))
 }
 
 /// An event as a row of [`COLUMNS`].
@@ -71,6 +83,13 @@ pub(super) fn row(event: &Value) -> Vec<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_sector_that_is_misspelt_is_named_with_the_usual_ones() {
+        let said = unusual(&["finance".to_owned(), "finanse".to_owned()]).unwrap();
+        assert!(said.starts_with("--sector finanse: ") && said.contains("electronics transport finance"), "{said}");
+        assert_eq!((unusual(&["Energy".to_owned()]), unusual(&[])), (None, None));
+    }
 
     #[test]
     fn an_event_with_many_values_says_how_many_are_not_shown() {

@@ -11,6 +11,7 @@ use crate::cli::StreamArguments;
 use crate::output::ToHub;
 use crate::{Exit, output};
 use anyhow::{Context, anyhow, bail};
+use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,9 @@ const LONGEST_LINE: u64 = 16 << 20;
 pub fn run(arguments: &StreamArguments) -> anyhow::Result<Exit> {
     let api = Api::new(&arguments.connection)?;
     let filter = query::parameters(&arguments.filter);
+    if let Some(text) = arguments.from.and_then(|from| beyond(from, last(&api)?)) {
+        output::note(&text);
+    }
     let mut reader = Reader { last: None, left: arguments.limit };
     let mut pause = FIRST_PAUSE;
     let mut alive = Instant::now();
@@ -48,6 +52,16 @@ pub fn run(arguments: &StreamArguments) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// The last sequence number so far; nothing where the hub does not say: the stream itself tells what is wrong.
+fn last(api: &Api) -> Option<u64> {
+    api.get("/api/v1/status", &[]).ok()?.json().ok()?.pointer("/ledger/last_seq").and_then(Value::as_u64)
+}
+
+/// What is said where the first number wanted is yet to come.
+fn beyond(from: u64, last: u64) -> Option<String> {
+    (from > last).then(|| format!("--from {from}: the last sequence number so far is {last}; waiting for what comes from {from} on"))
 }
 
 /// Reads one connection to its end; gives the number of events printed.
@@ -202,6 +216,12 @@ mod tests {
         assert_eq!(read(&mut reader, "id: 1\ndata: x\n\nid: 2\ndata: y\n"), "x\n");
         assert_eq!(reader.last, Some(1));
         assert_eq!(read(&mut reader, "id: 2\ndata: y\n\n"), "y\n");
+    }
+
+    #[test]
+    fn a_start_that_is_yet_to_come_is_told() {
+        assert_eq!((beyond(7, 9), beyond(9, 9)), (None, None));
+        assert!(beyond(12, 9).unwrap().contains("so far is 9; waiting for what comes from 12 on"));
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub fn run(arguments: &SubmitArguments) -> anyhow::Result<Exit> {
         done: Vec::new(),
         told: Told::default(),
         warnings: Vec::new(),
+        sent: false,
         failed: false,
         progress: progress.clone(),
     };
@@ -87,6 +88,8 @@ struct Run<'a> {
     told: Told,
     /// Warnings shown.
     warnings: Vec<String>,
+    /// Whether there was anything to send.
+    sent: bool,
     failed: bool,
     progress: ProgressBar,
 }
@@ -125,6 +128,7 @@ impl Run<'_> {
         if is_blank(&chunk.body) {
             return Ok(());
         }
+        self.sent = true;
         let (taken, refusals, told) = self.sender.send(format, chunk, &key)?;
         counts.add(taken);
         let named = refusals.len() as u64;
@@ -167,6 +171,10 @@ impl Run<'_> {
 
     /// Writes the counts, per source where there are several, and says how the command ends.
     fn report(&self) -> anyhow::Result<Exit> {
+        if self.failed && self.done.is_empty() {
+            // No input could be read: the error says it all.
+            return Ok(Exit::Failed);
+        }
         let mut total = Counts::default();
         for (name, counts) in &self.done {
             total.add(*counts);
@@ -188,6 +196,9 @@ impl Run<'_> {
         }
         if let Some(text) = receipts(&self.sender.receipts()) {
             output::line(&text)?;
+        }
+        if !self.sent && !self.failed {
+            output::note("nothing to send: the input is empty");
         }
         Ok(match (self.failed, total.refused) {
             (true, _) => Exit::Failed,

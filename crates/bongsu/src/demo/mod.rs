@@ -31,6 +31,8 @@ use tokio::task::JoinSet;
 
 /// Everyday events a second in the history; campaigns come on top.
 const HISTORY_RATE: f64 = 0.01;
+/// What the partner's key is called: whose it is, and its role.
+const PARTNER: &str = "partner (analyst)";
 /// Batches that are sent at the same time.
 const SENDERS: usize = 32;
 /// The history is sent in pieces of this many seconds.
@@ -253,7 +255,7 @@ async fn role_keys(hub: &Arc<Hub>, nation: &Nation, members: &Members) -> anyhow
         ("analyst", KeyRole::Analyst, first(OrgKind::Company)),
         ("reporter", KeyRole::Reporter, first(OrgKind::Company)),
         ("reader", KeyRole::Reader, first(OrgKind::Agency)),
-        ("partner", KeyRole::Analyst, first(OrgKind::Partner)),
+        (PARTNER, KeyRole::Analyst, first(OrgKind::Partner)),
     ];
     for (role, key_role, place) in wanted {
         let place = place.context("the nation lacks a kind of organisation")?;
@@ -291,7 +293,7 @@ fn introduce(nation: &Nation, keys: &[RoleKey], config: &Config, address: &str, 
     writeln!(out, "  {analyst} lookup {server}")?;
     writeln!(out, "  {analyst} search --malware {malware} --since 1d --limit 5")?;
     writeln!(out, "  {analyst} stream --limit 5")?;
-    writeln!(out, "  {} org agreement", call("partner"))?;
+    writeln!(out, "  {} org agreement", call(PARTNER))?;
     writeln!(out, "\ndata in {}\nCtrl-C ends it.", config.data.display())?;
     out.flush()
 }

@@ -218,6 +218,11 @@ mod tests {
         let hosts = of(&index, "/feeds/hosts");
         assert_eq!((hosts.entries, hosts.made, hosts.expires), (Some(7), Some(NOW), Some(NOW.plus(LIFE))));
         assert_eq!(of(&index, "/feeds/nft").entries, None);
+        for (lang, words) in [(home::Lang::Ko, "처음 받을 때 만들어집니다"), (home::Lang::En, "made at the first fetch")] {
+            let (_, _, body) = page::of(&index, lang, true);
+            assert!(body.contains("<td>7</td><td>"), "{body}");
+            assert_eq!(body.matches(words).count(), index.products.len() - 1, "{body}");
+        }
         assert_eq!(index.markings, [Tlp::Clear, Tlp::Green]);
         assert_eq!(index.also.iter().map(|also| also.path).collect::<Vec<_>>(), ["/feeds/misp/manifest.json"], "no recalls for who reads no events");
         assert!(of(&index, "/feeds/csv").parameters.contains(&"since") && !of(&index, "/feeds/hosts").parameters.contains(&"since"));

@@ -20,6 +20,8 @@ struct Words {
     parameter: [&'static str; 2],
     parameters: [(&'static str, &'static str); 6],
     copies: &'static str,
+    /// In the place of entries and expiry, where no copy is kept.
+    unmade: &'static str,
     feed: &'static str,
     recalls: &'static str,
     other: &'static str,
@@ -42,7 +44,8 @@ const KO: Words = Words {
         ("max_age_days", "최근 며칠 안에 관측된 것만, 1에서 3650: max_age_days=7"),
         ("since", "이 판 이후의 변경만(+ 추가, - 삭제), 목록과 csv에만. 판 번호는 이전 응답의 X-Version 헤더에 있습니다"),
     ],
-    copies: "항목 수와 만료는 준비된 사본의 것이며, 빈칸은 아직 아무도 받지 않은 것입니다. 받은 사본은 24시간 동안 쓸 수 있습니다.",
+    copies: "항목 수와 만료는 준비된 사본의 것입니다. 받은 사본은 24시간 동안 쓸 수 있습니다. 용도는 목록의 모든 항목에 허용되는 가장 강한 조치입니다.",
+    unmade: "처음 받을 때 만들어집니다",
     feed: "MISP용 피드",
     recalls: "받아 간 목록에서 회수된 값: 등록한 곳에서 모두 빼십시오",
     other: "그 밖에",
@@ -65,7 +68,8 @@ const EN: Words = Words {
         ("max_age_days", "seen in so many days at the most, 1 to 3650: max_age_days=7"),
         ("since", "only what came (+) and what left (-) since this version, of lists and csv; the version is in the header X-Version of an earlier answer"),
     ],
-    copies: "Entries and expiry are those of the copy that is kept ready; empty where nobody has fetched it lately. A copy may be used for 24 hours.",
+    copies: "Entries and expiry are those of the copy that is kept ready. A copy may be used for 24 hours. Use is the strongest measure that every entry allows.",
+    unmade: "made at the first fetch",
     feed: "a feed for MISP",
     recalls: "what was taken out of products that your organisation has fetched: take it out of what loaded it",
     other: "Also here",
@@ -83,7 +87,7 @@ pub(super) fn of(index: &Index, lang: Lang, keyed: bool) -> (&'static str, &'sta
     }
     head(&mut body, &words.columns);
     for row in &index.products {
-        product(&mut body, row, lang);
+        product(&mut body, row, lang, words.unmade);
     }
     put(&mut body, format_args!("</tbody>\n</table>\n<p class=\"quiet\">{}</p>\n<h2>{}</h2>\n", words.copies, words.narrowing));
     head(&mut body, &words.parameter);
@@ -108,7 +112,7 @@ fn head(body: &mut String, columns: &[&str]) {
     body.push_str("</tr></thead>\n<tbody>\n");
 }
 
-fn product(body: &mut String, row: &Row, lang: Lang) {
+fn product(body: &mut String, row: &Row, lang: Lang, unmade: &str) {
     let path = escape(&row.path);
     let types: Vec<&str> = row.types.iter().map(|kind| kind.as_str()).collect();
     let consumption = match (row.product.consumption(), lang) {
@@ -119,13 +123,15 @@ fn product(body: &mut String, row: &Row, lang: Lang) {
         (Consumption::Detecting, Lang::En) => "detecting",
         (Consumption::Informing, Lang::En) => "informing",
     };
-    let entries = row.entries.map(|entries| entries.to_string()).unwrap_or_default();
-    let expires = row.expires.map(|expires| expires.to_string()).unwrap_or_default();
+    let copy = match (row.entries, row.expires) {
+        (Some(entries), Some(expires)) => format!("<td>{entries}</td><td>{expires}</td>"),
+        (_, _) => format!("<td class=\"quiet\" colspan=\"2\">{unmade}</td>"),
+    };
     put(
         body,
         format_args!(
             "<tr><td><a href=\"{path}\"><code>{path}</code></a></td><td>{}</td><td>{}</td><td>{consumption}</td><td>{}</td>\
-             <td>{entries}</td><td>{expires}</td></tr>\n",
+             {copy}</tr>\n",
             format(row.product, lang),
             types.join(", "),
             row.tlp,
