@@ -372,7 +372,8 @@ mod tests {
         }
         assert!(words.contains("no end"), "{words}");
         assert!(!words.contains('{') && !words.contains('['));
-        let none = agreement(&json!({ "organisation": "org_1", "agreement": null, "holds": false, "version": 1, "updated": "2026-11-21T00:00:00Z" }), "CERT Far");
+        let none =
+            agreement(&json!({ "organisation": "org_1", "agreement": null, "holds": false, "version": 1, "updated": "2026-11-21T00:00:00Z" }), "CERT Far");
         assert!(none.join("\n").contains("none: the partner sees clear and green"));
         let mut lines = Vec::new();
         flat("agreement", &whole["agreement"], &mut lines);

@@ -353,10 +353,7 @@ fn to_do(network: &Value, of_caller: bool) -> Vec<String> {
     match field("state").as_str() {
         "rejected" => {
             let why = if reason.is_empty() { "no reason was given".to_owned() } else { reason };
-            return vec![
-                format!("{value} was rejected: {why}"),
-                "It counts for nothing. Once the reason is cleared up it can be registered anew.".to_owned(),
-            ];
+            return vec![format!("{value} was rejected: {why}"), "It counts for nothing. Once the reason is cleared up it can be registered anew.".to_owned()];
         }
         "withdrawn" => return vec![format!("{value} is no longer registered; nothing that comes from now on is told of it.")],
         _ if in_force(network) => {

@@ -17,9 +17,9 @@ mod proofs;
 mod shapes;
 pub(crate) mod standing;
 mod suffixes;
-mod values;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use agreements::{AgreementView, MAX_AGREEMENTS, collection_title};
 pub use claims::{About, CLAIM_CLOCK, ClaimPart, ClaimView};

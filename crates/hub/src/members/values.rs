@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn addresses_that_are_nobodys_on_the_internet_are_refused_whoever_asks() {
-        for value in ["10.1.0.0/16", "172.16.0.0/12", "192.168.0.7", "100.64.1.0/24", "127.0.0.1", "169.254.0.0/16", "224.0.0.0/8", "fd00::/8", "fe80::/64", "::1"] {
+        for value in
+            ["10.1.0.0/16", "172.16.0.0/12", "192.168.0.7", "100.64.1.0/24", "127.0.0.1", "169.254.0.0/16", "224.0.0.0/8", "fd00::/8", "fe80::/64", "::1"]
+        {
             for any_width in [false, true] {
                 assert!(refusal(NetworkKind::Cidr, value, any_width).contains("nobody's own on the internet"), "{value}");
             }
