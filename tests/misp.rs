@@ -614,12 +614,14 @@ fn a_uuid_that_another_took_hides_nothing_and_keeps_nothing_from_coming() {
     assert_eq!(values, ["decoy.example.kr", "mine.example.kr"]);
 
     // Seen: an instance takes it for its own and changes it; what it pushes comes all the same, and is what is seen from then on.
-    let elsewhere = json!({ "uuid": "0d3a4f1e-2b11-4a47-8c24-5b0a6f3e0d8e", "name": "Elsewhere" });
-    add(&other, &event(&json!({ "uuid": PUSHED, "distribution": 1, "info": "Taken", "published": true, "Orgc": elsewhere })));
+    let creator = json!({ "uuid": mine["Orgc"]["uuid"], "name": "Elsewhere" });
+    add(&other, &event(&json!({ "uuid": PUSHED, "distribution": 1, "info": "Taken", "published": true, "Orgc": creator })));
+    add(&hub.member("Fourth", "analyst"), &event(&json!({ "uuid": PUSHED, "distribution": 1, "info": "Squatted", "published": true })));
+    assert_eq!(view(&third, PUSHED).json()["Event"]["info"], "Taken", "nobody takes the place of what is passed on but who made it");
     assert_eq!(sync(&owner, "GET", &format!("/misp/events/view/{PUSHED}"), &Value::Null).status, 200);
     let pushed = sync(&owner, "POST", &format!("/misp/events/edit/{PUSHED}"), &event(&json!({ "uuid": PUSHED, "info": "Rightful", "published": true })));
     assert_eq!((pushed.status, &pushed.json()["Event"]["info"]), (200, &json!("Rightful")), "{}", pushed.text());
-    assert_eq!(view(&third, PUSHED).json()["Event"]["info"], "Rightful", "one's own stands before what others pass on");
+    assert_eq!(view(&third, PUSHED).json()["Event"]["info"], "Rightful", "its creator's own stands before what others pass on");
     let again =
         sync(&owner, "POST", &format!("/misp/events/edit/{PUSHED}"), &json!({ "info": "Rightful still", "distribution": "3", "timestamp": "4000000000" }));
     assert_eq!((again.status, &view(&owner, PUSHED).json()["Event"]["info"]), (200, &json!("Rightful still")), "{}", again.text());
@@ -630,6 +632,10 @@ fn a_uuid_that_another_took_hides_nothing_and_keeps_nothing_from_coming() {
     assert_eq!((of_pushed.len(), &of_pushed[0]["id"]), (1, &shown["id"]), "an instance is told of the one that it is given");
     let back = sync(&third, "POST", &format!("/misp/events/edit/{PUSHED}"), &json!({ "Event": shown }));
     assert_eq!(back.status, 403, "what came from here does not come back: {}", back.text());
+    let desk = hub.coordinator();
+    let viewed = view(&desk, PUSHED).json()["Event"]["id"].clone();
+    let deleted = desk.post(&format!("/misp/events/delete/{PUSHED}"), &json!({}));
+    assert_eq!((&deleted.json()["id"], viewed.is_string()), (&viewed, true), "what a UUID shows is what it deletes: {}", deleted.text());
 
     // A sighting.
     let sighting = |attribute: &str| json!([{ "uuid": PUSHED, "attribute_uuid": attribute, "type": "0" }]);
@@ -639,6 +645,25 @@ fn a_uuid_that_another_took_hides_nothing_and_keeps_nothing_from_coming() {
     let wanted = third.post(&format!("/misp/sightings/filterSightingUuidsForPush/{UUID}"), &json!([PUSHED])).json();
     assert_eq!((wanted, push(&third, UUID)), (json!([PUSHED]), json!("1 sighting successfully added.")));
     assert_eq!(push(&third, UUID), "0 sightings successfully added.");
+}
+
+#[test]
+fn attributes_that_are_added_together_are_answered_in_order_and_given_beside_sightings() {
+    let Shared { owner, hub: _hub, .. } = Shared::start();
+    let added = add(&owner, &event(&json!({ "Attribute": [] })));
+    let values: Vec<String> = (0..20).map(|number| format!("host-{number}.example.kr")).collect();
+    let list: Vec<Value> = values.iter().map(|value| attribute("domain", value)).collect();
+    let answer = owner.post(&format!("/misp/attributes/add/{}", id(&added)), &Value::from(list)).json();
+    let attributes = answer["Attribute"].as_array().unwrap();
+    assert!(attributes.iter().map(|attribute| attribute["value"].as_str().unwrap()).eq(values.iter().map(String::as_str)), "{answer}");
+    assert_eq!(attributes[0]["event_uuid"], added["uuid"]);
+    for attribute in &attributes[3..6] {
+        let path = format!("/misp/sightings/add/{}", attribute["id"].as_str().unwrap());
+        assert_eq!(owner.post(&path, &json!({ "type": "0" })).status, 200);
+    }
+    let listed = owner.post("/misp/sightings/restSearch/event", &json!({ "id": id(&added), "includeAttribute": 1 })).json();
+    let sighted: Vec<&Value> = listed["response"].as_array().unwrap().iter().map(|entry| &entry["Sighting"]["Attribute"]["value"]).collect();
+    assert_eq!(sighted, ["host-3.example.kr", "host-4.example.kr", "host-5.example.kr"]);
 }
 
 #[test]

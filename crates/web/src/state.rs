@@ -75,12 +75,14 @@ impl AppState {
     }
 
     /// As [`AppState::read`], for use cases that wait for the store by themselves: the same turns, and the same time.
-    pub(crate) async fn look<T, F>(&self, work: F) -> Result<T, Problem>
+    pub(crate) fn look<T, F>(&self, work: F) -> impl Future<Output = Result<T, Problem>> + Send
     where
         T: Send + 'static,
         F: Future<Output = Result<T, HubError>> + Send + 'static,
     {
-        in_turn(&self.reads, limits::READ_WAIT, limits::READ_TIME, work).await
+        // These are large; whoever waits for one holds a pointer.
+        let work = Box::pin(work);
+        async move { in_turn(&self.reads, limits::READ_WAIT, limits::READ_TIME, work).await }
     }
 
     async fn run<T, F>(&self, turns: &Arc<Semaphore>, wait: Duration, retry_after: u64, work: F) -> Result<T, Problem>

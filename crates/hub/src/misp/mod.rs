@@ -59,6 +59,8 @@ pub const MAX_LISTED: usize = 100_000;
 pub const MAX_ROOM: usize = 64 * 1024 * 1024;
 /// Answers that are given piece by piece at the same time.
 pub const MAX_ANSWERS: usize = 16;
+/// Of them, those of one organisation.
+pub const MAX_ANSWERS_OF_ONE: usize = 2;
 /// Values of one condition of a search at the most.
 pub const MAX_VALUES: usize = 1_000;
 /// Values with a sign for anything, and tags that are all wanted, at the most.
@@ -84,6 +86,10 @@ pub(crate) struct Misp {
     turns: [tokio::sync::Mutex<()>; TURNS],
     /// Turns to give an answer piece by piece.
     answers: Arc<Semaphore>,
+    /// Such answers of each organisation.
+    answering: Arc<search::Answering>,
+    /// The turn of an answer to a change that was made and for which there is no room.
+    changed: Arc<Semaphore>,
     pub(crate) feed: Feed,
 }
 
@@ -92,7 +98,8 @@ impl Misp {
     pub(crate) async fn open(data: &Path) -> Result<Self, HubError> {
         let events = Events::open(&data.join(FILE)).await?;
         let (turns, answers) = (std::array::from_fn(|_| tokio::sync::Mutex::new(())), Arc::new(Semaphore::new(MAX_ANSWERS)));
-        Ok(Self { events, turns, answers, feed: Feed::default() })
+        let (answering, changed) = (Arc::default(), Arc::new(Semaphore::new(1)));
+        Ok(Self { events, turns, answers, answering, changed, feed: Feed::default() })
     }
 
     /// Closes it.

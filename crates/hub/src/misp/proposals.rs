@@ -10,7 +10,7 @@ use super::change::{Act, Changed, NOT_YOURS, add};
 use super::document::{mark_deleted, merge_attribute, new_attribute};
 use super::fields::{Fields, flag, set, text, unwrapped, wrong};
 use super::people::{may_write, organisation_number};
-use super::show::name_of;
+use super::show::{Wait, name_of};
 use super::{MAX_FOUND, MAX_PROPOSALS, reads};
 use crate::{Actor, Hub, HubError};
 use hashbrown::{HashMap, HashSet};
@@ -67,7 +67,7 @@ impl Hub {
     /// An attribute that the caller sees, with its event.
     async fn proposed_for(&self, actor: &Actor, attribute: &str) -> Result<(Head, i64, Fields), HubError> {
         let (head, place) = self.misp_find_part(actor, Part::Attribute, &name_of(attribute)?, false).await?;
-        let mut document = self.misp_document(&head).await?;
+        let (mut document, _room) = self.opened(&head, Wait::Refused).await?;
         let fields = document.attribute_mut(place.id).ok_or(HubError::NotFound)?.clone();
         if flag(&fields, "deleted") == Some(true) {
             return Err(wrong("deleted", "the attribute is deleted"));

@@ -11,6 +11,7 @@
 
 use super::access::Owner;
 use super::change::{defaults, judge_in};
+use super::show::Wait;
 use super::{MAX_ATTRIBUTES, apart};
 use crate::intake::Options;
 use crate::{Actor, Hub, HubError};
@@ -73,7 +74,7 @@ impl Hub {
 
     /// What each attribute of an event is to be.
     async fn wanted_of(&self, head: &Head, organisation: &Arc<Organisation>) -> Result<Vec<Wanted>, HubError> {
-        let document = self.misp_document(head).await?;
+        let (document, _room) = self.opened(head, Wait::InLine).await?;
         let (organisation, directory, now, generation) = (Arc::clone(organisation), self.directory().snapshot(), self.clock().now(), head.generation);
         apart(move || {
             let owner = Owner::new(&organisation, &directory);

@@ -1,8 +1,9 @@
 //! Contributed events, attributes and objects as a reader sees them.
 //!
-//! Flow: a name → [`Hub::misp_find`] (own first, then what is visible, by [`rank`]) → which attributes are visible, by their rows → the document without
-//! the rest.
-//! Invariant: what is hidden is absent; who contributed is the hub where `policy` withholds it. Other instances see nothing that is not published.
+//! Flow: a name → [`Hub::misp_find`] (own first, then what is visible, by [`Hub::misp_ranks`]) → which attributes are visible, by their rows → room for
+//! the event, by its length → the document without the rest.
+//! Invariant: no event is unpacked before it has room; what is hidden is absent; who contributed is the hub where `policy` withholds it. Other instances
+//! see nothing that is not published.
 
 use super::document::{Document, inner, inner_mut};
 use super::fields::{Fields, flag, number, number_of, set, text, text_of, uuid_of};
@@ -10,10 +11,20 @@ use super::people::organisation_number;
 use super::{apart, reads};
 use crate::{Actor, Hub, HubError};
 use hashbrown::{HashMap, HashSet};
-use model::OrgNo;
+use model::{OrgKind, OrgNo};
 use policy::Sight;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use store::misp::{Condition, Head, MAX_READ, Name, Part, Place, RowQuery};
+use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
+
+/// How many times its bytes an event takes in memory while it is looked at, about.
+const GROWS: usize = 4;
+
+/// Where an event stands among those of one name: smaller first.
+pub(super) type Rank = (bool, i64, bool, i64);
 
 /// How much of an event is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +40,15 @@ pub(super) struct Extent {
 impl Extent {
     /// What a client is answered that has changed an event.
     pub(super) const WHOLE: Self = Self { metadata: false, attachments: true, deleted: Some(false) };
+}
+
+/// What becomes of a caller for whose event there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// It is refused, and asks again later.
+    Refused,
+    /// Its change, or a part of it, was made, and a refusal would say that it was not: one event at a time is opened beside the room.
+    InLine,
 }
 
 /// The name in a path: a number or a UUID.
@@ -56,7 +76,7 @@ impl Hub {
         // A pulling instance asks for deleted parts, so that it deletes them, too.
         let deleted = options.get("deleted[]").map_or(deleted, |_| None);
         let extent = Extent { metadata: flag(options, "metadata") == Some(true), deleted, ..Extent::WHOLE };
-        let mut shown = self.misp_shown(actor, &head, extent, sync).await?;
+        let mut shown = self.misp_shown(actor, &head, extent, sync, Wait::Refused).await?;
         // An instance asks for them on their own.
         if !sync && !extent.metadata {
             let sightings = if flag(options, "noSightings") == Some(true) { Vec::new() } else { self.misp_sightings_of(actor, &head, None).await? };
@@ -80,9 +100,17 @@ impl Hub {
         let reading = self.misp_reading(actor, sync);
         let mut seen: Vec<Head> = heads.into_iter().filter(|head| !head.deleted && reading.event(head).sees_event()).collect();
         if seen.len() > 1 {
-            seen.sort_by_cached_key(|head| rank(head, actor.organisation.number));
+            let ranks = self.misp_ranks(seen.iter(), actor.organisation.number);
+            seen.sort_by_key(|head| ranks.get(&head.id).copied());
         }
         seen.into_iter().next()
+    }
+
+    /// Where each of several of one name stands: one's own first; else those that came earlier. Where one is passed on and whoever made it, by the UUID
+    /// of its `Orgc`, has one here, too, that goes before it: nobody else's does, so that nobody takes the place of what is here already.
+    pub(super) fn misp_ranks<'h>(&self, heads: impl Iterator<Item = &'h Head> + Clone, own: OrgNo) -> HashMap<i64, Rank> {
+        let directory = self.directory().snapshot();
+        ranks(heads, own, |number| directory.organisation(number).map(|organisation| organisation.id.0.to_string()))
     }
 
     /// The attribute or object that a name leads the caller to, with its event.
@@ -101,7 +129,8 @@ impl Hub {
             }
         }
         if found.len() > 1 {
-            found.sort_by_cached_key(|(head, place)| (rank(head, own), place.id));
+            let ranks = self.misp_ranks(found.iter().map(|(head, _)| head), own);
+            found.sort_by_key(|(head, place)| (ranks.get(&head.id).copied(), place.id));
         }
         found.into_iter().next().ok_or(HubError::NotFound)
     }
@@ -123,13 +152,13 @@ impl Hub {
     }
 
     /// An event that the caller sees, in its wrapper.
-    pub(super) async fn misp_shown(&self, actor: &Actor, head: &Head, extent: Extent, sync: bool) -> Result<Value, HubError> {
+    pub(super) async fn misp_shown(&self, actor: &Actor, head: &Head, extent: Extent, sync: bool, wait: Wait) -> Result<Value, HubError> {
         let query = RowQuery { deleted: extent.deleted, ..RowQuery::default() };
         if extent.metadata {
             return self.misp_written(actor, head, extent, sync, None, HashSet::new()).await;
         }
         let visible = self.misp_visible(actor, head, query).await?;
-        let document = self.misp_document(head).await?;
+        let (document, _room) = self.opened(head, wait).await?;
         self.misp_written(actor, head, extent, sync, Some(document), visible).await
     }
 
@@ -164,7 +193,7 @@ impl Hub {
         let sight = self.misp_sight(actor, head);
         let mut shown: Fields = serde_json::from_str(&head.json).map_err(|error| HubError::Internal(Box::new(error)))?;
         // Nobody appears as another member by saying so.
-        let foreign = shown.remove("Orgc").filter(|creator| sight == Sight::Own || !self.is_member(creator));
+        let foreign = shown.remove("Orgc").filter(|creator| sight == Sight::Own || !self.passes_for_member(creator));
         let organisation = self.directory().organisation(head.org).filter(|_| sight.sees_reporter());
         let (org, orgc) = match organisation {
             Some(organisation) => {
@@ -191,20 +220,38 @@ impl Hub {
         Ok(shown)
     }
 
-    fn is_member(&self, creator: &Value) -> bool {
-        let uuid = creator.get("uuid").and_then(Value::as_str).unwrap_or_default();
-        self.directory().snapshot().organisations().any(|organisation| organisation.id.0.to_string() == uuid)
+    /// Whether a creator has the UUID or the name of an organisation of this hub's, or of the hub. Sources are no members: others pass on what they
+    /// publish, too, under the name that they have everywhere.
+    fn passes_for_member(&self, creator: &Value) -> bool {
+        let uuid = creator.get("uuid").and_then(Value::as_str).and_then(|uuid| Uuid::try_parse(uuid).ok());
+        let name = creator.get("name").and_then(Value::as_str).map(plain_name).filter(|name| !name.is_empty());
+        let directory = self.directory().snapshot();
+        let is_named = |known: &str| name.as_ref().is_some_and(|name| *name == plain_name(known));
+        uuid == Some(self.stix_identity())
+            || is_named(&self.misp_hub_name())
+            || directory
+                .organisations()
+                .any(|organisation| uuid == Some(organisation.id.0) || (organisation.kind != OrgKind::Source && is_named(&organisation.name)))
     }
 
     pub(super) fn misp_sight(&self, actor: &Actor, head: &Head) -> Sight {
         self.misp_reading(actor, false).event(head)
     }
 
-    /// What is kept of an event.
-    pub(super) async fn misp_document(&self, head: &Head) -> Result<Document, HubError> {
+    /// What is kept of an event, with the room that it takes while it is looked at: of the length that it has, before it is unpacked.
+    pub(super) async fn opened(&self, head: &Head, wait: Wait) -> Result<(Document, OwnedSemaphorePermit), HubError> {
+        let size = self.misp_events().size(head.id).await?.ok_or(HubError::NotFound)?;
+        let room = match (self.misp_room(size.saturating_add(head.json.len()).saturating_mul(GROWS)).await, wait) {
+            (Err(HubError::Overloaded { .. }), Wait::InLine) => {
+                let turn = Arc::clone(&self.misp.changed).acquire_owned().await;
+                turn.map_err(|_| HubError::Overloaded { retry_after: 5 })?
+            }
+            (room, _) => room?,
+        };
         let content = self.misp_events().content(head.id).await?.ok_or(HubError::NotFound)?;
         let json = head.json.clone();
-        apart(move || Document::open(&json, &content)).await
+        let document = apart(move || Document::open(&json, &content)).await?;
+        Ok((document, room))
     }
 
     /// One attribute, in its wrapper.
@@ -214,18 +261,14 @@ impl Hub {
     pub async fn misp_attribute(&self, actor: &Actor, name: &str, sync: bool) -> Result<Value, HubError> {
         reads(actor)?;
         let (head, place) = self.misp_find_part(actor, Part::Attribute, &name_of(name)?, sync).await?;
-        self.misp_attribute_at(actor, &head, place.id).await
+        self.misp_attribute_at(actor, &head, place.id, Wait::Refused).await
     }
 
-    pub(super) async fn misp_attribute_at(&self, actor: &Actor, head: &Head, id: i64) -> Result<Value, HubError> {
-        let sight = self.misp_sight(actor, head);
-        let document = self.misp_document(head).await?;
+    pub(super) async fn misp_attribute_at(&self, actor: &Actor, head: &Head, id: i64, wait: Wait) -> Result<Value, HubError> {
+        let (document, _room) = self.opened(head, wait).await?;
         let found = document.each().find(|(attribute, _)| number(attribute, "id") == Some(id));
         let (attribute, object) = found.ok_or(HubError::NotFound)?;
-        let object = object.and_then(|object| number(object, "id")).unwrap_or(0);
-        let mut shown = attribute_fields(attribute, head.id, object, true, sight, false);
-        set(&mut shown, "event_uuid", head.uuid.as_str());
-        Ok(json!({ "Attribute": shown }))
+        Ok(json!({ "Attribute": attribute_alone(attribute, object, head, self.misp_sight(actor, head)) }))
     }
 
     /// One object with its attributes, in its wrapper.
@@ -235,12 +278,13 @@ impl Hub {
     pub async fn misp_object(&self, actor: &Actor, name: &str, sync: bool) -> Result<Value, HubError> {
         reads(actor)?;
         let (head, place) = self.misp_find_part(actor, Part::Object, &name_of(name)?, sync).await?;
-        self.misp_object_at(actor, &head, place.id).await
+        let (document, _room) = self.opened(&head, Wait::Refused).await?;
+        self.misp_object_of(actor, &head, &document, place.id).await
     }
 
-    pub(super) async fn misp_object_at(&self, actor: &Actor, head: &Head, id: i64) -> Result<Value, HubError> {
+    /// The same of an event that is open.
+    pub(super) async fn misp_object_of(&self, actor: &Actor, head: &Head, document: &Document, id: i64) -> Result<Value, HubError> {
         let sight = self.misp_sight(actor, head);
-        let document = self.misp_document(head).await?;
         let found = document.objects.iter().find(|object| number(object, "id") == Some(id)).ok_or(HubError::NotFound)?;
         // A deleted attribute of an object that stands is asked for by its own name.
         let deleted = if flag(found, "deleted") == Some(true) { None } else { Some(false) };
@@ -251,11 +295,53 @@ impl Hub {
     }
 }
 
-/// Which of several of one name is meant: one's own; else one of its creator's own, so that what others pass on under a UUID, or make of it, does not
-/// stand before it; of these the first that came.
-fn rank(head: &Head, own: OrgNo) -> (bool, bool, i64) {
-    let passed_on = || serde_json::from_str::<Fields>(&head.json).is_ok_and(|fields| fields.contains_key("Orgc"));
-    (head.org != own, head.org != own && passed_on(), head.id)
+/// What decides on the rank of an event: whether it is passed on, and whose it is then.
+#[derive(Deserialize)]
+struct Made {
+    #[serde(rename = "Orgc")]
+    creator: Option<Value>,
+}
+
+impl Made {
+    /// The UUID of who made an event that is passed on; `None`: its contributor made it.
+    fn elsewhere(head: &Head) -> Option<String> {
+        let creator = serde_json::from_str::<Self>(&head.json).ok()?.creator?;
+        Some(creator.get("uuid").and_then(Value::as_str).unwrap_or_default().to_lowercase())
+    }
+}
+
+/// As [`Hub::misp_ranks`], with the UUIDs of organisations.
+fn ranks<'h>(heads: impl Iterator<Item = &'h Head> + Clone, own: OrgNo, uuid_of: impl Fn(OrgNo) -> Option<String>) -> HashMap<i64, Rank> {
+    let creators: HashMap<i64, Option<String>> = heads.clone().map(|head| (head.id, Made::elsewhere(head))).collect();
+    // The first event that passes on what an organisation made.
+    let mut passed_on: HashMap<&str, i64> = HashMap::new();
+    for (id, creator) in &creators {
+        if let Some(creator) = creator.as_deref() {
+            let first = passed_on.entry(creator).or_insert(*id);
+            *first = (*first).min(*id);
+        }
+    }
+    heads
+        .map(|head| {
+            let is_passed_on = creators.get(&head.id).is_some_and(Option::is_some);
+            let made_by = if is_passed_on { None } else { uuid_of(head.org) };
+            let before = made_by.and_then(|uuid| passed_on.get(uuid.as_str()).copied()).unwrap_or(head.id);
+            (head.id, (head.org != own, before.min(head.id), is_passed_on, head.id))
+        })
+        .collect()
+}
+
+/// A name as it is compared.
+fn plain_name(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+/// An attribute on its own.
+pub(super) fn attribute_alone(attribute: &Fields, object: Option<&Fields>, head: &Head, sight: Sight) -> Fields {
+    let object = object.and_then(|object| number(object, "id")).unwrap_or(0);
+    let mut shown = attribute_fields(attribute, head.id, object, true, sight, false);
+    set(&mut shown, "event_uuid", head.uuid.as_str());
+    shown
 }
 
 /// Puts entries into the attributes that they are about, and those about none into the event.
@@ -417,6 +503,63 @@ mod tests {
         assert_eq!(name_of("7").unwrap(), Name::Id(7));
         assert!(matches!(name_of("AB2B6E28-fda5-4282-bf60-22b81de77851").unwrap(), Name::Uuid(uuid) if uuid.starts_with("ab2b")));
         assert!(matches!(name_of("x"), Err(HubError::NotFound)));
+    }
+
+    #[test]
+    fn an_event_goes_before_one_that_is_passed_on_only_where_that_names_its_organisation() {
+        let uuid_of = |number: OrgNo| Some(format!("uuid-{}", number.0));
+        let head = |id: i64, org: u32, creator: Option<&str>| Head {
+            id,
+            org: OrgNo(org),
+            uuid: "u".to_owned(),
+            published: true,
+            deleted: false,
+            tlp: model::Tlp::Green,
+            audience: Vec::new(),
+            test: false,
+            timestamp: 0,
+            published_at: 0,
+            date: String::new(),
+            attributes: 0,
+            generation: 1,
+            json: creator.map_or_else(|| "{}".to_owned(), |uuid| json!({ "info": "x", "Orgc": { "uuid": uuid } }).to_string()),
+        };
+        let order = |own: u32, mut heads: Vec<Head>| -> Vec<i64> {
+            let ranks = ranks(heads.iter(), OrgNo(own), uuid_of);
+            heads.sort_by_key(|head| ranks.get(&head.id).copied());
+            heads.iter().map(|head| head.id).collect()
+        };
+        // Of 7's event, which 1 passes on, 7's own copy goes first, and not what 3 made later under its UUID.
+        let heads = || vec![head(10, 1, Some("uuid-7")), head(11, 3, None), head(12, 7, None), head(13, 4, Some("elsewhere"))];
+        assert_eq!(order(9, heads()), [12, 10, 11, 13]);
+        assert_eq!(order(3, heads()), [11, 12, 10, 13], "one's own goes first");
+        assert_eq!(order(9, vec![head(1, 3, None), head(2, 4, None), head(3, 5, Some("elsewhere"))]), [1, 2, 3]);
+        assert_eq!(order(9, vec![head(1, 5, Some("elsewhere")), head(2, 3, None)]), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn nobody_passes_for_a_member_or_the_hub_by_its_name() {
+        let realm = crate::test_support::Realm::open(1_790_000_000, None).await;
+        let (id, _) = realm.member("Kim Co", OrgKind::Company).await;
+        let passes = |name: &str, uuid: &str| realm.hub.passes_for_member(&json!({ "id": "0", "uuid": uuid, "name": name }));
+        let elsewhere = "0d3a4f1e-2b11-4a47-8c24-5b0a6f3e0d8e";
+        assert!(passes(" KIM co", elsewhere) && passes("bongsu MAIN ", elsewhere));
+        assert!(passes("Someone", &id.0.to_string()) && passes("Someone", &realm.hub.stix_identity().to_string()));
+        assert!(!passes("Kim", elsewhere) && !passes("", elsewhere));
+    }
+
+    #[tokio::test]
+    async fn no_event_is_opened_without_room_but_to_answer_a_change_that_was_made() {
+        let realm = crate::test_support::Realm::open(1_790_000_000, None).await;
+        let (_, actor) = realm.member("A", OrgKind::Company).await;
+        let taken = Arc::clone(&realm.hub.gathering).acquire_many_owned(u32::try_from(realm.hub.gathering.available_permits()).unwrap()).await.unwrap();
+        let event = json!({ "info": "x", "Attribute": [{ "type": "domain", "value": "evil.example.kr" }] });
+        let added = realm.hub.misp_add(&actor, event, false, false).await.unwrap();
+        let (id, attribute) = (added["Event"]["id"].as_str().unwrap(), added["Event"]["Attribute"][0]["id"].as_str().unwrap());
+        assert!(matches!(realm.hub.misp_view(&actor, id, &Fields::new(), false).await, Err(HubError::Overloaded { .. })));
+        drop(taken);
+        assert_eq!(realm.hub.misp_attribute(&actor, attribute, false).await.unwrap()["Attribute"]["value"], "evil.example.kr");
+        assert!(realm.hub.misp_view(&actor, id, &Fields::new(), false).await.is_ok());
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub const MAX_CONTENT: usize = 64 * 1024 * 1024;
 pub const PLACES_OF_ONE: i64 = 100;
 /// Level of compression of contents.
 const LEVEL: i32 = 3;
+/// Bytes of a packed content in which its length unpacked stands: the longest header of a frame (RFC 8878, 3.1.1.1).
+const FRAME_HEADER: i64 = 18;
 
 /// Which of an event's parts a number or UUID is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,6 +199,23 @@ impl Events {
         packed.map(|packed| unpack(&packed)).transpose()
     }
 
+    /// Bytes of [`Events::content`], without unpacking it into memory; `None` where there is none.
+    pub async fn size(&self, event: i64) -> Result<Option<usize>, RecordsError> {
+        let mut connection = self.file.reads.acquire().await?;
+        let beginning: Option<Vec<u8>> = sqlx::query_scalar("SELECT substr(content, 1, $1) FROM event WHERE id = $2")
+            .bind(FRAME_HEADER)
+            .bind(event)
+            .fetch_optional(&mut *connection)
+            .await?;
+        let Some(beginning) = beginning else { return Ok(None) };
+        if let Some(size) = zstd::decompressed_size(&beginning) {
+            return Ok(Some(usize::try_from(size).unwrap_or(usize::MAX)));
+        }
+        // Contents of an earlier program do not say it. They are measured while a connection is held, so a few at a time.
+        let packed: Option<Vec<u8>> = sqlx::query_scalar("SELECT content FROM event WHERE id = $1").bind(event).fetch_optional(&mut *connection).await?;
+        packed.map(|packed| measured(&packed)).transpose()
+    }
+
     /// Tags with the events and attributes that have them, after a tag's name; at most [`MAX_READ`].
     pub async fn tags(&self, after: Option<&(String, i64, i64)>) -> Result<Vec<(String, i64, i64)>, RecordsError> {
         let none = (String::new(), 0, 0);
@@ -315,12 +334,19 @@ pub fn key_of(text: &str) -> String {
     key
 }
 
-/// Contents are bounded when they are packed.
+/// Contents are bounded when they are packed, at once, so that their length stands at their beginning.
 fn pack(json: &[u8]) -> Result<Vec<u8>, RecordsError> {
     if json.len() > MAX_CONTENT {
         return Err(broken("content is too large and"));
     }
-    Ok(zstd::encode_all(json, LEVEL)?)
+    Ok(zstd::bulk::compress(json, LEVEL)?)
+}
+
+/// The length of a content unpacked, without keeping it.
+fn measured(packed: &[u8]) -> Result<usize, RecordsError> {
+    let mut decoder = zstd::stream::read::Decoder::new(packed)?;
+    let size = std::io::copy(&mut decoder, &mut std::io::sink())?;
+    Ok(usize::try_from(size).unwrap_or(usize::MAX))
 }
 
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, RecordsError> {

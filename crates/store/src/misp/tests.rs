@@ -237,6 +237,20 @@ async fn sightings_of_an_earlier_file_stay_and_no_longer_stand_in_anothers_way()
 }
 
 #[tokio::test]
+async fn the_length_of_a_content_is_known_before_it_is_unpacked_however_it_was_packed() {
+    let (_folder, events) = events().await;
+    let one = NewEvent { content: vec![b'x'; 3_000_000], ..event(1, ME, Vec::new()) };
+    put(&events, &one).await;
+    let packed: Vec<u8> = sqlx::query_scalar("SELECT content FROM event WHERE id = 1").fetch_one(&events.file.reads).await.unwrap();
+    assert_eq!(zstd::decompressed_size(&packed), Some(3_000_000));
+    assert_eq!((events.size(1).await.unwrap(), events.size(2).await.unwrap()), (Some(3_000_000), None));
+    // As an earlier program packed it.
+    let earlier = zstd::encode_all(one.content.as_slice(), LEVEL).unwrap();
+    sqlx::query("UPDATE event SET content = $1 WHERE id = 1").bind(earlier).execute(&events.file.writes).await.unwrap();
+    assert_eq!((events.size(1).await.unwrap(), events.content(1).await.unwrap().unwrap()), (Some(3_000_000), one.content));
+}
+
+#[tokio::test]
 async fn proposals_are_kept_counted_and_taken_out_once() {
     let (_folder, events) = events().await;
     let proposal = NewProposal { uuid: "u".into(), event: 1, attribute: 2, org: ME, created: 7, json: "{}".into() };

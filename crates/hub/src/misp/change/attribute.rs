@@ -3,14 +3,16 @@
 //! Invariant: an attribute that says what is there already is refused, or changed where that is asked for.
 
 use super::{Act, Changed, after_deletion, saved};
-use crate::misp::MAX_ATTRIBUTES;
 use crate::misp::document::{Document, Moment, mark_deleted, merge_attribute, new_attribute};
-use crate::misp::fields::{Fields, flag, number, object, set, text, unwrapped, wrong};
+use crate::misp::fields::{Fields, flag, object, set, text, unwrapped, wrong};
+use crate::misp::show::{Wait, attribute_alone};
+use crate::misp::{MAX_ATTRIBUTES, apart};
 use crate::{Actor, Hub, HubError};
 use hashbrown::{HashMap, HashSet};
+use policy::Sight;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::misp::Part;
+use store::misp::{Head, Part};
 
 impl Hub {
     /// Adds one attribute to an event, or several.
@@ -54,13 +56,9 @@ impl Hub {
                 Ok(Changed::new((uuids, errors)))
             })
             .await?;
-        let document = self.misp_document(&head).await?;
-        let ids: Vec<i64> = uuids.iter().filter_map(|uuid| id_of(&document, uuid)).collect();
-        let mut attributes = Vec::with_capacity(ids.len());
-        for id in ids {
-            let shown = self.misp_attribute_at(actor, &head, id).await?;
-            attributes.extend(shown.get("Attribute").cloned());
-        }
+        let (document, _room) = self.opened(&head, Wait::InLine).await?;
+        let sight = self.misp_sight(actor, &head);
+        let mut attributes = apart(move || Ok(shown_of(&document, &uuids, &head, sight))).await?;
         // MISP answers a list of one with the one.
         let given = if attributes.len() == 1 && errors.is_empty() { attributes.pop().unwrap_or_default() } else { Value::Array(attributes) };
         let mut answer = Fields::new();
@@ -77,9 +75,9 @@ impl Hub {
         let given = object(given).unwrap_or_default();
         let (head, uuid) =
             self.changed(actor, Part::Event, name, Act::Change, move |document, _, moment| Ok(Changed::new(add(document, given, again, moment)?))).await?;
-        let document = self.misp_document(&head).await?;
-        let id = id_of(&document, &uuid).ok_or(HubError::NotFound)?;
-        self.misp_attribute_at(actor, &head, id).await
+        let (document, _room) = self.opened(&head, Wait::InLine).await?;
+        let shown = shown_of(&document, &[uuid], &head, self.misp_sight(actor, &head)).pop();
+        Ok(json!({ "Attribute": shown.ok_or(HubError::NotFound)? }))
     }
 
     /// Refuses an attribute that asks for that where a warning list holds its value.
@@ -108,7 +106,7 @@ impl Hub {
                 Ok(Changed::new(id))
             })
             .await?;
-        self.misp_attribute_at(actor, &head, id).await
+        self.misp_attribute_at(actor, &head, id, Wait::InLine).await
     }
 
     /// Deletes an attribute: it is marked, or with `hard` gone.
@@ -143,7 +141,7 @@ impl Hub {
                 Ok(Changed::new(id))
             })
             .await?;
-        self.misp_attribute_at(actor, &head, id).await
+        self.misp_attribute_at(actor, &head, id, Wait::InLine).await
     }
 }
 
@@ -217,8 +215,17 @@ fn given_with(mut given: Fields, uuid: &str) -> Fields {
     given
 }
 
-fn id_of(document: &Document, uuid: &str) -> Option<i64> {
-    document.each().find(|(attribute, _)| text(attribute, "uuid").as_deref() == Some(uuid)).and_then(|(attribute, _)| number(attribute, "id"))
+/// Attributes of an event in the order in which they are named, however many they are: the event is looked through once.
+fn shown_of(document: &Document, uuids: &[String], head: &Head, sight: Sight) -> Vec<Value> {
+    let wanted: HashSet<&str> = uuids.iter().map(String::as_str).collect();
+    let mut found: HashMap<String, (&Fields, Option<&Fields>)> = HashMap::new();
+    for (attribute, object) in document.each() {
+        if let Some(uuid) = text(attribute, "uuid").filter(|uuid| wanted.contains(uuid.as_str())) {
+            found.entry(uuid).or_insert((attribute, object));
+        }
+    }
+    let named = uuids.iter().filter_map(|uuid| found.get(uuid));
+    named.map(|(attribute, object)| Value::Object(attribute_alone(attribute, *object, head, sight))).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::misp::apart;
 use crate::misp::document::Document;
 use crate::misp::fields::{Fields, flag, number, set, text, unwrapped, uuid_of, wrong};
 use crate::misp::people::may_write;
-use crate::misp::show::{Extent, name_of};
+use crate::misp::show::{Extent, Wait, name_of};
 use crate::{Actor, Hub, HubError};
 use model::KeyRole;
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ impl Hub {
             return Ok(json!({ "Event": { "id": id.to_string(), "published": publish } }));
         }
         let head = self.misp_find(actor, &Name::Id(id), false).await?;
-        self.misp_shown(actor, &head, Extent { metadata, ..Extent::WHOLE }, false).await
+        self.misp_shown(actor, &head, Extent { metadata, ..Extent::WHOLE }, false, Wait::InLine).await
     }
 
     /// Who made an event, where that is nobody of this hub's.
@@ -106,7 +106,7 @@ impl Hub {
                 Ok(Changed::publishing((), publishing))
             })
             .await?;
-        self.misp_shown(actor, &head, Extent { metadata, ..Extent::WHOLE }, false).await
+        self.misp_shown(actor, &head, Extent { metadata, ..Extent::WHOLE }, false, Wait::InLine).await
     }
 
     /// Whether an instance changes an event that the caller's organisation does not have: it asks first whether there is one of the UUID, and is told of

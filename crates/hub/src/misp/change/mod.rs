@@ -116,29 +116,37 @@ impl Hub {
         } else {
             edit.places(part, name, own).await?
         };
-        let mut foreign = None;
+        let mut foreign: Vec<(Head, Place)> = Vec::new();
         for place in places {
             let Some(head) = edit.named(&Name::Id(place.event)).await?.into_iter().find(|head| !head.deleted) else { continue };
             if head.org == own {
                 return Ok((head, place));
             }
             if self.misp_reading(actor, false).event(&head).sees_event() {
-                foreign = Some((head, place));
-                break;
+                foreign.push((head, place));
             }
         }
-        match foreign {
-            None => Err(HubError::NotFound),
-            Some(found) if act == Act::Duty && actor.is_coordinator() => Ok(found),
-            Some(_) if part == Part::Event => Err(NOT_YOURS),
-            // Of another's event the parts that are hidden are not known, nor are objects of which nothing is seen.
-            Some((head, place)) => {
-                let one = Condition { any: vec![place.id], none: Vec::new() };
-                let query = if part == Part::Object { RowQuery { objects: one, ..RowQuery::default() } } else { RowQuery { ids: one, ..RowQuery::default() } };
-                let visible = self.misp_visible(actor, &head, query).await?;
-                Err(if visible.is_empty() { HubError::NotFound } else { NOT_YOURS })
+        // Of the others the one that the name leads to where it is viewed.
+        let ranks = self.misp_ranks(foreign.iter().map(|(head, _)| head), own);
+        foreign.sort_by_key(|(head, place)| (ranks.get(&head.id).copied(), place.id));
+        let is_duty = act == Act::Duty && actor.is_coordinator();
+        let mut hidden = None;
+        for (head, place) in foreign {
+            let is_meant = part == Part::Event || (is_duty && part == Part::Object) || self.sees_part(actor, &head, part, place.id).await?;
+            if is_meant {
+                return if is_duty { Ok((head, place)) } else { Err(NOT_YOURS) };
             }
+            hidden.get_or_insert((head, place));
         }
+        // Of another's event the parts that are hidden are not known, but to the desk.
+        hidden.filter(|_| is_duty).ok_or(HubError::NotFound)
+    }
+
+    /// Whether the caller sees an attribute of an event that it sees, or anything of an object.
+    async fn sees_part(&self, actor: &Actor, head: &Head, part: Part, id: i64) -> Result<bool, HubError> {
+        let one = Condition { any: vec![id], none: Vec::new() };
+        let query = if part == Part::Object { RowQuery { objects: one, ..RowQuery::default() } } else { RowQuery { ids: one, ..RowQuery::default() } };
+        Ok(!self.misp_visible(actor, head, query).await?.is_empty())
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Act, Changed, after_deletion, saved};
 use crate::misp::document::{inner_mut, mark_deleted, merge_object};
 use crate::misp::fields::{flag, number, text, unwrapped, uuid_of, wrong};
+use crate::misp::show::Wait;
 use crate::{Actor, Hub, HubError};
 use serde_json::Value;
 use std::sync::Arc;
@@ -30,9 +31,9 @@ impl Hub {
                 Ok(Changed::new(document.objects.last().and_then(|object| text(object, "uuid")).unwrap_or_default()))
             })
             .await?;
-        let document = self.misp_document(&head).await?;
+        let (document, _room) = self.opened(&head, Wait::InLine).await?;
         let id = document.objects.iter().find(|object| text(object, "uuid").as_ref() == Some(&uuid)).and_then(|object| number(object, "id"));
-        self.misp_object_at(actor, &head, id.ok_or(HubError::NotFound)?).await
+        self.misp_object_of(actor, &head, &document, id.ok_or(HubError::NotFound)?).await
     }
 
     /// Takes in what a request says of an object.
@@ -48,7 +49,8 @@ impl Hub {
                 Ok(Changed::new(id))
             })
             .await?;
-        self.misp_object_at(actor, &head, id).await
+        let (document, _room) = self.opened(&head, Wait::InLine).await?;
+        self.misp_object_of(actor, &head, &document, id).await
     }
 
     /// Deletes an object with its attributes: they are marked, or with `hard` gone.

@@ -2,14 +2,18 @@
 //!
 //! Flow: [`begin`] starts the writing on a task of its own, which fills an [`Out`] → pieces → [`MispBody`].
 //! Invariant: what goes wrong before [`READY`] bytes are there is a refusal; after that the answer breaks off with an error, never with an end. Nobody
-//! who takes nothing, or takes too long, holds what others need. Where nobody waits any more the writing stops.
+//! who takes nothing, or takes too long, holds what others need, nor does one organisation have all turns. Where nobody waits any more the writing stops.
 
+use crate::misp::MAX_ANSWERS_OF_ONE;
 use crate::{Hub, HubError};
 use bytes::Bytes;
+use hashbrown::HashMap;
+use model::OrgNo;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Bytes that are handed on at once.
 const PIECE: usize = 256 * 1024;
@@ -66,19 +70,59 @@ enum Piece {
     Broken(HubError),
 }
 
+/// How many answers each organisation is being given piece by piece.
+#[derive(Debug, Default)]
+pub(in crate::misp) struct Answering(Mutex<HashMap<OrgNo, usize>>);
+
+/// The turn of one such answer: of those that there are, and of those that its organisation may have.
+#[derive(Debug)]
+struct Turn {
+    answering: Arc<Answering>,
+    org: OrgNo,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    /// A turn for an organisation; `None` where there is none now.
+    fn take(answers: &Arc<Semaphore>, answering: &Arc<Answering>, org: OrgNo) -> Option<Self> {
+        let of_all = Arc::clone(answers).try_acquire_owned().ok()?;
+        let mut counts = answering.0.lock();
+        let count = counts.entry(org).or_insert(0);
+        if *count >= MAX_ANSWERS_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        drop(counts);
+        Some(Self { answering: Arc::clone(answering), org, _of_all: of_all })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut counts = self.answering.0.lock();
+        let left = counts.get(&self.org).map_or(0, |count| count.saturating_sub(1));
+        if left == 0 {
+            counts.remove(&self.org);
+        } else {
+            counts.insert(self.org, left);
+        }
+    }
+}
+
 /// An answer that is still being written.
 #[derive(Debug)]
 pub struct Pieces {
-    ready: Option<Bytes>,
+    /// Its beginning, with the room that it takes.
+    ready: Option<(Bytes, Vec<OwnedSemaphorePermit>)>,
     rest: mpsc::Receiver<Piece>,
     over: bool,
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
 impl Pieces {
     /// The next piece; an error where the answer breaks off; `None` after its end.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, HubError>>> {
-        if let Some(bytes) = self.ready.take() {
+        if let Some((bytes, _room)) = self.ready.take() {
             return Poll::Ready(Some(Ok(bytes)));
         }
         if self.over {
@@ -160,7 +204,7 @@ impl Out {
 }
 
 /// Starts writing an answer. Gives it once it is whole, or once its beginning is there.
-pub(super) async fn begin<F>(hub: &Hub, media: MispMedia, write: impl FnOnce(Out) -> F) -> Result<MispAnswer, HubError>
+pub(super) async fn begin<F>(hub: &Hub, org: OrgNo, media: MispMedia, write: impl FnOnce(Out) -> F) -> Result<MispAnswer, HubError>
 where
     F: Future<Output = Result<Out, HubError>> + Send + 'static,
 {
@@ -168,16 +212,20 @@ where
     let work = write(Out::new(sender.clone()));
     tokio::spawn(until_taken(sender, work));
     let mut whole: Vec<u8> = Vec::new();
+    let mut rooms = Vec::new();
     while whole.len() < READY {
         match rest.recv().await {
-            Some(Piece::Bytes(bytes, _room)) => whole.extend_from_slice(&bytes),
+            Some(Piece::Bytes(bytes, room)) => {
+                whole.extend_from_slice(&bytes);
+                rooms.extend(room);
+            }
             Some(Piece::End(count)) => return Ok(MispAnswer { media, body: MispBody::Whole(whole), count: Some(count) }),
             Some(Piece::Broken(error)) => return Err(error),
             None => return Err(no_turn()),
         }
     }
-    let turn = Arc::clone(&hub.misp.answers).try_acquire_owned().map_err(|_| no_turn())?;
-    Ok(MispAnswer { media, body: MispBody::Pieces(Pieces { ready: Some(Bytes::from(whole)), rest, over: false, _turn: turn }), count: None })
+    let turn = Turn::take(&hub.misp.answers, &hub.misp.answering, org).ok_or_else(no_turn)?;
+    Ok(MispAnswer { media, body: MispBody::Pieces(Pieces { ready: Some((Bytes::from(whole), rooms)), rest, over: false, _turn: turn }), count: None })
 }
 
 /// Writes to the end, or until nobody waits for it.
@@ -207,12 +255,14 @@ fn no_turn() -> HubError {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
-    use tokio::sync::Semaphore;
+
+    fn turn() -> Turn {
+        Turn::take(&Arc::new(Semaphore::new(1)), &Arc::default(), OrgNo(1)).unwrap()
+    }
 
     async fn pieces(work: impl AsyncFnOnce(Out) -> Result<Out, HubError>) -> (Vec<u8>, Option<Result<Bytes, HubError>>) {
         let (sender, rest) = mpsc::channel(QUEUE);
-        let turn = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let mut pieces = Pieces { ready: Some(Bytes::from_static(b"first")), rest, over: false, _turn: turn };
+        let mut pieces = Pieces { ready: Some((Bytes::from_static(b"first"), Vec::new())), rest, over: false, _turn: turn() };
         let taken = async move {
             let mut all = Vec::new();
             loop {
@@ -252,11 +302,24 @@ mod tests {
         assert!(all.len() > PIECE && matches!(last, Some(Err(HubError::NotFound))));
         let (sender, rest) = mpsc::channel::<Piece>(QUEUE);
         drop(sender);
-        let turn = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let mut gone = Pieces { ready: None, rest, over: false, _turn: turn };
+        let mut gone = Pieces { ready: None, rest, over: false, _turn: turn() };
         let last = std::future::poll_fn(|context| gone.poll_next(context)).await;
         assert!(matches!(last, Some(Err(HubError::Overloaded { .. }))), "the end of what writes is no end of the answer");
         assert!(std::future::poll_fn(|context| gone.poll_next(context)).await.is_none());
+    }
+
+    #[test]
+    fn an_organisation_has_so_many_answers_at_a_time_and_leaves_the_rest_to_others() {
+        let answers = Arc::new(Semaphore::new(MAX_ANSWERS_OF_ONE + 1));
+        let answering: Arc<Answering> = Arc::default();
+        let take = |org: u32| Turn::take(&answers, &answering, OrgNo(org));
+        let mut own: Vec<Turn> = (0..MAX_ANSWERS_OF_ONE).map(|_| take(1).unwrap()).collect();
+        assert!(take(1).is_none(), "what is refused leaves its turn to others");
+        let others = take(2).unwrap();
+        drop(own.pop());
+        assert!(take(1).is_some());
+        drop((own, others));
+        assert_eq!((answers.available_permits(), answering.0.lock().len()), (MAX_ANSWERS_OF_ONE + 1, 0));
     }
 
     #[tokio::test]

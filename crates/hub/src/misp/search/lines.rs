@@ -16,10 +16,6 @@ use policy::Sight;
 use serde_json::Value;
 use std::sync::Arc;
 use store::misp::Head;
-use tokio::sync::OwnedSemaphorePermit;
-
-/// How many times its bytes an event takes in memory while it is looked at, about.
-const GROWS: usize = 4;
 
 /// Fields of the event that stand beside an attribute.
 const BRIEF: [&str; 6] = ["id", "uuid", "info", "org_id", "orgc_id", "distribution"];
@@ -43,15 +39,6 @@ const CONTEXT: [&str; 15] = [
 ];
 
 impl Hub {
-    /// What is kept of an event, with the room that it takes while it is looked at.
-    pub(super) async fn opened(&self, head: &Head) -> Result<(Document, OwnedSemaphorePermit), HubError> {
-        let content = self.misp_events().content(head.id).await?.ok_or(HubError::NotFound)?;
-        let room = self.misp_room((content.len() + head.json.len()).saturating_mul(GROWS)).await?;
-        let json = head.json.clone();
-        let document = apart(move || Document::open(&json, &content)).await?;
-        Ok((document, room))
-    }
-
     /// The attributes of an event that are to be written, each with what a table says of it.
     pub(super) async fn lines(
         &self,

@@ -47,7 +47,7 @@ impl Hub {
         let descending = text(given, "direction").is_some_and(|word| word.eq_ignore_ascii_case("desc"));
         let sort = text(given, "sort").filter(|_| !minimal).map(|by| (by, descending));
         let listing = Listing { hub: Arc::clone(self), actor: actor.clone(), search: Arc::new(search), sync, minimal, sort };
-        answer::begin(self, MispMedia::Json, move |out| listing.run(out)).await
+        answer::begin(self, actor.organisation.number, MispMedia::Json, move |out| listing.run(out)).await
     }
 
     /// Of the events that another instance would push, those that it should: unknown here, or older.
@@ -78,12 +78,12 @@ impl Hub {
 }
 
 impl Listing {
-    async fn run(self, mut out: Out) -> Result<Out, HubError> {
+    async fn run(mut self, mut out: Out) -> Result<Out, HubError> {
         let _room = self.hub.misp_room(ROOM).await?;
         let mut uuids: HashSet<u128> = HashSet::new();
         out.write(b"[");
-        if let Some((by, descending)) = &self.sort {
-            let sorted = self.sorted(by, *descending).await?;
+        if let Some((by, descending)) = self.sort.clone() {
+            let sorted = self.sorted(&by, descending).await?;
             for ids in sorted.chunks(AT_ONCE) {
                 self.write(ids, &mut uuids, &mut out).await?;
             }
@@ -104,12 +104,13 @@ impl Listing {
     }
 
     /// Writes some events that were found.
-    async fn write(&self, ids: &[i64], uuids: &mut HashSet<u128>, out: &mut Out) -> Result<(), HubError> {
+    async fn write(&mut self, ids: &[i64], uuids: &mut HashSet<u128>, out: &mut Out) -> Result<(), HubError> {
         let query = EventQuery { ids: Condition { any: ids.to_vec(), none: Vec::new() }, limit: MAX_READ, ..EventQuery::default() };
         let mut heads: HashMap<i64, Head> = self.hub.misp_events().heads(&query).await?.into_iter().map(|head| (head.id, head)).collect();
         let others = if self.minimal { self.of_same_uuid(&heads).await? } else { HashMap::new() };
         for id in ids {
             let Some(head) = heads.remove(id) else { continue };
+            self.actor = self.hub.misp_again(&self.actor)?;
             let same = others.get(&head.uuid).cloned().unwrap_or_else(|| vec![head]);
             let Some(head) = self.hub.first_seen_by(&self.actor, same, self.sync) else { continue };
             let event = self.hub.misp_head(&self.actor, &head, self.sync)?;

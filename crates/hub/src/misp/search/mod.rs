@@ -4,6 +4,7 @@
 //! written ([`writing`], for lists [`list`]) → the answer, whole where it is small and else piece by piece as it is taken ([`answer`]).
 //! Invariant: a filter finds nothing in what the reader does not see: not by a hidden attribute, nor by an organisation that is not shown. All that was
 //! asked for is given, or the caller is told that it is not: by a refusal before the answer begins, or by an answer that breaks off and does not end.
+//! What is written is what the caller may see at that moment, not when it asked: an answer may take minutes.
 //! Memory is bounded: a slice, one event, and the pieces that wait to be taken.
 //! Not here: how filters are read ([`super::filter`]), formats other than JSON ([`super::export`]).
 
@@ -15,6 +16,7 @@ mod wanted;
 mod writing;
 
 pub use super::filter::Scope;
+pub(in crate::misp) use answer::Answering;
 pub use answer::{MispAnswer, MispBody, MispMedia, Pieces};
 
 use super::fields::Fields;
@@ -63,7 +65,14 @@ impl Hub {
             Format::Text | Format::Cache | Format::Suricata => MispMedia::Text,
         };
         let writing = Writing { hub: Arc::clone(self), actor: actor.clone(), search: Arc::new(search), scope, sync, bare };
-        answer::begin(self, media, move |out| writing.run(out)).await
+        answer::begin(self, actor.organisation.number, media, move |out| writing.run(out)).await
+    }
+
+    /// The caller as it is now. An answer that is still being written breaks off where its key does not hold any more.
+    fn misp_again(&self, actor: &Actor) -> Result<Actor, HubError> {
+        let actor = self.directory().again(actor, self.clock().now())?;
+        reads(&actor)?;
+        Ok(actor)
     }
 
     /// Room in memory for what is worked on: of the budget that the bodies of requests are gathered in. What would take more than one may have is
@@ -98,5 +107,18 @@ mod tests {
             assert!(matches!(answer.body, MispBody::Whole(body) if body == empty.as_bytes()));
         }
         assert_eq!(realm.hub.gathering.available_permits(), free as usize, "what was taken is given back");
+    }
+
+    #[tokio::test]
+    async fn a_search_breaks_off_where_the_callers_key_does_not_hold_any_more() {
+        let realm = Realm::open(1_790_000_000, None).await;
+        let (_, actor) = realm.member("A", OrgKind::Company).await;
+        assert!(realm.hub.misp_search(&actor, Scope::Events, &Fields::new(), false).await.is_ok());
+        // As of a key that is gone since the search began.
+        let gone = Actor { key: model::KeyId(uuid::Uuid::nil()), ..actor };
+        for scope in [Scope::Events, Scope::Attributes, Scope::Objects] {
+            assert!(matches!(realm.hub.misp_search(&gone, scope, &Fields::new(), false).await, Err(HubError::Unauthenticated)));
+        }
+        assert!(matches!(realm.hub.misp_index(&gone, &Fields::new(), false).await, Err(HubError::Unauthenticated)));
     }
 }

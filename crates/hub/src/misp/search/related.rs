@@ -4,6 +4,7 @@ use super::lines::with_context;
 use crate::misp::MAX_VALUES;
 use crate::misp::fields::{Fields, flag, set, text};
 use crate::misp::filter::{Scope, Search};
+use crate::misp::show::Wait;
 use crate::{Actor, Hub, HubError};
 use hashbrown::{HashMap, HashSet};
 use serde_json::Value;
@@ -15,29 +16,23 @@ const MAX_RELATED: usize = 5_000;
 /// Of them, those that are given beside one attribute.
 const MAX_BESIDE: usize = 100;
 
+/// What of other events has a value, by the value.
+pub(super) type Related = HashMap<String, Vec<Value>>;
+
 impl Hub {
-    /// Puts beside each attribute of an event what of other events says the same.
-    pub(super) async fn add_related(&self, actor: &Actor, attributes: &mut [Value], sync: bool) -> Result<(), HubError> {
-        let mut wanted: Vec<String> = attributes.iter().filter_map(correlating).collect();
+    /// What of all events says the same as some attributes.
+    pub(super) async fn misp_related(&self, actor: &Actor, mut wanted: Vec<String>, sync: bool) -> Result<Related, HubError> {
         wanted.sort_unstable();
         wanted.dedup();
-        let mut related: HashMap<String, Vec<Value>> = HashMap::new();
+        let mut related = Related::new();
         for values in wanted.chunks(MAX_VALUES) {
             self.relate(actor, values, sync, &mut related).await?;
         }
-        for attribute in attributes {
-            let others = correlating(attribute).and_then(|key| related.get(&key));
-            let event = attribute.get("event_id").cloned();
-            let beside: Vec<Value> = others.into_iter().flatten().filter(|other| other.get("event_id") != event.as_ref()).take(MAX_BESIDE).cloned().collect();
-            if let Some(fields) = attribute.as_object_mut() {
-                set(fields, "RelatedAttribute", beside);
-            }
-        }
-        Ok(())
+        Ok(related)
     }
 
     /// Finds what has one of some values.
-    async fn relate(&self, actor: &Actor, values: &[String], sync: bool, related: &mut HashMap<String, Vec<Value>>) -> Result<(), HubError> {
+    async fn relate(&self, actor: &Actor, values: &[String], sync: bool, related: &mut Related) -> Result<(), HubError> {
         let mut search = Search::read(&Fields::new(), Scope::Attributes, &self.misp_moment())?;
         search.rows.value.any = values.to_vec();
         if sync {
@@ -54,10 +49,10 @@ impl Hub {
         for (event, visible) in by_event {
             let heads = self.misp_events().named(&Name::Id(event)).await?;
             let Some(head) = self.first_seen_by(actor, heads, sync) else { continue };
-            let (document, _room) = self.opened(&head).await?;
+            let (document, _room) = self.opened(&head, Wait::Refused).await?;
             for line in self.lines(actor, &head, document, visible, false, sync).await? {
                 let attribute = with_context(line, &search, &head.uuid, &HashMap::new());
-                if let Some(key) = correlating(&attribute) {
+                if let Some(key) = attribute.as_object().and_then(correlating) {
                     related.entry(key).or_default().push(attribute);
                 }
             }
@@ -66,8 +61,20 @@ impl Hub {
     }
 }
 
+/// Puts beside each attribute of an event what of other events says the same.
+pub(super) fn put_related(attributes: &mut [Value], related: &Related) {
+    for fields in attributes.iter_mut().filter_map(Value::as_object_mut) {
+        let others = correlating(fields).and_then(|key| related.get(&key));
+        let event = fields.get("event_id").cloned();
+        let beside: Vec<Value> = others.into_iter().flatten().filter(|other| other.get("event_id") != event.as_ref()).take(MAX_BESIDE).cloned().collect();
+        set(fields, "RelatedAttribute", beside);
+    }
+}
+
 /// What an attribute correlates by: its value in lower case. `%` would stand for anything.
-fn correlating(attribute: &Value) -> Option<String> {
-    let fields = attribute.as_object().filter(|fields| flag(fields, "disable_correlation") != Some(true))?;
+pub(super) fn correlating(fields: &Fields) -> Option<String> {
+    if flag(fields, "disable_correlation") == Some(true) {
+        return None;
+    }
     text(fields, "value").map(|value| key_of(&value)).filter(|key| !key.contains('%'))
 }

@@ -5,14 +5,14 @@
 //! at a time and not kept.
 
 use super::AT_ONCE;
-use crate::misp::fields::text;
+use crate::misp::fields::{Fields, text};
 use crate::misp::filter::{Scope, Search};
 use crate::{Actor, Hub, HubError};
 use hashbrown::HashMap;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use store::misp::{Condition, EventQuery, Found, Head, MAX_READ, Name, Part, RowQuery, TagCondition};
+use store::misp::{Condition, EventQuery, Found, Head, MAX_READ, Name, Part, Place, RowQuery, TagCondition};
 
 /// Events, attributes or objects of a slice, about.
 const SLICE: usize = 50_000;
@@ -88,6 +88,7 @@ impl Wanted {
     /// The next events; none: that was all.
     pub(super) async fn next(&mut self) -> Result<Vec<Of>, HubError> {
         while !self.over && self.page.left > 0 {
+            self.actor = self.hub.misp_again(&self.actor)?;
             let most = self.page.skip.saturating_add(self.page.left).min(SLICE);
             let slice = match self.scope {
                 Scope::Events => self.hub.slice_of_events(&self.actor, &self.search, self.sync, self.after, most).await?,
@@ -162,7 +163,8 @@ impl Hub {
                 Scope::Events | Scope::Attributes => (Part::Attribute, &mut named.attributes),
                 Scope::Objects => (Part::Object, &mut named.objects),
             };
-            list.extend(self.misp_events().places(part, &name, own).await?.iter().map(|place| place.id));
+            let places = self.misp_events().places(part, &name, own).await?;
+            list.extend(self.seen_parts(actor, part, &places, sync).await?);
             if named.events.len() + named.attributes.len() + named.objects.len() > MAX_READ {
                 return Err(HubError::TooLarge { limit: MAX_READ as u64, unit: "events, attributes and objects that the UUIDs of a search name" });
             }
@@ -170,6 +172,29 @@ impl Hub {
         let named = &search.rows.named;
         search.never |= named.events.is_empty() && named.attributes.is_empty() && named.objects.is_empty();
         Ok(())
+    }
+
+    /// Of some attributes or objects those that the reader sees, or sees anything of: the others are not even counted.
+    async fn seen_parts(&self, actor: &Actor, part: Part, places: &[Place], sync: bool) -> Result<BTreeSet<i64>, HubError> {
+        let mut search = Search::read(&Fields::new(), Scope::Attributes, &self.misp_moment())?;
+        search.rows.deleted = None;
+        let mut seen: BTreeSet<i64> = BTreeSet::new();
+        for places in places.chunks(AT_ONCE) {
+            let events: BTreeSet<i64> = places.iter().map(|place| place.event).collect();
+            search.rows.events.ids.any = events.into_iter().collect();
+            let ids = Condition { any: places.iter().map(|place| place.id).collect(), none: Vec::new() };
+            if part == Part::Object {
+                search.rows.objects = ids;
+            } else {
+                search.rows.ids = ids;
+            }
+            self.each_row(actor, &search, sync, 0, |found, _| {
+                seen.insert(if part == Part::Object { found.object } else { found.id });
+                true
+            })
+            .await?;
+        }
+        Ok(seen)
     }
 
     /// Whether the reader sees an event, and it meets the conditions on what is shown of it.

@@ -6,12 +6,13 @@
 use super::ROOM;
 use super::answer::Out;
 use super::lines::{by_attribute, with_context};
+use super::related::{correlating, put_related};
 use super::wanted::{Page, Wanted};
 use crate::misp::document::Document;
 use crate::misp::export::{self, Line};
 use crate::misp::fields::number;
 use crate::misp::filter::{Format, Scope, Search};
-use crate::misp::show::{Extent, object_fields};
+use crate::misp::show::{Extent, Wait, object_fields};
 use crate::misp::{MAX_FOUND, apart};
 use crate::{Actor, Hub, HubError};
 use hashbrown::HashSet;
@@ -43,7 +44,7 @@ struct Entries {
 }
 
 impl Writing {
-    pub(super) async fn run(self, mut out: Out) -> Result<Out, HubError> {
+    pub(super) async fn run(mut self, mut out: Out) -> Result<Out, HubError> {
         let _room = self.hub.misp_room(ROOM).await?;
         let wanted = Wanted::new(&self.hub, &self.actor, &self.search, self.scope, self.sync, Page::of(&self.search));
         match self.search.format {
@@ -55,7 +56,7 @@ impl Writing {
     }
 
     /// MISP's own form.
-    async fn json(&self, mut wanted: Wanted, out: &mut Out) -> Result<(), HubError> {
+    async fn json(&mut self, mut wanted: Wanted, out: &mut Out) -> Result<(), HubError> {
         let (opening, closing) = match (self.scope, self.bare) {
             (_, true) => ("[", "]"),
             (Scope::Events | Scope::Objects, false) => ("{\"response\":[", "]}"),
@@ -86,7 +87,8 @@ impl Writing {
     }
 
     /// The event, as far as the reader sees it still.
-    async fn seen(&self, event: i64) -> Result<Option<Head>, HubError> {
+    async fn seen(&mut self, event: i64) -> Result<Option<Head>, HubError> {
+        self.actor = self.hub.misp_again(&self.actor)?;
         let heads = self.hub.misp_events().named(&Name::Id(event)).await?;
         Ok(self.hub.first_seen_by(&self.actor, heads, self.sync))
     }
@@ -98,7 +100,7 @@ impl Writing {
         let (document, visible, room) = if search.metadata {
             (None, HashSet::new(), None)
         } else {
-            let (document, room) = self.hub.opened(head).await?;
+            let (document, room) = self.hub.opened(head, Wait::Refused).await?;
             let visible = self.visible(head, &document, Vec::new()).await?;
             (Some(document), visible, Some(room))
         };
@@ -108,12 +110,19 @@ impl Writing {
 
     /// Some attributes of an event.
     async fn attributes(&self, head: &Head, parts: Vec<i64>) -> Result<Entries, HubError> {
+        let related = if self.search.correlations {
+            // Other events take room, too: none of this one's is held while they are looked at, lest all wait for each other.
+            let wanted = self.lines_of(head, parts.clone()).await?.0.iter().filter_map(|line| correlating(&line.attribute)).collect();
+            Some(self.hub.misp_related(&self.actor, wanted, self.sync).await?)
+        } else {
+            None
+        };
         let (lines, room) = self.lines_of(head, parts).await?;
         let sightings = if self.search.sightings { self.hub.misp_sightings_of(&self.actor, head, None).await? } else { Vec::new() };
         let sightings = by_attribute(sightings);
         let mut attributes: Vec<Value> = lines.into_iter().map(|line| with_context(line, &self.search, &head.uuid, &sightings)).collect();
-        if self.search.correlations {
-            self.hub.add_related(&self.actor, &mut attributes, self.sync).await?;
+        if let Some(related) = &related {
+            put_related(&mut attributes, related);
         }
         Ok(Entries { each: written(attributes).await?, room: Some(room) })
     }
@@ -123,7 +132,7 @@ impl Writing {
         let query = RowQuery { deleted: self.search.rows.deleted, ..RowQuery::default() };
         let visible = self.hub.misp_visible(&self.actor, head, query).await?;
         let sight = self.hub.misp_sight(&self.actor, head);
-        let (document, room) = self.hub.opened(head).await?;
+        let (document, room) = self.hub.opened(head, Wait::Refused).await?;
         let extent = Extent { metadata: false, attachments: self.search.attachments, deleted: None };
         let wanted = document.objects.iter().filter(|object| number(object, "id").is_some_and(|id| parts.contains(&id)));
         let shown = wanted.filter_map(|object| object_fields(object, head.id, &visible, extent, sight, self.sync));
@@ -155,14 +164,14 @@ impl Writing {
     /// Attributes of an event, with the room that the event takes.
     async fn lines_of(&self, head: &Head, parts: Vec<i64>) -> Result<(Vec<Line>, OwnedSemaphorePermit), HubError> {
         let attachments = self.scope == Scope::Attributes && self.search.attachments;
-        let (document, room) = self.hub.opened(head).await?;
+        let (document, room) = self.hub.opened(head, Wait::Refused).await?;
         let visible = self.visible(head, &document, parts).await?;
         let lines = self.hub.lines(&self.actor, head, document, visible, attachments, self.sync).await?;
         Ok((lines, room))
     }
 
     /// Formats that are written line by line.
-    async fn by_lines(&self, mut wanted: Wanted, out: &mut Out) -> Result<(), HubError> {
+    async fn by_lines(&mut self, mut wanted: Wanted, out: &mut Out) -> Result<(), HubError> {
         if self.search.format == Format::Csv {
             out.write(&export::csv(&[], self.search.context, &self.search.columns, self.search.headerless));
         }
@@ -190,7 +199,7 @@ impl Writing {
     }
 
     /// Formats that are written of everything at once: rules are sorted, and a bundle begins with what it refers to.
-    async fn at_once(&self, mut wanted: Wanted, out: &mut Out) -> Result<(), HubError> {
+    async fn at_once(&mut self, mut wanted: Wanted, out: &mut Out) -> Result<(), HubError> {
         let mut lines: Vec<Line> = Vec::new();
         let mut rooms = Vec::new();
         loop {

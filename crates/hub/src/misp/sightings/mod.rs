@@ -10,13 +10,13 @@ use super::change::NOT_YOURS;
 use super::fields::{Fields, flag, number, text};
 use super::filter::{Scope, Search};
 use super::people::{may_write, organisation_number, organisation_of};
-use super::show::name_of;
-use super::{MAX_FOUND, reads};
+use super::show::{Wait, attribute_alone, name_of};
+use super::{MAX_FOUND, MAX_ROOM, reads};
 use crate::{Actor, Hub, HubError};
 use hashbrown::{HashMap, HashSet};
 use model::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::misp::{Head, MAX_READ, Name, Part, RowQuery, Sighting};
 
@@ -55,13 +55,13 @@ impl Hub {
             let unit = "sightings of an answer; ask for those of one event or attribute, or of a shorter time";
             return Err(HubError::TooLarge { limit: MAX_FOUND as u64, unit });
         }
+        let attributes = if flag(given, "includeAttribute") == Some(true) { self.sighted_attributes(actor, &seen).await? } else { HashMap::new() };
         let mut shown = Vec::new();
         for (head, sighting) in seen {
             let mut json = self.sighting_json(actor, &sighting);
             if let Some(fields) = json.as_object_mut() {
                 if flag(given, "includeAttribute") == Some(true) {
-                    let attribute = self.misp_attribute_at(actor, &head, sighting.attribute).await?;
-                    fields.insert("Attribute".to_owned(), attribute.get("Attribute").cloned().unwrap_or_default());
+                    fields.insert("Attribute".to_owned(), attributes.get(&(head.id, sighting.attribute)).cloned().unwrap_or_default());
                 }
                 if flag(given, "includeEvent") == Some(true) {
                     fields.insert("Event".to_owned(), Value::Object(self.misp_head(actor, &head, sync)?));
@@ -70,6 +70,35 @@ impl Hub {
             shown.push(if wrapped { json!({ "Sighting": json }) } else { json });
         }
         Ok(if wrapped { json!({ "response": shown }) } else { Value::Array(shown) })
+    }
+
+    /// The attributes that sightings are of, by event and number, without what is attached: each event is opened once, however many sightings there are.
+    async fn sighted_attributes(&self, actor: &Actor, seen: &[(Arc<Head>, Sighting)]) -> Result<HashMap<(i64, i64), Value>, HubError> {
+        let mut wanted: BTreeMap<i64, (&Arc<Head>, HashMap<i64, usize>)> = BTreeMap::new();
+        for (head, sighting) in seen {
+            let (_, attributes) = wanted.entry(head.id).or_insert_with(|| (head, HashMap::new()));
+            *attributes.entry(sighting.attribute).or_insert(0) += 1;
+        }
+        let mut found: HashMap<(i64, i64), Value> = HashMap::new();
+        let mut bytes: usize = 0;
+        for (event, (head, attributes)) in wanted {
+            let (document, _room) = self.opened(head, Wait::Refused).await?;
+            let sight = self.misp_sight(actor, head);
+            for (attribute, object) in document.each() {
+                let Some((id, count)) = number(attribute, "id").and_then(|id| Some((id, *attributes.get(&id)?))) else { continue };
+                let mut shown = attribute_alone(attribute, object, head, sight);
+                shown.remove("data");
+                let shown = Value::Object(shown);
+                bytes = bytes.saturating_add(shown.to_string().len().saturating_mul(count));
+                found.entry((event, id)).or_insert(shown);
+            }
+            // It is written beside each sighting.
+            if bytes > MAX_ROOM {
+                let unit = "bytes of attributes beside sightings; ask for those of one event or attribute, or without includeAttribute";
+                return Err(HubError::TooLarge { limit: MAX_ROOM as u64, unit });
+            }
+        }
+        Ok(found)
     }
 
     /// Sightings of an event, for its attributes in an answer.

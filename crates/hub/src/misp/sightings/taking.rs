@@ -7,7 +7,7 @@ use super::{FALSE_POSITIVE, may_know, moment, saved};
 use crate::misp::fields::{Fields, number, object, text, text_of, unwrapped, uuid_of, wrong};
 use crate::misp::filter::{Scope, Search};
 use crate::misp::people::may_write;
-use crate::misp::show::name_of;
+use crate::misp::show::{Wait, name_of};
 use crate::misp::{MAX_SIGHTINGS, MAX_SIGHTINGS_OF_ATTRIBUTE, MAX_SIGHTINGS_OF_EVENT, MAX_VALUES};
 use crate::sharing::{NewSighting as HubSighting, SightingKind};
 use crate::{Actor, Hub, HubError};
@@ -162,7 +162,8 @@ impl Hub {
         let mut values: Vec<String> = Vec::new();
         if let Some(name) = by_name.filter(|name| name_of(name).is_ok()) {
             let (head, place) = self.misp_find_part(actor, Part::Attribute, &name_of(&name)?, false).await?;
-            let document = self.misp_document(&head).await?;
+            // Of a list those before it are kept already.
+            let (document, _room) = self.opened(&head, Wait::InLine).await?;
             let attribute = document.each().find(|(attribute, _)| number(attribute, "id") == Some(place.id)).map(|(attribute, _)| attribute);
             if let Some((kind, value)) = attribute.and_then(|attribute| Some((text(attribute, "type")?, text(attribute, "value")?))) {
                 let (first, second) = parts(&kind, &value);
@@ -217,7 +218,7 @@ impl Hub {
         }
         let head = self.misp_find(actor, &name_of(event)?, false).await?;
         let visible = self.misp_visible(actor, &head, RowQuery::default()).await?;
-        let document = self.misp_document(&head).await?;
+        let (document, _room) = self.opened(&head, Wait::Refused).await?;
         let known: HashMap<String, &Fields> = document
             .each()
             .filter(|(attribute, _)| number(attribute, "id").is_some_and(|id| visible.contains(&id)))
