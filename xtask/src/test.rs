@@ -28,6 +28,7 @@ pub fn run() -> anyhow::Result<()> {
     step("the API against its OpenAPI document", || against_clients("api.py"))?;
     step("TAXII against its clients", || against_clients("taxii.py"))?;
     step("TAXII beside the reference server", || against_clients("medallion.py"))?;
+    step("STIX of the shared data against its validator", against_validator)?;
     step("IntelMQ, unchanged, both ways", || against_clients("with_intelmq.py"))?;
     step("mail and webhooks against receivers that fail", against_receivers)?;
     step("MISP against PyMISP", || against_clients("misp.py"))?;
@@ -44,8 +45,8 @@ fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result
     Ok(())
 }
 
-/// Programs that `tests/products.rs` gives the products to, and Debian's packages that hold them.
-const CONSUMERS: [(&str, &str); 3] = [("named-checkzone", "bind9-utils"), ("nft", "nftables"), ("suricata", "suricata")];
+/// Programs that `tests/products.rs` gives the products to, what unpacks the shared data for `stix_all.py`, and Debian's packages that hold them.
+const CONSUMERS: [(&str, &str); 4] = [("named-checkzone", "bind9-utils"), ("nft", "nftables"), ("suricata", "suricata"), ("zstd", "zstd")];
 
 /// Installs the consumers that are missing, where that is possible. Without them their tests say that they are passed over.
 fn consumers() {
@@ -86,6 +87,15 @@ type Variables = Vec<(&'static str, String)>;
 /// A script of `tests/python` against a hub of its own.
 fn against_clients(script: &str) -> anyhow::Result<()> {
     against(script, &[], &[])
+}
+
+/// Lines of each shared file that `stix_all.py` sends unless BONGSU_STIX_LIMIT names others (0: all): two minutes on two cores.
+const STIX_LINES: &str = "5";
+
+/// `stix_all.py` against a hub of its own, with a part of the shared data.
+fn against_validator() -> anyhow::Result<()> {
+    let lines = std::env::var("BONGSU_STIX_LIMIT").unwrap_or_else(|_| STIX_LINES.to_owned());
+    against("stix_all.py", &[], &[("BONGSU_STIX_LIMIT", lines)])
 }
 
 /// `mail.py` against a hub that sends its mail to the script.
