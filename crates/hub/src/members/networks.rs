@@ -171,7 +171,7 @@ impl Members {
     }
 
     /// The registrations of an organisation in these states, newest first; where none is named, those that did not end. Of those that ended the
-    /// newest [`MAX_ENDED`].
+    /// newest 1,000.
     pub async fn list_networks(&self, actor: &Actor, organisation: OrgId, states: &[NetworkState]) -> Result<Vec<NetworkView>, HubError> {
         let organisation = self.known(actor, organisation)?;
         let wanted = |state: NetworkState| if states.is_empty() { state.is_open() } else { states.contains(&state) };
