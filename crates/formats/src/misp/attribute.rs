@@ -90,12 +90,14 @@ pub(super) fn read(raw: &str, around: &Around, defaults: &Defaults) -> Result<Op
         Kind::Unknown => return Err(format!("attribute type {} is unknown", lenient::clip(&name, MAX_QUOTE))),
         Kind::One(_) | Kind::Pair(..) | Kind::First(_) | Kind::WithPort(_) | Kind::Victim(_) => {}
     }
-    let text = lenient::text_of(&fields, "value").ok_or_else(|| format!("attribute of type {name} has no value"))?;
+    let text = lenient::text_of(&fields, "value").ok_or_else(|| format!("attribute of type {} has no value", lenient::clip(&name, MAX_QUOTE)))?;
     let (found, port) = values(kind, &text);
     let own = Tags::read(&fields);
     let casting = cast(&fields, &name, &own, around, defaults);
     let (mut observables, reasons) = value::observables(&found, casting);
     if observables.is_empty() {
+        // A type may begin as a known one and go on without end.
+        let name = lenient::clip(&name, MAX_QUOTE);
         return Err(format!("{name}: {}", reasons.first().map_or("value is empty", String::as_str)));
     }
     if observables.len() > MAX_OBSERVABLES {

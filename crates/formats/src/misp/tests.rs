@@ -127,6 +127,16 @@ fn what_is_not_taken_is_named_by_number_and_what_describes_is_not() {
 }
 
 #[test]
+fn a_type_without_end_is_not_repeated_in_the_reason() {
+    let endless = format!("filename|{}", "x".repeat(2_000));
+    let parsed = read(&event(&[&attribute(&endless, "  ", ""), &format!(r#"{{"type":"{endless}"}}"#)], ""));
+    let reasons: Vec<_> = parsed.refusals.iter().map(|refusal| refusal.reason.as_str()).collect();
+    assert_eq!(reasons.len(), 2);
+    assert!(reasons.iter().all(|reason| reason.starts_with("filename|x") || reason.contains("type filename|x")), "{reasons:?}");
+    assert!(reasons.iter().all(|reason| reason.len() < 200), "{reasons:?}");
+}
+
+#[test]
 fn other_documents_are_refused_once_with_a_reason() {
     for (document, reason) in [
         (r#"{"2e035642-c558-5019-89f2-bc7bdf8b34ce":{"info":"x","Orgc":{}}}"#, "manifest"),
