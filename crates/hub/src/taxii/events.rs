@@ -28,8 +28,8 @@ impl Hub {
     /// A page of a collection made from events, from after `after` on. `reach` is what [`Hub::taxii_reach`] says of the caller.
     ///
     /// # Errors
-    /// [`HubError::Forbidden`] where the caller may not read it; [`HubError::Overloaded`] where ids are asked for while what the collection's
-    /// indicators name is still being read.
+    /// [`HubError::Forbidden`] where the caller may not read it; [`HubError::Overloaded`] where ids are asked for and not all of them can be looked
+    /// up in time: while what the collection's indicators name is still being read, or because they are too many with too many versions.
     pub fn taxii_events(&self, collection: &Collection, filter: &Filter, reach: &Reach, after: Option<Timestamp>, limit: usize) -> Result<Page, HubError> {
         collection.readable()?;
         let events = match &collection.source {

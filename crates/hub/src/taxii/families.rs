@@ -58,7 +58,7 @@ struct Known {
 /// When a name was brought for those who read up to each marking.
 type Brought = [Option<Timestamp>; LEVELS];
 
-/// The log was not read far enough in time.
+/// The log was not read far enough in time, or not everything was looked up that was asked for.
 #[derive(Debug, thiserror::Error)]
 #[error("the log of indicators is still being read")]
 struct Waiting;
@@ -68,7 +68,8 @@ pub(super) fn is_waiting(error: &std::io::Error) -> bool {
     error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Waiting>)
 }
 
-fn waiting() -> std::io::Error {
+/// That error.
+pub(super) fn waiting() -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::TimedOut, Waiting)
 }
 

@@ -18,11 +18,12 @@
 //! objects, of which each version, `revoked` or not, is judged alone by its own marking and says what its contributor wrote in it.
 //!
 //! Invariant: objects are in the order of their dates, and no two have the same. What stands beside an entry is on the entry's page, unless the page
-//! is too small for both. A page ends after so many objects, or after so much time with where to go on.
+//! is too small for both. A page ends after so many objects, or after so much time with where to go on. What is asked for by ids is in no order until
+//! all of it was looked up: where there is no time for that, nothing is given ([`is_waiting`]).
 //! Not here: what an object looks like ([`super::events`], [`super::targets`]).
 
 use super::beside::{Among, Change, free_after, has_room, object_before};
-use super::families::is_waiting;
+use super::families::{is_waiting, waiting};
 use super::targets::{Kind, named};
 use super::{Filter, Item, Page, Reach, Versions};
 use crate::Hub;
@@ -210,6 +211,7 @@ impl Wanted<'_> {
         ids.dedup();
         for id in ids {
             let Some((kind, uuid)) = id.split_once("--").and_then(|(kind, uuid)| Some((kind, Uuid::try_parse(uuid).ok()?))) else { continue };
+            self.in_time()?;
             match kind {
                 "indicator" | "relationship" if self.names(kind) => self.look_up_value(kind, uuid, &mut items)?,
                 _ if Kind::from_word(kind).is_some() && self.names(kind) => self.look_up_target(kind, uuid, &mut items)?,
@@ -229,6 +231,11 @@ impl Wanted<'_> {
         Ok(())
     }
 
+    /// Says no once the page's time is over.
+    fn in_time(&self) -> std::io::Result<()> {
+        if Instant::now() < self.deadline { Ok(()) } else { Err(waiting()) }
+    }
+
     /// The wanted versions of one value's indicator or of one of its relationships, and of its other ones.
     fn look_up_value(&self, kind: &str, uuid: Uuid, items: &mut Vec<Item>) -> std::io::Result<()> {
         let of_indicators = kind == "indicator";
@@ -240,6 +247,7 @@ impl Wanted<'_> {
             versions = self.hub.versions_of(self.events, uuid, self.hub.relationship_mask(self.events, Some(&target)))?;
         }
         for version in &versions {
+            self.in_time()?;
             let room = !of_indicators && self.has_room(version)?;
             items.extend(self.group(version, room, Some(&versions))?.into_iter().filter(|item| item.id.split("--").next() == Some(kind)));
         }
