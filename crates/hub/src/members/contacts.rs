@@ -4,7 +4,8 @@
 //! has the reply, verifies it by [`Members::verify_contact`], whoever opens the link in the mail by [`Members::confirm_contact`]. Mail that
 //! comes back is noted by [`Members::contact_bounced`]; what somebody has to look after is in [`Members::contact_queue`].
 //! Invariant: another address is not verified by what was said of the one before; what came back waits in the queue until it is verified anew or
-//! another address is set. Nobody is asked more than [`MAX_ASKS`] times.
+//! another address is set. Nobody is asked more than [`MAX_ASKS`] times; and of one organisation no more than [`MAX_MAILS`] mails ask in half a year,
+//! [`MAX_MAILS_A_DAY`] a day, whatever addresses it sets one after another and whoever verifies them meanwhile.
 //! Not here: sending mail (`delivery::asking`); contacts of those who are no members (`owners::abuse`).
 
 use super::{MAX_REASON, Members, coordinator_only, invalid, may_administer, reason_text};
@@ -24,6 +25,13 @@ const VERIFIED_FOR: Duration = Duration::from_secs(182 * 86_400);
 pub const MAX_ASKS: u32 = 3;
 /// Time between them.
 const REMIND_AFTER: Duration = Duration::from_secs(7 * 86_400);
+/// Mails of one organisation that ask, to all addresses that it sets within [`MAILS_KEPT`] together.
+pub const MAX_MAILS: usize = 9;
+/// Of these in a day.
+const MAX_MAILS_A_DAY: usize = 3;
+/// How long a mail counts. No longer than a verification holds, so that what is due is asked.
+const MAILS_KEPT: Duration = VERIFIED_FOR;
+const DAY: Duration = Duration::from_secs(86_400);
 /// How every token begins.
 const TOKEN_PREFIX: &str = "bongsu-contact-";
 /// Characters of a token after that, and of an organisation in a link.
@@ -164,8 +172,10 @@ impl Members {
         let (verified, bounced) = (same.and_then(|before| before.verified), same.and_then(|before| before.bounced));
         let bounces = same.map_or(0, |before| before.bounces);
         let (asked, asks) = same.map_or((None, 0), |before| (before.asked, before.asks));
+        let mails = before.as_ref().map(|before| before.mails.clone()).unwrap_or_default();
         let version = before.as_ref().map_or(0, |before| before.version) + 1;
-        let contact = Contact { id, organisation: organisation.id, address: Some(address), token: token(), verified, bounced, bounces, asked, asks, version };
+        let (organisation, address, token) = (organisation.id, Some(address), token());
+        let contact = Contact { id, organisation, address, token, verified, bounced, bounces, asked, asks, mails, version };
         match before {
             Some(before) => writer.update(&contact, before.version, &change, &[]).await.map(drop)?,
             None => writer.insert(&contact, &change, &[]).await?,
@@ -288,14 +298,14 @@ impl Members {
     }
 
     /// Whom to ask now: every contact that nobody verified, or not for half a year, to which mail goes through, and which was not asked lately nor
-    /// [`MAX_ASKS`] times; those that were asked the least come first.
+    /// [`MAX_ASKS`] times, of organisations that had not had too many such mails; those that were asked the least come first.
     pub async fn contacts_to_ask(&self) -> Result<Vec<ContactToAsk>, HubError> {
         let now = self.clock.now();
         let snapshot = self.directory.snapshot();
         let ask = |contact: Contact| {
             let state = ContactState::of(&contact, now);
             let is_open = matches!(state, ContactState::Unverified | ContactState::Due) && snapshot.by_id(contact.organisation).is_some_and(|of| is_told(of));
-            let is_time = contact.asks < MAX_ASKS && contact.asked.is_none_or(|asked| now >= asked.plus(REMIND_AFTER));
+            let is_time = contact.asks < MAX_ASKS && contact.asked.is_none_or(|asked| now >= asked.plus(REMIND_AFTER)) && may_be_mailed(&contact, now);
             let Contact { organisation, address, token, asks, .. } = contact;
             address.filter(|_| is_open && is_time).map(|address| ContactToAsk { organisation, address, token, state, asks })
         };
@@ -304,14 +314,19 @@ impl Members {
         Ok(found)
     }
 
-    /// Notes that a mail has asked a contact; nothing where it is another one by now.
+    /// Notes that a mail has asked a contact. Where another address was set or this one verified meanwhile, the mail was sent all the same: it counts for
+    /// the organisation alone.
     pub(crate) async fn contact_asked(&self, asked: &ContactToAsk) -> Result<(), HubError> {
         let change = Change { actor_key: None, actor_org: None, at: self.clock.now(), action: "ask", reason: "" };
         let mut writer = self.records.write().await?;
         let contact: Option<Contact> = writer.get(&Contact::id_of(asked.organisation).to_string()).await?;
-        let Some(contact) = contact.filter(|contact| asked.is(contact)) else { return Ok(()) };
+        let is_noted = |contact: &Contact| contact.token == asked.token && contact.asks != asked.asks;
+        let Some(contact) = contact.filter(|contact| !is_noted(contact)) else { return Ok(()) };
         let version = contact.version;
-        let contact = Contact { asked: Some(change.at), asks: contact.asks.saturating_add(1), version: version + 1, ..contact };
+        let mails = recent_mails(&contact, change.at, MAILS_KEPT).chain([change.at]).collect();
+        let counts = contact.address.as_ref() == Some(&asked.address) && ContactState::of(&contact, change.at) != ContactState::Verified;
+        let (at, asks) = if counts { (Some(change.at), contact.asks.saturating_add(1)) } else { (contact.asked, contact.asks) };
+        let contact = Contact { asked: at, asks, mails, version: version + 1, ..contact };
         writer.update(&contact, version, &change, &[]).await?;
         writer.commit().await?;
         Ok(())
@@ -325,6 +340,16 @@ impl Members {
         }
         Ok(())
     }
+}
+
+/// The mails of an organisation that asked within a time before now.
+fn recent_mails(contact: &Contact, now: Timestamp, within: Duration) -> impl Iterator<Item = Timestamp> {
+    contact.mails.iter().copied().filter(move |at| now < at.plus(within))
+}
+
+/// Whether one more mail may ask a contact of its organisation.
+fn may_be_mailed(contact: &Contact, now: Timestamp) -> bool {
+    recent_mails(contact, now, MAILS_KEPT).count() < MAX_MAILS && recent_mails(contact, now, DAY).count() < MAX_MAILS_A_DAY
 }
 
 /// What a link ends with that verifies a contact: whose it is, and its token. [`Members::confirm_contact`] takes it.

@@ -700,6 +700,43 @@ async fn a_contact_is_asked_a_few_times_a_week_apart_and_its_link_is_good_once()
 }
 
 #[tokio::test]
+async fn whatever_addresses_an_organisation_sets_in_turn_few_mails_ask_them() {
+    let nation = Nation::new().await;
+    let own = nation.organisation("Own", OrgKind::Company, Some(Constituency::Private)).await;
+    let (coordinator, administrator) = (nation.coordinator(), nation.actor(own, KeyRole::MemberAdmin).await);
+    let mut mails = 0;
+    for day in 1..=30 {
+        for address in ["a@bank.example", "b@bank.example"].repeat(3) {
+            nation.members.set_contact(&administrator, own, address).await.unwrap();
+            for contact in nation.members.contacts_to_ask().await.unwrap() {
+                nation.members.contact_asked(&contact).await.unwrap();
+                mails += 1;
+            }
+            // Nor does it help that the coordinator has a reply.
+            nation.members.verify_contact(&coordinator, own, None).await.unwrap();
+        }
+        assert_eq!(mails, (day * 3).min(super::contacts::MAX_MAILS));
+        nation.pass(86_400);
+    }
+    // After half a year it may be asked as before. A mail that is on its way while another address is set is one all the same.
+    nation.pass(183 * 86_400);
+    nation.members.set_contact(&administrator, own, "a@bank.example").await.unwrap();
+    let found = nation.members.contacts_to_ask().await.unwrap();
+    nation.members.set_contact(&administrator, own, "c@bank.example").await.unwrap();
+    nation.members.contact_asked(&found[0]).await.unwrap();
+    let shown = nation.members.contact(&administrator, own).await.unwrap();
+    assert_eq!((shown.asks, shown.asked), (0, None));
+    let kept: store::records::Contact = nation.records.get(&store::records::Contact::id_of(own).to_string()).await.unwrap().unwrap();
+    assert_eq!(kept.mails.len(), 1, "older ones are forgotten");
+    // The same address set again while its mail is on its way has had that mail.
+    let found = nation.members.contacts_to_ask().await.unwrap();
+    nation.members.set_contact(&administrator, own, "c@bank.example").await.unwrap();
+    nation.members.contact_asked(&found[0]).await.unwrap();
+    assert_eq!(nation.members.contact(&administrator, own).await.unwrap().asks, 1);
+    assert_eq!(nation.records.verify_history().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_claim_is_anonymous_both_ways_and_decided_once_by_one_without_a_part_in_it() {
     let nation = Nation::new().await;
     let claimant = nation.organisation("Claimant", OrgKind::Company, Some(Constituency::Private)).await;

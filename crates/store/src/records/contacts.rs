@@ -35,6 +35,9 @@ pub struct Contact {
     /// How many mails asked since then.
     #[serde(default)]
     pub asks: u32,
+    /// When mails asked a contact of the organisation lately, oldest first, whatever its address was then and whatever became of it.
+    #[serde(default)]
+    pub mails: Vec<Timestamp>,
     /// Version, starting at 1.
     #[serde(skip)]
     pub version: u64,
