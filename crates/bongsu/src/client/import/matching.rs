@@ -1,7 +1,9 @@
 //! Which of the hub's organisations an imported one is, decided for all of them before anything is written.
 //!
-//! Flow: [`decide`] → by the reference that an earlier run noted → by the id, where both systems have the same one → as the hub's own → by the name.
-//! Invariant: two organisations of the other system never become one of the hub's; a name decides only where one organisation on each side bears it.
+//! Flow: [`decide`] → by the reference that an earlier run noted → by the id, where both systems have the same one → as the hub's own → by the name; each
+//! for all organisations before the next.
+//! Invariant: two organisations of the other system never become one of the hub's; what an earlier run noted is taken by no other sign; a name decides
+//! only where one organisation on each side bears it.
 //! Not here: what is written then ([`super::apply`]).
 
 use super::directory::{Directory, Entry};
@@ -54,24 +56,25 @@ pub fn decide(directory: &Directory, present: &BTreeMap<String, Entry>, noted: &
     for (id, known) in present {
         by_name.entry(plain(&known.name)).or_default().push(id.as_str());
     }
-    // What is sure comes first: a name takes nothing from whom it belongs to.
+    // What is surer comes first, for all of them: a weaker sign takes nothing from whom it belongs to by a stronger one, in whatever order they come.
     let mut taken: BTreeMap<String, &str> = BTreeMap::new();
-    let mut decided: Vec<Option<Match>> = Vec::with_capacity(directory.organisations.len());
-    for entry in &directory.organisations {
-        let noted = noted.get(&entry.reference).map(String::as_str).filter(|id| !entry.reference.is_empty() && present.contains_key(*id));
-        let same = digits(&entry.reference).and_then(|digits| by_id.get(&digits).copied());
-        let sure = match (noted, same) {
-            (Some(id), _) => Some((By::Report, id)),
-            (None, Some(id)) => Some((By::Id, id)),
-            (None, None) => own.filter(|_| entry.own).map(|id| (By::Own, id)),
-        };
-        decided.push(sure.map(|(by, id)| {
+    let mut decided: Vec<Option<Match>> = vec![None; directory.organisations.len()];
+    for by in [By::Report, By::Id, By::Own] {
+        for (entry, decision) in directory.organisations.iter().zip(&mut decided).filter(|(_, decision)| decision.is_none()) {
+            let told = match by {
+                By::Report => noted.get(&entry.reference).map(String::as_str).filter(|id| !entry.reference.is_empty() && present.contains_key(*id)),
+                By::Id => digits(&entry.reference).and_then(|digits| by_id.get(&digits).copied()),
+                By::Own => own.filter(|_| entry.own),
+                By::Name => None,
+            };
+            let Some(id) = told else { continue };
             if let Some(other) = taken.get(id) {
-                return Match::Doubtful(format!("the hub's {id} stands for {other:?} already; {REMEDY}"));
+                *decision = Some(Match::Doubtful(format!("the hub's {id} stands for {other:?} already; {REMEDY}")));
+                continue;
             }
             taken.insert(id.to_owned(), entry.name.as_str());
-            Match::Is(by, id.to_owned())
-        }));
+            *decision = Some(Match::Is(by, id.to_owned()));
+        }
     }
     let mut bearers: BTreeMap<String, usize> = BTreeMap::new();
     for (entry, _) in directory.organisations.iter().zip(&decided).filter(|(_, decision)| decision.is_none()) {
@@ -158,6 +161,24 @@ mod tests {
         assert_eq!(doubtful(&decided(&[("u1", "A"), ("u2", "B")], &[(ONE, "Bank")], &[("u1", ONE), ("u2", ONE)])), [false, true]);
         // Noted for another system's reference: it is the same organisation under a name of its own there.
         assert_eq!(decided(&[("n6", "Bank")], &[(ONE, "Bank")], &[("u1", ONE)]), [is(By::Name, ONE)]);
+    }
+
+    #[test]
+    fn what_was_noted_is_taken_by_no_other_sign_whichever_comes_first() {
+        // Somebody there has the UUID of the hub's organisation that was noted for another one.
+        let same_id = "0190a5b8-a1b2-7000-8000-00000000abcd";
+        for entries in [[(same_id, "Copy"), ("u1", "Bank")], [("u1", "Bank"), (same_id, "Copy")]] {
+            let decided = decided(&entries, &[(ONE, "Bank"), (TWO, "Shop")], &[("u1", ONE)]);
+            let of = |reference: &str| entries.iter().zip(&decided).find(|(entry, _)| entry.0 == reference).map(|(_, found)| found.clone()).unwrap();
+            assert_eq!(of("u1"), is(By::Report, ONE));
+            assert!(matches!(of(same_id), Match::Doubtful(_)));
+        }
+        // Nor does who runs the other hub stand for this hub's own, where that was noted for somebody else.
+        let directory = Directory { organisations: vec![Entry { own: true, ..entry("org_x", "Elsewhere") }, entry("u1", "Here")], ..Directory::new() };
+        let present = BTreeMap::from([(ONE.to_owned(), Entry { own: true, ..entry(ONE, "Here") })]);
+        let decided = decide(&directory, &present, &BTreeMap::from([("u1".to_owned(), ONE.to_owned())]));
+        assert!(matches!(decided[0], Match::Doubtful(_)));
+        assert_eq!(decided[1], is(By::Report, ONE));
     }
 
     #[test]
