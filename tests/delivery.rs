@@ -144,7 +144,8 @@ fn receivers_that_never_answer_hold_up_nobody_but_whose_they_are() {
     for number in 0..24_usize {
         let port = silent[number % silent.len()].local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}/{number}");
-        subscribe(&busy, &json!({ "name": format!("slow {number}"), "about": "events", "channel": { "webhook": { "url": url } } }));
+        let filter = json!({ "within": "185.60.1.0/24" });
+        subscribe(&busy, &json!({ "name": format!("slow {number}"), "about": "events", "filter": filter, "channel": { "webhook": { "url": url } } }));
     }
     let receiver = Receiver::start(Behaviour::Takes, 1);
     sender.events(&[scanner("185.60.1.1")]);

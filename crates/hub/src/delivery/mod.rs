@@ -35,7 +35,7 @@ pub use message::{Lane, Language, Message, Notice};
 pub use queue::{MAX_THINGS, MAX_WAITING};
 pub use shapes::{ChannelView, DeliveryView, NewChannel, NewSubscription, SubscriptionPatch, SubscriptionView};
 pub use store::records::About;
-pub use subscriptions::MAX_SUBSCRIPTIONS;
+pub use subscriptions::{MAX_SUBSCRIPTIONS, MAX_WIDE};
 
 use crate::{Actor, Hub, HubError};
 use asking::Asking;

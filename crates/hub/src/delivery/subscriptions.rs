@@ -25,6 +25,13 @@ use store::records::{About, Change, Channel, Subscription, SubscriptionState, Wr
 
 /// Subscriptions of one organisation at the most.
 pub const MAX_SUBSCRIPTIONS: usize = 100;
+/// Of them those that may want a large part of all events: what one organisation asks for must not hold up what all others do.
+pub const MAX_WIDE: usize = 20;
+/// Words of one filter at the most: categories, types, sectors and readings of a value.
+const MAX_WORDS: usize = 200;
+/// A range of fewer bits, and a domain of fewer labels, is as good as none.
+const NARROW_BITS: u8 = 8;
+const NARROW_LABELS: usize = 2;
 /// Characters of a name.
 const MAX_NAME: usize = 200;
 /// Characters of a webhook's URL.
@@ -67,10 +74,11 @@ impl Hub {
             self.may_send_code(organisation)?;
         }
         let mut writer = self.records().write().await?;
-        let open = writer.owned::<Subscription>(&organisation.to_string()).await?.iter().filter(|other| other.state.is_open()).count();
-        if open >= MAX_SUBSCRIPTIONS {
+        let owned: Vec<Subscription> = writer.owned(&organisation.to_string()).await?;
+        if owned.iter().filter(|other| other.state.is_open()).count() >= MAX_SUBSCRIPTIONS {
             return Err(HubError::TooLarge { limit: MAX_SUBSCRIPTIONS as u64, unit: "subscriptions of an organisation" });
         }
+        check_width(&subscription, &owned)?;
         writer.insert(&subscription, &changed(actor, "add", now), &[]).await?;
         writer.commit().await?;
         self.refresh_subscriptions().await?;
@@ -151,6 +159,9 @@ impl Hub {
             subscription.categories = categories;
         }
         check_rhythms(subscription.about, &subscription.rhythm, &subscription.categories)?;
+        if is_wide(&subscription) && !is_wide(&before) {
+            check_width(&subscription, &writer.owned::<Subscription>(&subscription.organisation.to_string()).await?)?;
+        }
         if let Some(language) = patch.language {
             subscription.language = Text::from(language.as_str());
         }
@@ -426,7 +437,33 @@ fn check_filter(about: About, filter: &Filter) -> Result<(), HubError> {
     if about == About::Findings && !filter.sectors.is_empty() {
         return Err(invalid("/filter/sector", "findings are the organisation's own and have no sector"));
     }
+    if filter.categories.len() + filter.types.len() + filter.sectors.len() + filter.values.len() > MAX_WORDS {
+        return Err(invalid("/filter", format!("at most {MAX_WORDS} categories, types and sectors are taken together")));
+    }
     Ok(())
+}
+
+/// Whether a subscription may want a large part of all events: its filter names no value, range, domain or malware.
+fn is_wide(subscription: &Subscription) -> bool {
+    let Some(filter) = subscription.filter.as_ref().filter(|_| subscription.about == About::Events) else { return false };
+    let is_narrow = filter.malware.is_some()
+        || !filter.values.is_empty()
+        || filter.within.is_some_and(|range| range.prefix_len() >= NARROW_BITS)
+        || filter.domain.as_ref().is_some_and(|domain| domain.as_str().split('.').count() >= NARROW_LABELS);
+    !is_narrow
+}
+
+/// Refuses a wide subscription where its organisation has too many others.
+fn check_width(subscription: &Subscription, owned: &[Subscription]) -> Result<(), HubError> {
+    let others = owned.iter().filter(|other| other.id != subscription.id && other.state.is_open() && is_wide(other)).count();
+    if !is_wide(subscription) || others < MAX_WIDE {
+        return Ok(());
+    }
+    let reason = format!(
+        "an organisation has at most {MAX_WIDE} subscriptions to events without a value, a domain, malware or a range of /{NARROW_BITS} or narrower; put \
+         categories and sectors together into one, or name one of these"
+    );
+    Err(invalid("/filter", reason))
 }
 
 /// Whether another receiver gets what is sent.

@@ -405,6 +405,45 @@ async fn an_address_that_the_server_refuses_bounces_and_a_hub_without_mail_asks_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_organisation_has_few_subscriptions_that_may_want_everything_and_more_that_name_what_they_want() {
+    let realm = Realm::open().await;
+    let (member, other) = (realm.member("Member").await, realm.member("Other").await);
+    let new = |filter: Filter, about: About| NewSubscription {
+        name: "one more".to_owned(),
+        about,
+        filter,
+        channel: NewChannel::Inbox,
+        rhythm: None,
+        categories: BTreeMap::new(),
+        language: Language::En,
+    };
+    let refused = |outcome: Result<(SubscriptionView, Option<String>), HubError>| match outcome {
+        Err(HubError::Invalid { pointer, .. }) => pointer,
+        outcome => panic!("{outcome:?}"),
+    };
+    let first = realm.subscribe(&member, scanners(), morning()).await;
+    for _ in 1..MAX_WIDE {
+        realm.subscribe(&member, Filter::default(), morning()).await;
+    }
+    let within = |range: &str| Filter { within: Some(range.parse().unwrap()), ..Filter::default() };
+    for wide in [scanners(), within("0.0.0.0/1"), Filter { domain: Some(model::Text::from("com")), ..Filter::default() }] {
+        assert_eq!(refused(realm.hub.add_subscription(&member, new(wide, About::Events)).await), "/filter");
+    }
+    assert!(realm.hub.add_subscription(&other, new(scanners(), About::Events)).await.is_ok(), "each organisation has its own");
+    assert!(realm.hub.add_subscription(&member, new(Filter::default(), About::Findings)).await.is_ok(), "findings are its own");
+    let (narrow, _) = realm.hub.add_subscription(&member, new(within("192.0.2.0/24"), About::Events)).await.unwrap();
+    let widen = || SubscriptionPatch { filter: Some(Filter::default()), ..SubscriptionPatch::default() };
+    assert_eq!(refused(realm.hub.change_subscription(&member, narrow.id, narrow.version, widen()).await), "/filter");
+    // One that is wide stays so; one that goes makes room.
+    let (first, _) = realm.hub.change_subscription(&member, first.id, first.version, widen()).await.unwrap();
+    realm.hub.remove_subscription(&member, first.id).await.unwrap();
+    assert!(realm.hub.change_subscription(&member, narrow.id, narrow.version, widen()).await.is_ok());
+    let many = Filter { sectors: (0..300).map(|number| model::Text::from(format!("s{number}"))).collect(), ..within("192.0.2.0/24") };
+    assert_eq!(refused(realm.hub.add_subscription(&member, new(many, About::Events)).await), "/filter");
+    realm.hub.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_organisation_has_its_turn_before_any_has_its_second() {
     let realm = Realm::open().await;
     let (sender, busy, quiet) = (realm.member("Sender").await, realm.member("Busy").await, realm.member("Quiet").await);

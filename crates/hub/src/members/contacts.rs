@@ -26,7 +26,7 @@ pub const MAX_ASKS: u32 = 3;
 /// Time between them.
 const REMIND_AFTER: Duration = Duration::from_secs(7 * 86_400);
 /// Mails of one organisation that ask, to all addresses that it sets within [`MAILS_KEPT`] together.
-pub const MAX_MAILS: usize = 9;
+pub(super) const MAX_MAILS: usize = 9;
 /// Of these in a day.
 const MAX_MAILS_A_DAY: usize = 3;
 /// How long a mail counts. No longer than a verification holds, so that what is due is asked.
