@@ -59,6 +59,8 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("mail.password_file", Kind::Text),
     ("mail.from", Kind::Text),
     ("mail.link", Kind::Text),
+    ("mail.abuse_contacts", Kind::Boolean),
+    ("mail.abuse_never", Kind::List),
     ("delivery.holidays", Kind::List),
     ("outbound.allow", Kind::List),
     ("outbound.webhooks_allow", Kind::List),
@@ -191,7 +193,7 @@ mod tests {
         trusted_proxies = ["10.0.0.1", "fd00::/8"]
         limits = { max_body = 1048576, max_events = 5000 }
         tls = { certificate = "/c.pem", key = "/k.pem" }
-        mail = { host = "mail.cert.example", port = 2465, tls = "implicit", ca = "/ca.pem", user = "hub", password_file = "/p", from = "a@cert.example", link = "https://h" }
+        mail = { host = "mail.cert.example", port = 2465, tls = "implicit", ca = "/ca.pem", user = "hub", password_file = "/p", from = "a@cert.example", link = "https://h", abuse_contacts = true, abuse_never = ["quiet.example"] }
         delivery = { holidays = ["2026-01-01", "2026-02-17"] }
         dns = { servers = ["192.0.2.53", "[2001:db8::53]:5353"] }
         outbound = { allow = ["10.1.0.0/16"], webhooks_allow = ["10.2.0.0/16"], ca = "/ca.pem", proxy = "http://proxy.example:3128", proxy_resolves = true }
@@ -223,6 +225,7 @@ mod tests {
         assert_eq!(config.retention_days, Some(400));
         let mail = config.mail.unwrap();
         assert_eq!((mail.host.as_str(), mail.port(), mail.tls), ("mail.cert.example", 2465, hub::delivery::mail::MailTls::Implicit));
+        assert_eq!((mail.abuse_contacts, mail.abuse_never.len()), (true, 1));
         assert_eq!(config.delivery.holidays, ["2026-01-01", "2026-02-17"]);
     }
 

@@ -122,6 +122,8 @@ fn mail_options(mail: &Mail) -> anyhow::Result<MailOptions> {
         password,
         from: mail.from.clone(),
         link: mail.link.clone(),
+        abuse_contacts: mail.abuse_contacts,
+        abuse_never: mail.abuse_never.clone(),
     })
 }
 

@@ -126,6 +126,9 @@ fn check_mail(mail: &Mail) -> anyhow::Result<()> {
     {
         bail!("mail.link = {link:?}: expected the hub's address such as https://hub.cert.example");
     }
+    if let Some(wrong) = mail.abuse_never.iter().find(|one| one.is_empty() || one.starts_with('@') || one.chars().any(char::is_whitespace)) {
+        bail!("mail.abuse_never: {wrong:?}: expected an address such as abuse@shop.example, or shop.example for all of its addresses");
+    }
     Ok(())
 }
 
@@ -163,6 +166,7 @@ mod tests {
             (Mail { user: Some("hub".to_owned()), ..given.clone() }, "mail.password_file"),
             (Mail { ca: Some("/nowhere/ca.pem".into()), ..given.clone() }, "mail.ca"),
             (Mail { link: Some("hub.cert.example".to_owned()), ..given.clone() }, "mail.link"),
+            (Mail { abuse_never: vec!["@shop.example".to_owned()], ..given.clone() }, "mail.abuse_never"),
         ] {
             assert!(checked(wrong).unwrap_err().to_string().contains(key), "{key}");
         }

@@ -112,6 +112,10 @@ pub struct Mail {
     pub from: String,
     /// The hub's address as people reach it.
     pub link: Option<String>,
+    /// Tells abuse contacts of those who are no members what is wrong in their networks.
+    pub abuse_contacts: bool,
+    /// Addresses, and domains of addresses, that are not told.
+    pub abuse_never: Vec<String>,
 }
 
 /// Delivery to subscribers.

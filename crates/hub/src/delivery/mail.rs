@@ -74,6 +74,10 @@ pub struct MailOptions {
     pub from: String,
     /// The hub's address, for people.
     pub link: Option<String>,
+    /// Whether abuse contacts of those who are no members are told what is wrong in their networks.
+    pub abuse_contacts: bool,
+    /// Addresses, and domains of addresses, that are not told.
+    pub abuse_never: Vec<String>,
 }
 
 impl std::fmt::Debug for MailOptions {

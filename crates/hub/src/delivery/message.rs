@@ -9,6 +9,9 @@ use model::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// What stands for a subscription in digests to abuse contacts of those who are no members; a subscription's id never looks like it.
+pub(super) const ABUSE_LIST: &str = "abuse-contacts";
+
 /// In which order messages are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -126,6 +129,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// Whether it goes to an abuse contact, who knows nothing of the hub.
+    pub(super) fn is_to_outsider(&self) -> bool {
+        self.subscription == ABUSE_LIST
+    }
+
     /// Whether nothing is in it that is worth sending; what was left out is told with the next that is.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.findings.is_empty() && self.withdrawn.is_empty() && self.notice.is_none()

@@ -2,7 +2,8 @@
 //!
 //! Flow: `matching` reads every applied frame once and notes which event is for which subscription; `look` does so for findings → `queue` makes
 //! messages of what is due, as of now → `sending` sends them until they are taken or it is hopeless, an organisation after the other (`turns`); an
-//! inbox has them at once (`inbox`). Beside it contacts are asked by mail whether somebody reads them (`asking`).
+//! inbox has them at once (`inbox`). Beside it contacts are asked by mail whether somebody reads them (`asking`), and abuse contacts
+//! of those who are no members get digests (`outsiders`).
 //! Invariant: an organisation is sent what a key of its own with the role reader and without red would see, and nothing that it reported
 //! itself. What matched is durable together with the place up to which was looked; a message is stored before it is sent, and keeps its id.
 //! No sender of events waits for any of this.
@@ -18,6 +19,7 @@ pub mod mail;
 mod matching;
 mod message;
 pub mod openpgp;
+mod outsiders;
 mod queue;
 mod render;
 pub mod rhythm;
@@ -46,6 +48,7 @@ use jiff::tz::TimeZone;
 use mail::Mailer;
 use model::{KeyId, KeyRole, OrgId, Organisation, Seq, Timestamp};
 use parking_lot::Mutex;
+use outsiders::Outsiders;
 use policy::Reader;
 use rhythm::{Rhythm, next_due};
 use roster::Roster;
@@ -87,6 +90,8 @@ pub(crate) struct Delivery {
     turns: Mutex<Turns>,
     /// Contacts that are to be asked, by organisation.
     asking: tokio::sync::Mutex<HashMap<OrgId, Asking>>,
+    /// Digests to abuse contacts of those who are no members.
+    outsiders: tokio::sync::Mutex<Outsiders>,
     /// Codes sent today, by organisation, and first mails to contacts.
     codes: Mutex<HashMap<OrgId, (i64, u32)>>,
     /// Place after the last withdrawal that was come upon.
@@ -143,6 +148,7 @@ impl Delivery {
             lane_nudges: [Arc::default(), Arc::default()],
             turns: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
+            outsiders: tokio::sync::Mutex::default(),
             codes: Mutex::default(),
             withdrawn_to: AtomicU64::new(options.end.0),
         };
@@ -231,6 +237,7 @@ pub(crate) fn start(hub: &Arc<Hub>) {
     tokio::spawn(sending::run(tasks.clone(), Lane::Warning, hub.stopping(), warnings.clone()));
     tokio::spawn(sending::run(tasks.clone(), Lane::Ordinary, hub.stopping(), ordinary.clone()));
     tokio::spawn(asking::run(tasks.clone(), hub.stopping()));
+    tokio::spawn(outsiders::run(tasks.clone(), hub.stopping()));
     tokio::spawn(tidy(tasks, hub.stopping()));
 }
 

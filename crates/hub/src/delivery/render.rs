@@ -9,6 +9,7 @@
 
 mod attachments;
 mod contact;
+mod outsider;
 mod words;
 
 pub(super) use attachments::{csv, ndjson};
@@ -199,6 +200,7 @@ fn content_lines(message: &Message, zone: &TimeZone) -> Vec<String> {
     let (name, organisation) = (plain(&message.name, MAX_SHOWN), plain(&message.organisation, MAX_SHOWN));
     let all = counted(message, language);
     let mut lines = match (language, message.lane) {
+        _ if message.is_to_outsider() => outsider::opening(&all),
         (Language::Ko, Lane::Warning) => {
             vec![format!("{organisation} 담당자님께"), String::new(), format!("긴급히 확인하실 정보를 알려 드립니다: {all}"), format!("(구독 '{name}')")]
         }
@@ -222,6 +224,9 @@ fn content_lines(message: &Message, zone: &TimeZone) -> Vec<String> {
         lines.extend([String::new(), in_language(language, "■ 최근 항목", "Newest").to_owned()]);
         lines.extend(items);
     }
+    if message.is_to_outsider() {
+        lines.extend(outsider::advice(&message.findings));
+    }
     if !message.withdrawn.is_empty() {
         lines.push(String::new());
         let count = message.withdrawn.len();
@@ -235,6 +240,7 @@ fn content_lines(message: &Message, zone: &TimeZone) -> Vec<String> {
         lines.push(String::new());
         let count = message.left_out;
         lines.push(match language {
+            _ if message.is_to_outsider() => outsider::left_out(count),
             Language::Ko => format!("이 밖에 {count}건은 이 메일에 담지 못하였습니다. 허브에서 검색하여 확인해 주십시오."),
             Language::En => format!("{count} more matched and are not in this mail; a search at the hub finds them."),
         });
@@ -331,10 +337,14 @@ fn closing_lines(message: &Message, link: Option<&str>) -> Vec<String> {
     let (subscription, id) = (plain(&message.subscription, MAX_SHOWN), plain(&message.id, MAX_SHOWN));
     // Who reads a contact may know nothing of subscriptions, and answers.
     let is_to_contact = matches!(message.notice, Some(Notice::Contact { .. }));
-    if !is_to_contact {
+    if !is_to_contact && !message.is_to_outsider() {
         lines.push(format!("{}: {subscription}", in_language(message.language, "구독", "Subscription")));
     }
     lines.push(format!("{}: {id}", in_language(message.language, "메시지", "Message")));
+    if message.is_to_outsider() {
+        lines.extend(outsider::closing());
+        return lines;
+    }
     if is_to_contact {
         return lines;
     }

@@ -301,6 +301,8 @@ async fn mail_server(recipient: &'static str) -> (MailOptions, Arc<Mutex<Vec<Str
         password: None,
         from: "hub@cert.example".to_owned(),
         link: Some("https://hub.cert.example/".to_owned()),
+        abuse_contacts: false,
+        abuse_never: Vec::new(),
     };
     (options, mails)
 }
@@ -402,6 +404,72 @@ async fn an_address_that_the_server_refuses_bounces_and_a_hub_without_mail_asks_
     for realm in [refused, silent] {
         realm.hub.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abuse_contact_of_no_member_gets_one_digest_a_day_of_what_is_wrong_in_its_network_and_nothing_else() {
+    const DELEGATED: &str = "2.3|apnic|20260101|1|19850701|20251231|+1000\napnic|KR|ipv4|185.60.0.0|65536|20100101|allocated|A\n";
+    const DAY: i64 = 86_400;
+    let (mail, mails) = mail_server("250 ok").await;
+    let mail = MailOptions { abuse_contacts: true, abuse_never: vec!["quiet.example".to_owned()], ..mail };
+    let folder = tempfile::tempdir().unwrap();
+    let delegated = folder.path().join("delegated");
+    std::fs::write(&delegated, DELEGATED).unwrap();
+    let national = crate::owners::NationalOptions { country: "KR".to_owned(), delegated: vec![delegated], ..crate::owners::NationalOptions::default() };
+    let seconds = Arc::new(AtomicI64::new(BEGIN));
+    let opened = HubOptions { mail: Some(mail), national: Some(national), ..options(&folder.path().join("data"), &seconds) };
+    let realm = Realm { hub: Hub::open(opened).await.unwrap(), folder, seconds };
+    let row = |value: &str, address: &str| crate::owners::abuse::NewAbuseContact { value: value.to_owned(), address: Some(address.to_owned()) };
+    let rows = vec![row("185.60.0.0/16", "noc@isp.example"), row("185.60.1.0/24", "abuse@shop.example"), row("185.60.2.0/24", "abuse@quiet.example")];
+    realm.hub.import_abuse_contacts(&realm.coordinator(), rows, "test").await.unwrap();
+    let began = Instant::now();
+    while !realm.hub.store().owners.has_table() {
+        assert!(began.elapsed() < WITHIN, "the nation is not told");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let going = realm.hub.stopping();
+    let mailed = async |findings: usize| {
+        let began = Instant::now();
+        while realm.hub.findings_told_since(model::OrgNo::HUB, Timestamp::from_seconds(0), 100).len() < findings {
+            assert!(began.elapsed() < WITHIN, "{findings} findings");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for _ in 0..3 {
+            realm.hub.mail_outsiders(&going).await.unwrap();
+        }
+        mails.lock().len()
+    };
+    assert_eq!(mailed(0).await, 0);
+    realm.later(60);
+    let sender = realm.member("Whoever").await;
+    realm.send(&sender, r#""category":"infected-system","value":"185.60.1.9","malware":"Emotet","note":"between us","tlp":"amber""#).await;
+    realm.send(&sender, r#""category":"infected-system","value":"185.60.2.9""#).await;
+    realm.send(&sender, r#""category":"infected-system","value":"185.60.1.10","notify_owner":"hold""#).await;
+    realm.send(&sender, r#""category":"test","value":"185.60.1.11""#).await;
+    assert_eq!(mailed(2).await, 0, "not before nine");
+    realm.later(3_700);
+    assert_eq!(mailed(2).await, 1);
+    let raw = mails.lock()[0].clone();
+    let parsed = mail_parser::MessageParser::default().parse(raw.as_bytes()).unwrap();
+    let text = parsed.body_text(0).unwrap().into_owned();
+    assert!(raw.contains("abuse@shop.example") && raw.contains("List-Unsubscribe: <mailto:hub@cert.example?subject=STOP>"), "{raw}");
+    assert!(text.contains("185[.]60[.]1[.]9") && text.contains("answer STOP"), "{text}");
+    let ndjson = String::from_utf8(parsed.attachments().nth(1).unwrap().contents().to_vec()).unwrap();
+    let told: Vec<Value> = ndjson.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: BTreeSet<&str> = told[0]["finding"].as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = ["id", "category", "type", "value", "port", "malware", "first_time", "last_time", "count", "guidance"];
+    assert_eq!((told.len(), names), (1, BTreeSet::from(expected)));
+    for hidden in ["between us", "Whoever", "185.60.1.10", "185.60.1.11", "org_"] {
+        assert!(!text.contains(hidden) && !ndjson.contains(hidden), "{hidden}");
+    }
+    realm.later(DAY);
+    assert_eq!(mailed(2).await, 1, "nothing is new");
+    realm.send(&sender, r#""category":"infected-system","value":"185.60.9.9""#).await;
+    assert_eq!(mailed(3).await, 1, "once a day");
+    realm.later(DAY);
+    assert_eq!(mailed(3).await, 2);
+    assert!(mails.lock()[1].contains("noc@isp.example"));
+    realm.hub.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,10 +3,11 @@
 //! Flow: [`Hub::import_abuse_contacts`] → records → the same in memory → [`Hub::abuse_contacts`] for everything or for what matches a value, and
 //! [`Hub::abuse_contacts_of`] for those who carry findings to people outside.
 //! Invariant: memory holds what the records hold, with an address; nobody outside the authorities sees an address.
-//! Not here: contacts of members (`members::contacts`), sending mail.
+//! Not here: contacts of members (`members::contacts`), sending mail (`delivery::outsiders`).
 
 use crate::members::{MAX_PAGE, invalid};
 use crate::{Actor, Hub, HubError};
+use hashbrown::HashSet;
 use model::canonical::canonical;
 use model::{KeyRole, ObservableType, Text, Timestamp};
 use parking_lot::{Mutex, RwLock};
@@ -76,6 +77,9 @@ pub struct AbuseContactView {
     pub source: Text,
     /// When it was changed last.
     pub updated: Timestamp,
+    /// When a mail server refused mail to the address for good; then it is sent none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Timestamp>,
 }
 
 /// A place in order: the word of its kind, and its value.
@@ -144,6 +148,17 @@ impl AbuseContacts {
 
     fn len(&self) -> usize {
         self.rows.read().len()
+    }
+
+    /// The addresses to which a mail server refused mail for good, at whatever place.
+    pub(crate) fn refused(&self) -> HashSet<Text> {
+        self.rows.read().values().filter(|row| row.refused.is_some()).map(|row| row.address.clone()).collect()
+    }
+
+    /// A place of each of these addresses.
+    fn places_of(&self, addresses: &[Text]) -> Vec<(NetworkKind, Text)> {
+        let mut wanted: HashSet<&Text> = addresses.iter().collect();
+        self.rows.read().values().filter(|row| wanted.remove(&row.address)).map(|row| (row.kind, row.value.clone())).collect()
     }
 
     /// Up to `limit` after a place, in order.
@@ -228,7 +243,7 @@ impl Hub {
                 (None, Some(_)) => outcome.added += 1,
             }
             let version = before.as_ref().map_or(0, |before| before.version);
-            let contact = AbuseContact { id, kind, value, address, source: Text::from(source), version: version + 1, updated: change.at };
+            let contact = AbuseContact { id, kind, value, address, source: Text::from(source), refused: None, version: version + 1, updated: change.at };
             match before {
                 Some(_) => writer.update(&contact, version, &change, &[]).await.map(drop)?,
                 None => writer.insert(&contact, &change, &[]).await?,
@@ -269,6 +284,28 @@ impl Hub {
         Ok((rows, cursor))
     }
 
+    /// Notes that mail servers refused mail to these addresses for good, each at one of its places.
+    pub(crate) async fn abuse_contacts_refused(&self, addresses: &[Text]) -> Result<(), HubError> {
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        let _order = self.abuse.order.lock().await;
+        let change = Change { actor_key: None, actor_org: None, at: self.clock().now(), action: "bounce", reason: "" };
+        let mut writer = self.records().write().await?;
+        let mut written = Vec::new();
+        for (kind, value) in self.abuse.places_of(addresses) {
+            let contact: Option<AbuseContact> = writer.get(&AbuseContact::id_of(kind, &value).to_string()).await?;
+            let Some(contact) = contact else { continue };
+            let version = contact.version;
+            let contact = AbuseContact { refused: Some(change.at), version: version + 1, updated: change.at, ..contact };
+            writer.update(&contact, version, &change, &[]).await?;
+            written.push(contact);
+        }
+        writer.commit().await?;
+        self.abuse.set(written);
+        Ok(())
+    }
+
     /// Whom to tell of a canonical value, the innermost place first; by the AS numbers that announce its addresses, too, as far as the nation's table
     /// knows them.
     pub fn abuse_contacts_of(&self, kind: ObservableType, value: &str) -> Vec<AbuseContactView> {
@@ -277,8 +314,8 @@ impl Hub {
 }
 
 fn view(contact: AbuseContact) -> Option<AbuseContactView> {
-    let AbuseContact { kind, value, address, source, updated, .. } = contact;
-    address.map(|address| AbuseContactView { kind, value, address, source, updated })
+    let AbuseContact { kind, value, address, source, updated, refused, .. } = contact;
+    address.map(|address| AbuseContactView { kind, value, address, source, updated, refused })
 }
 
 fn place(row: &AbuseContactView) -> Place {
@@ -338,7 +375,7 @@ mod tests {
         let made = rows.iter().map(|(value, address)| {
             let (kind, value, address) = tidy(&row(value, address)).unwrap();
             let id = AbuseContact::id_of(kind, &value);
-            AbuseContact { id, kind, value, address, source: Text::from("test"), version: 1, updated: Timestamp::from_seconds(1) }
+            AbuseContact { id, kind, value, address, source: Text::from("test"), refused: None, version: 1, updated: Timestamp::from_seconds(1) }
         });
         contacts.set(made.collect());
         contacts
@@ -407,7 +444,8 @@ mod tests {
         assert!(found(&contacts, ObservableType::Ipv4, "1.12.0.0", &[]).is_empty());
         let (kind, value, address) = tidy(&row("1.11.7.0/24", "")).unwrap();
         let id = AbuseContact::id_of(kind, &value);
-        contacts.set(vec![AbuseContact { id, kind, value, address, source: Text::default(), version: 2, updated: Timestamp::from_seconds(2) }]);
+        let updated = Timestamp::from_seconds(2);
+        contacts.set(vec![AbuseContact { id, kind, value, address, source: Text::default(), refused: None, version: 2, updated }]);
         assert_eq!(found(&contacts, ObservableType::Ipv4, "1.11.7.9", &[]), ["isp@a.example"]);
         let pages: Vec<String> = contacts.page(None, 2).iter().map(|row| row.value.to_string()).collect();
         assert_eq!(pages, ["9318", "1.11.0.0/16"]);

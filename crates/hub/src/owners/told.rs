@@ -3,7 +3,7 @@
 //! Invariant: what a key of the owner's that reads would see, by the same functions; repeats that are only counted are not told again.
 //! Not here: mail, digests, webhooks (`delivery`).
 
-use super::Shown;
+use super::{FindingView, Shown};
 use crate::Hub;
 use model::{FindingState, KeyRole, OrgNo, Timestamp};
 use policy::{FindingPart, Reader, sees_told};
@@ -36,6 +36,37 @@ impl Hub {
         });
         let views = self.views_of(&found);
         times.into_iter().zip(views).filter_map(|(told, view)| Some((told, serde_json::to_value(view).ok()?))).collect()
+    }
+}
+
+impl Hub {
+    /// Of findings in whose value nobody has a registration: those that still call for something, as who stands in for an owner is told of them.
+    pub(crate) fn findings_of_nobody(&self, ids: &[u128]) -> Vec<FindingView> {
+        let now = self.clock().now();
+        let of_nobody = |id: &u128| {
+            let finding = self.store().owners.get(*id).filter(|finding| finding.fallback)?;
+            let owner = self.directory().organisation(finding.owner)?;
+            let reader = Reader::new(&owner, KeyRole::Reader, false, now);
+            if sees_told(&reader, finding.owner, owner.constituency) != Some(FindingPart::Owner) {
+                return None;
+            }
+            self.shown(&reader, &finding, now).filter(|shown| shown.told.is_some() && is_open(shown.state))
+        };
+        let shown: Vec<Shown> = ids.iter().filter_map(of_nobody).collect();
+        self.views_of(&shown)
+    }
+}
+
+/// Whether something is to be done still.
+const fn is_open(state: FindingState) -> bool {
+    match state {
+        FindingState::Open | FindingState::Acknowledged | FindingState::Reopened => true,
+        FindingState::Fixed
+        | FindingState::Verified
+        | FindingState::Closed
+        | FindingState::NotMine
+        | FindingState::FalsePositive
+        | FindingState::AcceptedRisk => false,
     }
 }
 

@@ -49,10 +49,29 @@ impl Deliveries {
         Ok(seq.map(read_seq))
     }
 
+    /// A number that somebody keeps under a name of its own.
+    pub async fn mark(&self, name: &str) -> Result<Option<i64>, RecordsError> {
+        Ok(sqlx::query_scalar("SELECT seq FROM position WHERE name = $1").bind(name).fetch_optional(&self.file.reads).await?)
+    }
+
+    /// Keeps numbers under their names, all or none. `events` is the place up to which events were looked through.
+    pub async fn set_marks(&self, marks: &[(&str, i64)]) -> Result<(), RecordsError> {
+        let mut tx = self.begin().await?;
+        for (name, number) in marks {
+            sqlx::query("INSERT INTO position (name, seq) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq")
+                .bind(*name)
+                .bind(*number)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Forgets what the ledger does not have, as after a restore: events from `end` on would be taken for others.
     pub async fn cut(&self, end: Seq) -> Result<(), RecordsError> {
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE position SET seq = $1 WHERE seq > $1").bind(write_seq(end)).execute(&mut *tx).await?;
+        sqlx::query("UPDATE position SET seq = $1 WHERE name = 'events' AND seq > $1").bind(write_seq(end)).execute(&mut *tx).await?;
         sqlx::query("UPDATE subscriber SET first = $1 WHERE first > $1").bind(write_seq(end)).execute(&mut *tx).await?;
         sqlx::query("DELETE FROM item WHERE kind = $1 AND key >= $2").bind(ItemKind::Event.number()).bind(items::key_of(end)).execute(&mut *tx).await?;
         sqlx::query("UPDATE subscriber SET waiting = (SELECT COUNT(*) FROM item WHERE item.subscriber = subscriber.number AND item.message IS NULL)")

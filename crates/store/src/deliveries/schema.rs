@@ -12,7 +12,7 @@ pub const SCHEMA_VERSION: i64 = 1;
 pub(super) const SCHEMA: Schema = Schema { version: SCHEMA_VERSION, tables: &TABLES };
 
 const TABLES: [&str; 17] = [
-    // How far the ledger was looked through, exclusive.
+    // How far the ledger was looked through, exclusive (`events`), and numbers that others keep under names of their own.
     "CREATE TABLE position (
         name TEXT NOT NULL PRIMARY KEY,
         seq BIGINT NOT NULL

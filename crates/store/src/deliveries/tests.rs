@@ -35,6 +35,17 @@ fn taken(items: &[Item]) -> Outcome {
     Outcome { taken: items.to_vec(), ..Outcome::default() }
 }
 
+#[tokio::test]
+async fn marks_are_kept_and_have_no_part_in_what_the_ledger_lacks() {
+    let (_folder, file, _) = opened().await;
+    assert_eq!(file.mark("a").await.unwrap(), None);
+    file.set_marks(&[("a", 5_000), ("b", -1)]).await.unwrap();
+    file.set_marks(&[("a", 4_000)]).await.unwrap();
+    file.note(Seq(100), &[], CAP).await.unwrap();
+    file.cut(Seq(50)).await.unwrap();
+    assert_eq!((file.mark("a").await.unwrap(), file.mark("b").await.unwrap(), file.position().await.unwrap()), (Some(4_000), Some(-1), Some(Seq(50))));
+}
+
 async fn waiting(file: &Deliveries, subscriber: i64) -> Vec<Item> {
     file.waiting(subscriber, at(1_000), 100).await.unwrap()
 }

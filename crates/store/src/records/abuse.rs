@@ -24,6 +24,9 @@ pub struct AbuseContact {
     pub address: Option<Text>,
     /// Where it is from, in the words of who imported it.
     pub source: Text,
+    /// When a mail server refused mail to the address for good; `None`: it has not, since the address was set.
+    #[serde(default)]
+    pub refused: Option<Timestamp>,
     /// Version, starting at 1.
     #[serde(skip)]
     pub version: u64,
@@ -82,6 +85,6 @@ impl Addressed for AbuseContact {
 
     fn without_address(self) -> Self {
         let version = self.version + 1;
-        Self { address: None, version, ..self }
+        Self { address: None, refused: None, version, ..self }
     }
 }

@@ -46,6 +46,10 @@ pub(super) fn compose(message: &Message, recipient: &Recipient, from: &Mailbox, 
         .raw_header(header(HeaderName::new_from_ascii_str("List-Id"), format!("<{}.{place}>", token(&message.subscription))))
         .raw_header(header(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
         .raw_header(header(HeaderName::new_from_ascii_str("X-Bongsu-TLP"), letter.tlp.as_str().to_ascii_uppercase()));
+    if message.is_to_outsider() {
+        // RFC 2369: an answer that asks for no more.
+        builder = builder.raw_header(header(HeaderName::new_from_ascii_str("List-Unsubscribe"), format!("<mailto:{}?subject=STOP>", from.email)));
+    }
     if message.lane == Lane::Warning && message.notice.is_none() {
         builder = builder.raw_header(header(HeaderName::new_from_ascii_str("Importance"), "high".to_owned()));
     }

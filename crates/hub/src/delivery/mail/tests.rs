@@ -167,6 +167,8 @@ fn options(port: u16) -> MailOptions {
         password: None,
         from: "alert@cert.example".to_owned(),
         link: None,
+        abuse_contacts: false,
+        abuse_never: Vec::new(),
     }
 }
 

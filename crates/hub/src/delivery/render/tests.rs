@@ -68,6 +68,24 @@ fn a_letter_in_korean_says_what_there_is_and_what_may_be_done_with_it() {
 }
 
 #[test]
+fn an_abuse_contact_is_told_in_both_languages_what_was_found_what_to_do_and_how_to_get_no_more() {
+    let mut message = message(Language::Ko);
+    message.subscription = super::super::message::ABUSE_LIST.to_owned();
+    message.findings = vec![finding("192.0.2.7"), finding("192.0.2.8")];
+    for finding in &mut message.findings {
+        finding["guidance"] = json!({ "en": "Clean it.", "ko": "치료하십시오." });
+    }
+    message.left_out = 3;
+    let text = letter(&message, Some("https://hub.cert.example"), &seoul()).text;
+    for part in ["자산 탐지 2건", "You are the abuse contact", "192[.]0[.]2[.]7", "- 치료하십시오.\n  Clean it.", "이 밖에 3건", "수신 거부", "answer STOP"] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert!(text.lines().count() <= MAX_LINES, "{text}");
+    assert_eq!(text.matches("Clean it.").count(), 1);
+    assert!(!text.contains("구독") && !text.contains("한국은행") && !text.contains("발신 전용"), "{text}");
+}
+
+#[test]
 fn a_letter_in_english_says_the_same() {
     let mut message = message(Language::En);
     message.lane = Lane::Warning;

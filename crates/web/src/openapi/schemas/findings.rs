@@ -49,6 +49,7 @@ fn abuse_contact() -> Value {
             "address": { "type": "string" },
             "source": { "type": "string" },
             "updated": time(),
+            "refused": time(),
         }),
     )
 }
