@@ -233,7 +233,45 @@ fn a_browser_is_asked_for_the_key_where_it_wants_the_description_and_nowhere_els
     for path in ["/api/v1/status", "/api/v1/events", "/api/nowhere"] {
         let answer = stranger.request("GET", path, &[browser, ("authorization", &basic)], None);
         assert_eq!((answer.status, answer.header("content-type")), (401, "application/problem+json"), "{path}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("expected is Authorization: Bearer KEY"), "{}", answer.text());
     }
+    assert!(stranger.get("/api/v1/me").json()["detail"].as_str().unwrap().ends_with("Authorization: Bearer KEY"));
+}
+
+#[test]
+fn a_browser_meets_pages_where_programs_meet_problem_documents() {
+    let hub = Hub::start();
+    let stranger = hub.stranger();
+    let browser = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let basic = format!("Basic {}", support::base64(&format!("me:{}", hub.coordinator_key())));
+    for (method, path, status) in [
+        ("GET", "/nonsense/%3Cb%3E", 404),
+        ("GET", "/?lang=de", 400),
+        ("GET", "/?%3Cb%3E=1", 400),
+        ("POST", "/", 405),
+        ("GET", "/feeds/recalls", 401),
+        ("GET", "/feeds/nothing", 404),
+        ("GET", "/feeds/list.txt?since=abc", 400),
+        ("GET", "/contacts/confirm/none?x=1", 400),
+        ("GET", "/contacts/confirm/none", 404),
+    ] {
+        for (language, words) in [("ko", "처음으로"), ("en", "Front page")] {
+            let page = stranger.request(method, path, &[browser, ("accept-language", language)], None);
+            assert_eq!((page.status, page.header("content-type"), page.header("content-language")), (status, "text/html; charset=utf-8", language), "{path}");
+            let text = page.text();
+            assert!(!text.contains("<b>") && !text.contains("<script") && text.contains("<html lang="), "{path}: {text}");
+            assert!(path == "/contacts/confirm/none" || text.contains(words) && text.contains("href=\"/feeds/\"") && text.contains("href=\"/api/docs\""), "{path}: {text}");
+            assert!(page.header("content-security-policy").starts_with("default-src 'none'") && page.header("x-content-type-options") == "nosniff", "{path}");
+        }
+        for accepted in ["*/*", "application/json, text/html;q=0.5"] {
+            let told = stranger.request(method, path, &[("accept", accepted)], None);
+            assert_eq!((told.status, told.header("content-type")), (status, "application/problem+json"), "{path}");
+        }
+    }
+    let recalls = stranger.request("GET", "/feeds/recalls", &[browser], None);
+    assert!(recalls.headers.get_all("www-authenticate").iter().any(|value| value.to_str().unwrap().starts_with("Basic ")), "the browser asks for the key");
+    let described = stranger.request("GET", "/api/docs?x=1", &[browser, ("authorization", &basic)], None);
+    assert_eq!((described.status, described.header("content-type")), (400, "text/html; charset=utf-8"), "{}", described.text());
 }
 
 #[test]

@@ -9,10 +9,11 @@
 use crate::AppState;
 use crate::misp::{self, under_misp};
 use crate::pages;
+use crate::pages::browser::wants_page;
 use crate::problem::Problem;
 use crate::taxii::{self, under_taxii};
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
-use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION};
+use axum::http::header::{ALLOW, AUTHORIZATION};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::middleware::Next;
@@ -22,6 +23,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED: &str = "forwarded";
+/// How a key is expected where it is given as a bearer's alone.
+pub const BEARER: &str = "Authorization: Bearer KEY";
+/// The same where devices and browsers give it, too.
+pub const BEARER_OR_PASSWORD: &str = "Authorization: Bearer KEY, or HTTP Basic with the key as the password";
+/// The same where MISP's clients give it.
+const ALONE_OR_BEARER: &str = "Authorization: KEY, or Authorization: Bearer KEY";
 /// What people read in a browser: the description of the interface, as a page and as a document.
 const DESCRIPTION: [&str; 2] = ["/api/docs", "/api/openapi.json"];
 
@@ -42,16 +49,16 @@ pub async fn gate(State(state): State<AppState>, mut request: Request, next: Nex
     let path = request.uri().path();
     if under_api(path) {
         let is_description = is_description(path);
-        let otherwise = if under_taxii(path) || is_description {
-            given(request.headers()).and_then(taxii::basic::password)
+        let (otherwise, expected) = if takes_password(path) {
+            (given(request.headers()).and_then(taxii::basic::password), BEARER_OR_PASSWORD)
         } else if under_misp(path) {
-            misp::key(request.headers())
+            (misp::key(request.headers()), ALONE_OR_BEARER)
         } else {
-            None
+            (None, BEARER)
         };
         let found = match otherwise {
             Some(secret) => holder(&state, &secret, request.headers(), request.extensions()),
-            None => authenticate(&state, request.headers(), request.extensions()),
+            None => authenticate(&state, request.headers(), request.extensions(), expected),
         };
         match found {
             Ok(actor) => {
@@ -64,14 +71,14 @@ pub async fn gate(State(state): State<AppState>, mut request: Request, next: Nex
     next.run(request).await
 }
 
+/// Whether a path of the keyed part also takes the key as the password of Basic authentication.
+pub fn takes_password(path: &str) -> bool {
+    under_taxii(path) || is_description(path)
+}
+
 /// Whether a path is the description of the interface.
 pub fn is_description(path: &str) -> bool {
     DESCRIPTION.contains(&path)
-}
-
-/// Whether the caller is a browser that is to show a page.
-pub fn wants_page(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| value.to_ascii_lowercase().contains("text/html"))
 }
 
 /// Takes the allowed methods out of an answer to an unknown caller: they would tell a path that is there from one that is not.
@@ -82,13 +89,28 @@ pub async fn hide_methods(mut response: Response) -> Response {
     response
 }
 
-/// The holder of the request's bearer key.
+/// The holder of the request's bearer key; `expected` says how the door takes a key.
 ///
 /// # Errors
-/// 401 where the key is missing, given twice, unknown, expired, revoked or used from outside its allow-list.
-pub fn authenticate(state: &AppState, headers: &HeaderMap, extensions: &Extensions) -> Result<Actor, Problem> {
-    let secret = bearer(headers).ok_or_else(Problem::unauthenticated)?;
+/// 401 where the key is missing, given twice or in another way, unknown, expired, revoked or used from outside its allow-list.
+pub fn authenticate(state: &AppState, headers: &HeaderMap, extensions: &Extensions, expected: &str) -> Result<Actor, Problem> {
+    let secret = bearer(headers).ok_or_else(|| unread(headers, expected))?;
     holder(state, secret, headers, extensions)
+}
+
+/// The refusal of a request in which no key could be read. It says how one is expected, and nothing of what was given but whether it was a password.
+pub fn unread(headers: &HeaderMap, expected: &str) -> Problem {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let said = match (all.next(), all.next()) {
+        (None, _) => format!("a valid key is needed: {expected}"),
+        (Some(_), Some(_)) => format!("the header Authorization is given more than once; expected is one: {expected}"),
+        (Some(value), None) => {
+            let is_password = value.as_bytes().trim_ascii().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic"));
+            let hint = if is_password && expected != BEARER_OR_PASSWORD { "; HTTP Basic is taken under /taxii2/ and /feeds/ alone" } else { "" };
+            format!("the header Authorization holds no key in the form that is taken here; expected is {expected}{hint}")
+        }
+    };
+    Problem::new(StatusCode::UNAUTHORIZED, said)
 }
 
 fn holder(state: &AppState, secret: &str, headers: &HeaderMap, extensions: &Extensions) -> Result<Actor, Problem> {
@@ -175,10 +197,23 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_is_told_from_a_program_by_what_it_accepts() {
-        assert!(wants_page(&headers(&[("accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")])));
-        assert!(!wants_page(&headers(&[("accept", "*/*")])) && !wants_page(&headers(&[])));
+    fn the_description_is_a_page_and_a_document_and_nothing_beside_them() {
         assert!(is_description("/api/docs") && !is_description("/api/docs/") && !is_description("/api/v1/status"));
+    }
+
+    #[test]
+    fn who_gives_a_key_in_another_way_is_told_how_it_is_taken() {
+        let told = |pairs: &[(&'static str, &'static str)], expected: &str| {
+            let problem = unread(&headers(pairs), expected);
+            assert_eq!(problem.status(), StatusCode::UNAUTHORIZED);
+            problem.detail().to_owned()
+        };
+        assert_eq!(told(&[], BEARER), "a valid key is needed: Authorization: Bearer KEY");
+        let basic = told(&[("authorization", "basic OmJnc183")], BEARER);
+        assert!(basic.contains("Bearer KEY; HTTP Basic is taken under /taxii2/ and /feeds/ alone") && !basic.contains("OmJnc183"), "{basic}");
+        assert!(told(&[("authorization", "Basic x")], BEARER_OR_PASSWORD).ends_with("the key as the password"));
+        assert!(told(&[("authorization", "Bearer a"), ("authorization", "Bearer b")], BEARER).contains("more than once"));
+        assert!(takes_password("/taxii2/") && takes_password("/api/docs") && !takes_password("/api/v1/me") && !takes_password("/misp/events/index"));
     }
 
     #[test]

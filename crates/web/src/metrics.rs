@@ -48,7 +48,7 @@ pub(crate) fn count(method: &'static str, path: &str, status: StatusCode, second
 /// `GET /metrics`: for this machine without a key, else for the coordinator and auditors.
 pub(crate) async fn page(State(state): State<AppState>, request: Request) -> Reply {
     if !auth::from_this_machine(request.headers(), request.extensions()) {
-        let actor = auth::authenticate(&state, request.headers(), request.extensions())?;
+        let actor = auth::authenticate(&state, request.headers(), request.extensions(), auth::BEARER)?;
         if !matches!(actor.role, KeyRole::Coordinator | KeyRole::Auditor) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "only the coordinator and auditors read the counters"));
         }

@@ -1,7 +1,8 @@
 //! Refusals as problem documents (RFC 9457).
 //!
 //! Flow: a use case's [`HubError`], or a door's own refusal, becomes a [`Problem`], which is an answer.
-//! Invariant: every answer of 400 and above is `application/problem+json`; what broke inside is logged here, once, and not told.
+//! Invariant: every answer of 400 and above is `application/problem+json`, but where a door says the same in another form (TAXII, MISP, pages for browsers);
+//! what broke inside is logged here, once, and not told.
 
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -66,6 +67,11 @@ impl Problem {
     /// What is wrong, one by one.
     pub(crate) fn errors(&self) -> &[Value] {
         &self.errors
+    }
+
+    /// Seconds after which to try again.
+    pub(crate) fn retry_after(&self) -> Option<u32> {
+        self.retry_after
     }
 
     /// The path is there, but not with this method.

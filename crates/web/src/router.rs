@@ -1,7 +1,7 @@
 //! Every route, on one page.
 //!
-//! Flow: a request passes, from the outside in, [`misp::path`] → [`observe`] → [`headers`] → compression → [`taxii::translate`],
-//! [`misp::translate`] → [`auth::gate`] → [`guard`] → one row of [`rows`].
+//! Flow: a request passes, from the outside in, [`misp::path`] → [`observe`] → [`headers`] → compression → [`pages::refusal`], [`misp::translate`],
+//! [`taxii::translate`] → [`auth::gate`] → [`guard`] → one row of [`rows`].
 //! Invariant: these rows and [`crate::openapi::ROUTES`] name the same routes; a test compares them.
 
 use crate::api::sources;
@@ -38,6 +38,7 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), auth::gate))
         .layer(from_fn(taxii::translate))
         .layer(from_fn(misp::translate))
+        .layer(from_fn(pages::refusal::translate))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(compressible))
         .layer(from_fn_with_state(state.clone(), headers::set))
         .layer(from_fn_with_state(state.clone(), observe::watch))

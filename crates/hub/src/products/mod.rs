@@ -356,16 +356,19 @@ impl Hub {
         self.products.make(self, want, keyed).map_err(|error| HubError::Internal(Box::new(error)))
     }
 
-    /// What came and what left since a version; `None` where that version is too old, of other rules or none, and the whole is to be fetched.
+    /// What came and what left since a version; `None` where that version is too old or of other rules, and the whole is to be fetched.
     ///
     /// # Errors
-    /// [`HubError::Invalid`] for a product without differences; else as [`Hub::prepare`].
+    /// [`HubError::Invalid`] for a product without differences and for a text that is no version; else as [`Hub::prepare`].
     pub fn product_since(&self, want: &Want, since: &str, keyed: bool) -> Result<Option<Delta>, HubError> {
         if !want.product.has_delta() {
             return Err(HubError::Invalid { pointer: "since".to_owned(), reason: "differences are made of lists and csv alone".to_owned() });
         }
+        let since = Basis::parse(since).ok_or_else(|| HubError::Invalid {
+            pointer: "since".to_owned(),
+            reason: "must be a version: the header X-Version of an earlier answer, its entity tag, or the comment in it".to_owned(),
+        })?;
         self.products.is_ready()?;
-        let Some(since) = Basis::parse(since) else { return Ok(None) };
         if !keyed {
             self.products.allow_stranger()?;
         }

@@ -60,14 +60,18 @@ impl Basis {
 
     /// The basis that a version or an entity tag names; `None` for any other text.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.trim().trim_start_matches("W/").trim_matches('"').splitn(4, '-');
+        let text = text.trim().trim_start_matches("W/").trim_matches('"');
+        let mut parts = text.splitn(4, '-');
         let mut number = || i64::from_str_radix(parts.next()?, 16).ok().filter(|number| *number >= 0);
         let (position, at, stamp) = (number()?, number()?, number()?);
-        Some(Self {
+        let basis = Self {
             position: (position > 0).then(|| Timestamp::from_micros(position)),
             at: Timestamp::from_seconds(at.checked_mul(STEP)?),
             stamp: u32::try_from(stamp).ok()?,
-        })
+        };
+        // Numbers are written in one way: a date is no version.
+        let rest = text.strip_prefix(basis.version().as_str())?;
+        (rest.is_empty() || rest.starts_with('-')).then_some(basis)
     }
 }
 

@@ -6,13 +6,13 @@
 
 use super::key::Holder;
 use super::{MAX_AGE, insert, page};
-use crate::pages::home;
+use crate::AppState;
+use crate::pages::browser::{self, wants_page};
 use crate::params::Params;
 use crate::reply::{self, Reply};
-use crate::{AppState, auth, pages};
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_LANGUAGE, VARY};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::header::{CACHE_CONTROL, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use formats::products::{Consumption, Product};
 use hub::products::{LIFE, Listed};
 use model::{ObservableType, Timestamp, Tlp};
@@ -20,6 +20,8 @@ use serde::Serialize;
 
 /// Where it is.
 pub const PATH: &str = "/feeds/";
+/// What of a request its answer depends on.
+const VARIES: &str = "accept, accept-language, accept-encoding, authorization";
 /// How to narrow every product.
 const FILTERS: [(&str, &str); 5] = [
     ("tlp", "the strictest marking in it: clear, green, amber, as far as `markings` goes"),
@@ -90,21 +92,18 @@ pub(super) struct Parameter {
 
 /// `GET /feeds/`
 pub async fn list(State(state): State<AppState>, Holder(actor): Holder, params: Params, headers: HeaderMap) -> Reply {
-    let lang = home::wanted(&params, &headers)?;
+    let lang = browser::wanted(&params, &headers)?;
     let recalls = actor.as_ref().is_some_and(|actor| actor.reader.reads_events());
     let index = Index::of(&state.hub.listed_products(actor.as_ref()), recalls);
     let keyed = actor.is_some();
-    let mut response = if auth::wants_page(&headers) {
-        let (code, title, body) = page::of(&index, lang, keyed);
-        let mut response = pages::answer(pages::html(code, title, &body));
-        response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static(code));
-        response
+    let mut response = if wants_page(&headers) {
+        page::of(&index, lang, keyed).answer(StatusCode::OK, VARIES)
     } else {
         reply::ok(&index)?
     };
     let own = response.headers_mut();
     insert(own, CACHE_CONTROL, &format!("{}, max-age={MAX_AGE}", if keyed { "private" } else { "public" }));
-    own.insert(VARY, HeaderValue::from_static("accept, accept-language, accept-encoding, authorization"));
+    own.insert(VARY, HeaderValue::from_static(VARIES));
     Ok(response)
 }
 
@@ -129,7 +128,7 @@ fn row(listed: &Listed) -> Row {
     let since = product.has_delta().then_some(SINCE.0);
     Row {
         path: format!("{PATH}{}", product.name()),
-        format: page::format(product, home::Lang::En),
+        format: page::format(product, browser::Lang::En),
         media: product.media(),
         types: ObservableType::ALL.iter().copied().filter(|kind| product.takes(*kind, sample(*kind))).collect(),
         consumption: match product.consumption() {
@@ -218,8 +217,8 @@ mod tests {
         let hosts = of(&index, "/feeds/hosts");
         assert_eq!((hosts.entries, hosts.made, hosts.expires), (Some(7), Some(NOW), Some(NOW.plus(LIFE))));
         assert_eq!(of(&index, "/feeds/nft").entries, None);
-        for (lang, words) in [(home::Lang::Ko, "처음 받을 때 만들어집니다"), (home::Lang::En, "made at the first fetch")] {
-            let (_, _, body) = page::of(&index, lang, true);
+        for (lang, words) in [(browser::Lang::Ko, "처음 받을 때 만들어집니다"), (browser::Lang::En, "made at the first fetch")] {
+            let body = page::of(&index, lang, true).document();
             assert!(body.contains("<td>7</td><td>"), "{body}");
             assert_eq!(body.matches(words).count(), index.products.len() - 1, "{body}");
         }

@@ -23,7 +23,8 @@ impl FromRequestParts<AppState> for Holder {
             return Ok(Self(None));
         }
         let as_bearer = as_bearer(&parts.headers);
-        auth::authenticate(state, as_bearer.as_ref().unwrap_or(&parts.headers), &parts.extensions).map(|actor| Self(Some(actor)))
+        let headers = as_bearer.as_ref().unwrap_or(&parts.headers);
+        auth::authenticate(state, headers, &parts.extensions, auth::BEARER_OR_PASSWORD).map(|actor| Self(Some(actor)))
     }
 }
 

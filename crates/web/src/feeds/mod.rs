@@ -11,11 +11,11 @@ mod key;
 pub mod misp;
 mod page;
 
-use crate::AppState;
 use crate::limits;
 use crate::params::{At, FilterText, Params};
 use crate::problem::Problem;
 use crate::reply::{self, Reply};
+use crate::{AppState, auth};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{
@@ -71,7 +71,7 @@ pub async fn product(State(state): State<AppState>, Holder(actor): Holder, At(na
 
 /// `GET /feeds/recalls`
 pub async fn recalls(State(state): State<AppState>, Holder(actor): Holder, params: Params) -> Reply {
-    let actor = actor.ok_or_else(Problem::unauthenticated)?;
+    let actor = actor.ok_or_else(|| auth::unread(&HeaderMap::new(), auth::BEARER_OR_PASSWORD))?;
     let (since, limit) = (params.filter()?.since, params.limit()?);
     let items = state.read(move |hub| hub.recalls(&actor, since, limit)).await?;
     let mut response = reply::ok(&Recalls { items })?;

@@ -3,14 +3,12 @@
 //! Invariant: it says what [`super::index`] says; names of formats and types are as machines know them.
 
 use super::index::{Index, Row};
-use crate::pages::escape;
-use crate::pages::home::Lang;
+use crate::pages::browser::Lang;
+use crate::pages::shape::{Page, escape};
 use formats::products::{Consumption, Product};
-use std::fmt::Write;
 
 /// The words of one language.
 struct Words {
-    code: &'static str,
     title: &'static str,
     intro: &'static str,
     /// What more there is with a key; for who has none.
@@ -28,7 +26,6 @@ struct Words {
 }
 
 const KO: Words = Words {
-    code: "ko",
     title: "봉수: 배포 목록",
     intro: "방화벽, DNS 서버, 침입 탐지 장비가 바로 읽을 수 있는 목록과 규칙입니다. 아래는 지금 받을 수 있는 전부이며, 장비에 주소를 그대로 등록하면 됩니다.",
     without_key: "키 없이 볼 수 있는 공개(clear) 목록입니다. 회원 기관은 키로 더 많은 목록을 받습니다. 키는 <code>Authorization: Bearer</code> 헤더에 넣거나, \
@@ -52,7 +49,6 @@ const KO: Words = Words {
 };
 
 const EN: Words = Words {
-    code: "en",
     title: "Bongsu: products",
     intro: "Lists and rules that firewalls, resolvers and sensors load as they are. Below is all that you may fetch now; give a device the address of one.",
     without_key: "These are the public (clear) ones, which need no key. Members get more with their key: in the header <code>Authorization: Bearer</code>, \
@@ -75,44 +71,33 @@ const EN: Words = Words {
     other: "Also here",
 };
 
-/// Code of the language, title and body.
-pub(super) fn of(index: &Index, lang: Lang, keyed: bool) -> (&'static str, &'static str, String) {
-    let words = match lang {
-        Lang::Ko => &KO,
-        Lang::En => &EN,
-    };
-    let mut body = format!("<h1>{}</h1>\n<p>{}</p>\n", words.title, words.intro);
+/// The page. `keyed`: whether the caller has a key.
+pub(super) fn of(index: &Index, lang: Lang, keyed: bool) -> Page {
+    let words = lang.choose(&KO, &EN);
+    let mut page = Page::titled(lang, words.title);
+    page.paragraph(words.intro);
     if !keyed {
-        put(&mut body, format_args!("<p>{}</p>\n", words.without_key));
+        page.html(format_args!("<p>{}</p>\n", words.without_key));
     }
-    head(&mut body, &words.columns);
-    for row in &index.products {
-        product(&mut body, row, lang, words.unmade);
-    }
-    put(&mut body, format_args!("</tbody>\n</table>\n<p class=\"quiet\">{}</p>\n<h2>{}</h2>\n", words.copies, words.narrowing));
-    head(&mut body, &words.parameter);
-    for (name, meaning) in words.parameters {
-        put(&mut body, format_args!("<tr><td><code>{name}</code></td><td>{}</td></tr>\n", escape(meaning)));
-    }
-    put(&mut body, format_args!("</tbody>\n</table>\n<h2>{}</h2>\n<ul>\n", words.other));
+    page.table(&words.columns, |rows| index.products.iter().for_each(|row| product(rows, row, lang, words.unmade)));
+    page.html(format_args!("<p class=\"quiet\">{}</p>\n", words.copies));
+    page.heading(words.narrowing);
+    page.table(&words.parameter, |rows| {
+        for (name, meaning) in words.parameters {
+            rows.html(format_args!("<tr><td><code>{name}</code></td><td>{}</td></tr>\n", escape(meaning)));
+        }
+    });
+    page.heading(words.other);
+    page.html(format_args!("<ul>\n"));
     for also in &index.also {
         let meaning = if also.path.ends_with("recalls") { words.recalls } else { words.feed };
-        put(&mut body, format_args!("<li><a href=\"{0}\"><code>{0}</code></a>: {meaning}</li>\n", also.path));
+        page.html(format_args!("<li><a href=\"{0}\"><code>{0}</code></a>: {meaning}</li>\n", also.path));
     }
-    body.push_str("</ul>\n");
-    (words.code, words.title, body)
+    page.html(format_args!("</ul>\n"));
+    page
 }
 
-/// Opens a table.
-fn head(body: &mut String, columns: &[&str]) {
-    body.push_str("<table>\n<thead><tr>");
-    for column in columns {
-        put(body, format_args!("<th scope=\"col\">{column}</th>"));
-    }
-    body.push_str("</tr></thead>\n<tbody>\n");
-}
-
-fn product(body: &mut String, row: &Row, lang: Lang, unmade: &str) {
+fn product(page: &mut Page, row: &Row, lang: Lang, unmade: &str) {
     let path = escape(&row.path);
     let types: Vec<&str> = row.types.iter().map(|kind| kind.as_str()).collect();
     let consumption = match (row.product.consumption(), lang) {
@@ -127,16 +112,12 @@ fn product(body: &mut String, row: &Row, lang: Lang, unmade: &str) {
         (Some(entries), Some(expires)) => format!("<td>{entries}</td><td>{expires}</td>"),
         (_, _) => format!("<td class=\"quiet\" colspan=\"2\">{unmade}</td>"),
     };
-    put(
-        body,
-        format_args!(
-            "<tr><td><a href=\"{path}\"><code>{path}</code></a></td><td>{}</td><td>{}</td><td>{consumption}</td><td>{}</td>\
-             {copy}</tr>\n",
-            format(row.product, lang),
-            types.join(", "),
-            row.tlp,
-        ),
-    );
+    page.html(format_args!(
+        "<tr><td><a href=\"{path}\"><code>{path}</code></a></td><td>{}</td><td>{}</td><td>{consumption}</td><td>{}</td>{copy}</tr>\n",
+        format(row.product, lang),
+        types.join(", "),
+        row.tlp,
+    ));
 }
 
 /// What a product is.
@@ -160,11 +141,6 @@ pub(super) const fn format(product: Product, lang: Lang) -> &'static str {
         Lang::Ko => ko,
         Lang::En => en,
     }
-}
-
-fn put(body: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing into memory does not fail.
-    let _ = body.write_fmt(text);
 }
 
 #[cfg(test)]

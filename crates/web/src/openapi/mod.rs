@@ -10,7 +10,9 @@ mod schemas;
 
 pub use routes::ROUTES;
 
-use crate::{auth, feeds, misp, pages, problem, reply, stream, taxii};
+use crate::pages::refusal;
+use crate::pages::shape::HTML;
+use crate::{auth, feeds, misp, problem, reply, stream, taxii};
 use serde_json::{Map, Value, json};
 
 /// One route: what it takes, what it gives, and who may call it.
@@ -129,13 +131,18 @@ pub fn document() -> Value {
         "security": [{ "key": [] }],
         "paths": paths,
         "components": {
-            "securitySchemes": { "key": { "type": "http", "scheme": "bearer", "description": "A key of an organisation, with one role, in one realm" } },
+            "securitySchemes": {
+                "key": { "type": "http", "scheme": "bearer", "description": "A key of an organisation, with one role, in one realm" },
+                "password": { "type": "http", "scheme": "basic", "description": "The same key as the password, with any name" },
+            },
             "schemas": schemas::all(),
         },
     })
 }
 
-const DESCRIPTION: &str = "Every path under /api, /taxii2 and /misp needs a key: `Authorization: Bearer KEY`. Refusals are problem documents (RFC 9457), under /taxii2 those of TAXII 2.1. \
+const DESCRIPTION: &str = "Every path under /api, /taxii2 and /misp needs a key: `Authorization: Bearer KEY`. \
+Under /taxii2 and /feeds, and for this description, HTTP Basic with the key as the password is taken as well; elsewhere it is refused with 401, for a browser \
+would send it for other sites' pages. Refusals are problem documents (RFC 9457), under /taxii2 those of TAXII 2.1. \
 /misp/ is a door for clients and instances of MISP, who give the key alone (`Authorization: KEY`): its requests, answers and refusals are MISP's, with parameters \
 in the path as MISP has them; docs/misp.md says what of it is served. \
 Lists are newest first and page with `limit` and the opaque `cursor` of the page before. Times are RFC 3339 in UTC; requests may also give \
@@ -159,6 +166,9 @@ fn operation(route: &Route) -> Value {
         if route.public {
             fields.insert("security".to_owned(), json!([]));
         } else {
+            if auth::takes_password(route.path) || route.path.starts_with(feeds::index::PATH) {
+                fields.insert("security".to_owned(), json!([{ "key": [] }, { "password": [] }]));
+            }
             fields.insert("x-roles".to_owned(), route.access.roles());
         }
     }
@@ -199,7 +209,7 @@ fn success(route: &Route) -> Value {
     }
     let mut content = Map::from_iter([(route.media.to_owned(), json!({ "schema": schema }))]);
     if route.path == feeds::index::PATH {
-        content.insert(pages::HTML.to_owned(), json!({ "schema": { "type": "string", "description": "To a browser: the same as a page" } }));
+        content.insert(HTML.to_owned(), json!({ "schema": { "type": "string", "description": "To a browser: the same as a page" } }));
     }
     json!({ "description": description, "content": content })
 }
@@ -207,14 +217,14 @@ fn success(route: &Route) -> Value {
 fn refusal(route: &Route, status: u16) -> Value {
     let description = match status {
         400 => "A parameter or the body cannot be read",
-        401 => "The key is missing or not valid",
+        401 => "The key is missing, not valid, or given in another way than is taken here",
         403 => "The key's role may not do this",
         404 => "It does not exist, or the caller may not know of it",
         405 => "The path does not take this method",
         406 => "None of the media types that are accepted is given",
         408 => "The body took too long",
         409 => "The version is stale, or the step is not legal now",
-        410 => "A corrected event has taken its place, and `seq` names it; or the version is too old to tell the difference from",
+        410 => "A corrected event has taken its place, and `seq` names it; or there is no difference from this version any more",
         413 => "Larger than the limit; where a part was kept, `receipt` and the counts name it",
         415 => "A media type or compression that is not taken",
         422 => "A field is wrong, or nothing in the body could be used",
@@ -231,11 +241,9 @@ fn refusal(route: &Route, status: u16) -> Value {
         (problem::MEDIA_TYPE, "Problem")
     };
     let mut content = Map::from_iter([(media.to_owned(), json!({ "schema": reference(schema) }))]);
-    if status == 401 && auth::is_description(route.path) {
-        content.insert(pages::HTML.to_owned(), json!({ "schema": { "type": "string", "description": "To a browser: how to get in" } }));
-    }
-    if status == 404 && route.media == pages::HTML {
-        content.insert(pages::HTML.to_owned(), json!({ "schema": { "type": "string", "description": "To a browser: the same as a page" } }));
+    if refusal::is_shown(route.path) {
+        let told = if status == 401 && auth::is_description(route.path) { "To a browser: how to get in" } else { "To a browser: the same as a page" };
+        content.insert(HTML.to_owned(), json!({ "schema": { "type": "string", "description": told } }));
     }
     let mut response = json!({ "description": description, "content": content });
     let header = match status {

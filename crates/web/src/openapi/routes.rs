@@ -1,7 +1,7 @@
 //! The table of routes.
 
 use super::{Access, Body, Route};
-use crate::pages::HTML;
+use crate::pages::shape::HTML;
 use crate::{feeds, misp, reply, stream, taxii};
 
 const TEXT: &str = "text/plain; charset=utf-8";

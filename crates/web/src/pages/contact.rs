@@ -5,17 +5,15 @@
 //! used, replaced or made up answers 404 alike.
 //! Not here: the mail (`hub::delivery`), what being verified means (`hub::members`).
 
-use super::home::{Lang, preferred};
-use super::{HTML, escape, html};
+use super::browser::{Lang, preferred, wants_page};
+use super::shape::{Page, escape};
 use crate::AppState;
-use crate::auth::wants_page;
 use crate::params::At;
 use crate::problem::Problem;
-use crate::reply::{self, Reply};
+use crate::reply::Reply;
 use crate::state::act;
 use axum::extract::State;
-use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_LANGUAGE, VARY};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use hub::members::ContactBehind;
 
@@ -39,8 +37,7 @@ type Words = (&'static str, String);
 
 /// The page in the reader's language; of what is not there a program is told as everywhere.
 fn answered(headers: &HeaderMap, found: Result<ContactBehind, Problem>, words: fn(Lang, &str) -> Words) -> Reply {
-    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let lang = preferred(accepted);
+    let lang = preferred(headers);
     match found {
         Ok(found) => Ok(page(StatusCode::OK, lang, &words(lang, &escape(&found.organisation)))),
         Err(problem) if problem.status() == StatusCode::NOT_FOUND && wants_page(headers) => Ok(page(StatusCode::NOT_FOUND, lang, &gone(lang))),
@@ -49,15 +46,7 @@ fn answered(headers: &HeaderMap, found: Result<ContactBehind, Problem>, words: f
 }
 
 fn page(status: StatusCode, lang: Lang, (title, body): &Words) -> Response {
-    let code = match lang {
-        Lang::Ko => "ko",
-        Lang::En => "en",
-    };
-    let mut response = reply::typed(status, HTML, html(code, title, body).into_bytes());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(code));
-    headers.insert(VARY, HeaderValue::from_static("accept, accept-language"));
-    response
+    Page::of(lang, title, body.as_str()).answer(status, "accept, accept-language")
 }
 
 /// What is asked. `organisation` may stand in HTML, here and below.
@@ -114,7 +103,8 @@ fn gone(lang: Lang) -> Words {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
-    use axum::http::header::ACCEPT;
+    use axum::http::HeaderValue;
+    use axum::http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_LANGUAGE};
 
     fn browser(language: &'static str) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -1,12 +1,12 @@
 //! The description of the interface: as OpenAPI, and as a page that is made from it.
 
-use super::{answer, escape, html};
+use super::browser::Lang;
+use super::shape::{Page, escape};
 use crate::openapi::{self, Body, ROUTES, Route};
 use crate::reply;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
-use std::fmt::Write;
 use std::sync::OnceLock;
 
 /// `GET /api/openapi.json`
@@ -18,8 +18,8 @@ pub async fn document() -> Response {
 
 /// `GET /api/docs`
 pub async fn page() -> Response {
-    static PAGE: OnceLock<String> = OnceLock::new();
-    answer(PAGE.get_or_init(render).clone())
+    static PAGE: OnceLock<Page> = OnceLock::new();
+    PAGE.get_or_init(render).answer(StatusCode::OK, "accept")
 }
 
 const GROUPS: [(&str, &str); 11] = [
@@ -49,66 +49,59 @@ const PROBLEMS: [(&str, &str); 5] = [
     ("replaced", "A corrected event has taken the place of this one: <code>seq</code>. Only who may read both learns of it."),
 ];
 
-fn render() -> String {
+fn render() -> Page {
     let document = openapi::document();
-    let mut body = String::from("<h1>Bongsu: the interface</h1>\n");
+    let mut page = Page::titled(Lang::En, "Bongsu: the interface");
     let description = document.pointer("/info/description").and_then(Value::as_str).unwrap_or_default();
-    paragraph(&mut body, description);
-    body.push_str("<p><a href=\"/api/openapi.json\">The same as OpenAPI 3.1</a></p>\n");
+    page.paragraph(description);
+    page.html(format_args!("<p><a href=\"/api/openapi.json\">The same as OpenAPI 3.1</a></p>\n"));
     for (group, title) in GROUPS {
-        put(&mut body, format_args!("<h2>{title}</h2>\n"));
+        page.heading(title);
         for route in ROUTES.iter().filter(|route| route.group == group) {
-            operation(&mut body, route, &document);
+            operation(&mut page, route, &document);
         }
     }
-    body.push_str("<h2>Problems</h2>\n");
+    page.heading("Problems");
     for (name, words) in PROBLEMS {
-        put(&mut body, format_args!("<h3 id=\"{name}\">{name}</h3>\n<p>{words}</p>\n"));
+        page.html(format_args!("<h3 id=\"{name}\">{name}</h3>\n<p>{words}</p>\n"));
     }
-    body.push_str("<h2>Schemas</h2>\n");
+    page.heading("Schemas");
     if let Some(schemas) = document.pointer("/components/schemas").and_then(Value::as_object) {
         for (name, schema) in schemas {
             let text = serde_json::to_string_pretty(schema).unwrap_or_default();
-            put(&mut body, format_args!("<h3 id=\"schema-{name}\">{name}</h3>\n<pre><code>{}</code></pre>\n", escape(&text)));
+            page.html(format_args!("<h3 id=\"schema-{name}\">{name}</h3>\n<pre><code>{}</code></pre>\n", escape(&text)));
         }
     }
-    html("en", "Bongsu: the interface", &body)
+    page
 }
 
-fn operation(body: &mut String, route: &Route, document: &Value) {
-    put(body, format_args!("<h3 id=\"{}\"><code>{} {}</code></h3>\n", route.id, route.method, escape(route.path)));
-    paragraph(body, route.summary);
+fn operation(page: &mut Page, route: &Route, document: &Value) {
+    page.html(format_args!("<h3 id=\"{}\"><code>{} {}</code></h3>\n", route.id, route.method, escape(route.path)));
+    page.paragraph(route.summary);
     let place = document.get("paths").and_then(|paths| paths.get(route.path)).and_then(|path| path.get(route.method.to_ascii_lowercase()));
     if let Some(roles) = place.and_then(|operation| operation.get("x-roles")).and_then(Value::as_array) {
         let roles: Vec<&str> = roles.iter().filter_map(Value::as_str).collect();
-        put(body, format_args!("<p class=\"quiet\">Roles: {}</p>\n", roles.join(", ")));
+        page.html(format_args!("<p class=\"quiet\">Roles: {}</p>\n", roles.join(", ")));
     }
     if let Some(parameters) = place.and_then(|operation| operation.get("parameters")).and_then(Value::as_array) {
-        body.push_str("<table>\n<thead><tr><th>Parameter</th><th>In</th><th>Meaning</th></tr></thead>\n<tbody>\n");
-        for parameter in parameters {
-            let field = |name: &str| escape(parameter.get(name).and_then(Value::as_str).unwrap_or_default());
-            put(body, format_args!("<tr><td><code>{}</code></td><td>{}</td><td>{}</td></tr>\n", field("name"), field("in"), field("description")));
-        }
-        body.push_str("</tbody>\n</table>\n");
+        page.table(&["Parameter", "In", "Meaning"], |rows| {
+            for parameter in parameters {
+                let field = |name: &str| escape(parameter.get(name).and_then(Value::as_str).unwrap_or_default());
+                rows.html(format_args!("<tr><td><code>{}</code></td><td>{}</td><td>{}</td></tr>\n", field("name"), field("in"), field("description")));
+            }
+        });
     }
     match route.body {
         Body::None => {}
-        Body::Json(schema) | Body::JsonOrNothing(schema) => put(body, format_args!("<p>Body: <a href=\"#schema-{schema}\">{schema}</a></p>\n")),
-        Body::Envelope => body.push_str("<p>Body: <a href=\"#schema-TaxiiEnvelope\">TaxiiEnvelope</a></p>\n"),
-        Body::Events => body.push_str("<p>Body: events in one of the formats; as JSON, an array of <a href=\"#schema-NewEvent\">NewEvent</a></p>\n"),
+        Body::Json(schema) | Body::JsonOrNothing(schema) => page.html(format_args!("<p>Body: <a href=\"#schema-{schema}\">{schema}</a></p>\n")),
+        Body::Envelope => page.html(format_args!("<p>Body: <a href=\"#schema-TaxiiEnvelope\">TaxiiEnvelope</a></p>\n")),
+        Body::Events => {
+            page.html(format_args!("<p>Body: events in one of the formats; as JSON, an array of <a href=\"#schema-NewEvent\">NewEvent</a></p>\n"));
+        }
     }
     let problems: Vec<String> = route.problem_statuses().iter().map(u16::to_string).collect();
     let schema = if route.schema.is_empty() { String::new() } else { format!(" <a href=\"#schema-{0}\">{0}</a>", route.schema) };
-    put(body, format_args!("<p>Answer: {}{schema}; problems: {}</p>\n", route.status, problems.join(", ")));
-}
-
-fn paragraph(body: &mut String, text: &str) {
-    put(body, format_args!("<p>{}</p>\n", escape(text)));
-}
-
-fn put(body: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing into memory does not fail.
-    let _ = body.write_fmt(text);
+    page.html(format_args!("<p>Answer: {}{schema}; problems: {}</p>\n", route.status, problems.join(", ")));
 }
 
 #[cfg(test)]
@@ -118,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_page_shows_every_route_and_runs_no_script() {
-        let page = render();
+        let page = render().document();
         for route in ROUTES {
             assert!(page.contains(&format!("id=\"{}\"", route.id)), "{}", route.id);
         }

@@ -1,63 +1,16 @@
 //! The front page: what this is and where to go on, wholly in Korean or wholly in English.
 
-use super::{answer, html};
+use super::browser::wanted;
+use super::shape::Page;
 use crate::params::Params;
-use crate::problem::Problem;
 use crate::reply::Reply;
-use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_LANGUAGE, VARY};
-use axum::http::{HeaderMap, HeaderValue};
-
-/// Language of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lang {
-    Ko,
-    En,
-}
+use axum::http::{HeaderMap, StatusCode};
 
 /// `GET /`
 pub async fn page(params: Params, headers: HeaderMap) -> Reply {
     let lang = wanted(&params, &headers)?;
-    let (code, title, body) = match lang {
-        Lang::Ko => ("ko", "봉수", KO),
-        Lang::En => ("en", "Bongsu", EN),
-    };
-    let mut response = answer(html(code, title, body));
-    response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static(code));
-    response.headers_mut().insert(VARY, HeaderValue::from_static("accept-language"));
-    Ok(response)
-}
-
-/// The language that a page is wanted in: what `lang` says, else what the browser likes better.
-///
-/// # Errors
-/// 400 for another word than `ko` and `en`.
-pub(crate) fn wanted(params: &Params, headers: &HeaderMap) -> Result<Lang, Problem> {
-    let chosen = params.parsed("lang", "ko or en", |word| match word {
-        "ko" => Some(Lang::Ko),
-        "en" => Some(Lang::En),
-        _ => None,
-    })?;
-    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    Ok(chosen.unwrap_or_else(|| preferred(accepted)))
-}
-
-/// The language that the browser likes better; English where it names neither.
-pub(crate) fn preferred(accepted: &str) -> Lang {
-    let mut best = (0.0_f64, Lang::En);
-    for range in accepted.split(',') {
-        let mut parts = range.split(';');
-        let tag = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
-        let weight = parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(1.0, |weight| weight.trim().parse::<f64>().unwrap_or(0.0));
-        let lang = match tag.split('-').next() {
-            Some("ko") => Lang::Ko,
-            Some("en") => Lang::En,
-            _ => continue,
-        };
-        if weight > best.0 {
-            best = (weight, lang);
-        }
-    }
-    best.1
+    let (title, body) = lang.choose(("봉수", KO), ("Bongsu", EN));
+    Ok(Page::of(lang, title, body).answer(StatusCode::OK, "accept-language"))
 }
 
 const KO: &str = "<h1>봉수</h1>
@@ -94,17 +47,3 @@ const EN: &str = "<h1>Bongsu</h1>
 <nav aria-label=\"Language\"><a href=\"/?lang=ko\" lang=\"ko\" hreflang=\"ko\">한국어</a></nav>
 ";
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_browsers_first_choice_of_our_languages_is_taken() {
-        assert_eq!(preferred("ko-KR,ko;q=0.9,en;q=0.8"), Lang::Ko);
-        assert_eq!(preferred("fr, en;q=0.5, ko;q=0.7"), Lang::Ko);
-        assert_eq!(preferred("de"), Lang::En);
-        assert_eq!(preferred(""), Lang::En);
-        assert_eq!(preferred("ko;q=0, en;q=0.1"), Lang::En);
-    }
-}

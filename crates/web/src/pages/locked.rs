@@ -2,29 +2,23 @@
 //!
 //! Invariant: 401 all the same, with a challenge that makes the browser ask; the page says nothing that the front page does not.
 
-use super::home::{Lang, preferred};
-use super::{HTML, html};
-use crate::reply;
-use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_LANGUAGE, VARY, WWW_AUTHENTICATE};
+use super::browser::preferred;
+use super::shape::Page;
+use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 
 /// Challenge beside the bearer's.
-const BASIC: &str = "Basic realm=\"Bongsu\", charset=\"UTF-8\"";
+pub(super) const BASIC: &str = "Basic realm=\"Bongsu\", charset=\"UTF-8\"";
 
 /// The page, in the language that the browser likes better.
 pub fn answer(headers: &HeaderMap) -> Response {
-    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (code, title, body) = match preferred(accepted) {
-        Lang::Ko => ("ko", "봉수: 키가 필요합니다", KO),
-        Lang::En => ("en", "Bongsu: a key is needed", EN),
-    };
-    let mut response = reply::typed(StatusCode::UNAUTHORIZED, HTML, html(code, title, body).into_bytes());
+    let lang = preferred(headers);
+    let (title, body) = lang.choose(("봉수: 키가 필요합니다", KO), ("Bongsu: a key is needed", EN));
+    let mut response = Page::of(lang, title, body).answer(StatusCode::UNAUTHORIZED, "accept, accept-language");
     let headers = response.headers_mut();
     headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(BASIC));
-    headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(code));
-    headers.insert(VARY, HeaderValue::from_static("accept, accept-language"));
     response
 }
 
@@ -46,6 +40,7 @@ const EN: &str = "<h1>A key is needed</h1>
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
+    use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_LANGUAGE};
 
     #[test]
     fn the_page_is_a_refusal_that_makes_a_browser_ask() {
