@@ -167,6 +167,29 @@ fn a_wrong_word_is_answered_with_the_right_ones() {
 }
 
 #[test]
+fn a_name_in_letters_is_found_as_it_was_sent_and_people_see_both_forms() {
+    let hub = Hub::start();
+    let organisation = hub.organisation("Sender", "company", "private", "finance");
+    let key = hub.key(&organisation, "analyst");
+    let sender = hub.client(&key);
+    sender.events(&[event("가짜은행.kr"), event("http://가짜은행.kr/login"), event("аррӏе.com")]);
+    let found = sender.observable("domain", "가짜은행.kr");
+    assert_eq!(found.status, 200, "{}", found.text());
+    let label = found.json()["value"].as_str().unwrap().to_owned();
+    assert!(label.starts_with("xn--") && label.is_ascii(), "{label}");
+    let results = sender.post("/api/v1/observables/lookup", &json!({ "values": ["가짜은행.kr", label, "가짜은행[.]KR"] })).json()["results"].clone();
+    assert!(results.as_array().unwrap().iter().all(|result| result["value"] == json!(label)), "{results}");
+    let name = support::escape("가짜은행.kr");
+    assert_eq!((sender.search(&format!("value={name}")).len(), sender.search(&format!("domain={name}")).len()), (1, 2));
+    let both = format!("{label} (가짜은행.kr)");
+    let told = |arguments: &[&str]| support::said(&hub.command(&key, arguments, None));
+    assert!(told(&["lookup", "가짜은행.kr"]).contains(&both) && told(&["search", "--type", "domain"]).contains(&both));
+    assert!(!told(&["lookup", "--json", "가짜은행.kr"]).contains("가짜은행"), "what programs read stays as it is");
+    let disguised = told(&["lookup", "аррӏе.com"]);
+    assert!(disguised.contains("xn--80ak6aa92e.com") && !disguised.contains("аррӏе"), "{disguised}");
+}
+
+#[test]
 fn objects_written_over_several_lines_are_taken_whole() {
     let hub = Hub::start();
     let sender = hub.member("Sender", "analyst");

@@ -80,9 +80,10 @@ fn write_row(out: &mut impl Write, widths: &[usize], cells: &[String]) -> io::Re
     out.write_all(b"\n")
 }
 
-/// The text, or its first characters and an ellipsis. Control characters never reach the terminal.
+/// The text, or its first characters and an ellipsis. Neither control characters nor those that turn the direction of others reach the terminal.
 pub fn shorten(text: &str, most: usize) -> String {
-    let clean = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+    let turns = |character: char| matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let clean = |character: char| if character.is_control() || turns(character) { '\u{fffd}' } else { character };
     if text.chars().count() <= most {
         return text.chars().map(clean).collect();
     }
@@ -114,6 +115,7 @@ mod tests {
         table(&mut out, &["id", "name"], &[vec!["a".to_owned(), "b\u{1b}[2J".to_owned()]]).unwrap();
         assert!(!out.contains(&0x1b));
         assert_eq!(shorten("a\u{1b}[2J", 60), "a\u{fffd}[2J");
+        assert_eq!(shorten("exe\u{202e}gnp", 60), "exe\u{fffd}gnp");
         assert_eq!(shorten("abcdef", 4), "abc…");
     }
 

@@ -14,6 +14,7 @@ pub mod event;
 pub mod filter;
 pub mod finding;
 pub mod ids;
+pub mod letters;
 pub mod lifetime;
 pub mod marking;
 pub mod observable;

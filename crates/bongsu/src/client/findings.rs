@@ -1,6 +1,6 @@
 //! `findings`: what is wrong in one's own networks, newest first, page by page.
 
-use super::lookup::plain;
+use super::lookup::{plain, shown};
 use super::pages::Pages;
 use super::{Api, parse};
 use crate::cli::FindingsArguments;
@@ -47,7 +47,7 @@ pub(super) fn titles() -> [&'static str; 8] {
 
 /// A finding as a row.
 pub(super) fn row(finding: &Value) -> Vec<String> {
-    COLUMNS.iter().map(|column| plain(finding.get(*column))).collect()
+    COLUMNS.iter().map(|&column| if column == "value" { shown(finding) } else { plain(finding.get(column)) }).collect()
 }
 
 fn parameters(arguments: &FindingsArguments) -> Vec<(&'static str, String)> {

@@ -8,6 +8,8 @@ use super::{Api, parse};
 use crate::cli::LookupArguments;
 use crate::{Exit, output};
 use anyhow::{Context, bail};
+use model::ObservableType;
+use model::letters::with_letters;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -106,7 +108,7 @@ fn row(value: &str, answer: &Value) -> Vec<String> {
     let text = |field: &str| plain(answer.get(field));
     if answer.is_null() {
         let (shown, state) = match model::detect::detect(value) {
-            Some((_, canonical)) => (canonical.to_string(), "unknown"),
+            Some((kind, canonical)) => (with_letters(kind, &canonical), "unknown"),
             None => (value.to_owned(), "not a value"),
         };
         return vec![shown, state.to_owned(), "-".to_owned(), "-".to_owned(), "-".to_owned(), String::new()];
@@ -123,7 +125,17 @@ fn row(value: &str, answer: &Value) -> Vec<String> {
     if !lists.is_empty() {
         categories.push_str(&format!(" (on warning lists: {lists})"));
     }
-    vec![text("value"), state, text("events"), text("reporters"), text("last_seen"), categories]
+    vec![shown(answer), state, text("events"), text("reporters"), text("last_seen"), categories]
+}
+
+/// The value of an observable, a registration or a finding for people: a name that is not plain ASCII also in its letters.
+pub fn shown(of: &Value) -> String {
+    let value = plain(of.get("value"));
+    let kind = of.get("type").or_else(|| of.get("kind")).and_then(Value::as_str).and_then(ObservableType::parse);
+    match kind {
+        Some(kind) => with_letters(kind, &value),
+        None => value,
+    }
 }
 
 /// A JSON value as people write it: texts bare, lists separated by commas, nothing for null.
@@ -156,6 +168,15 @@ mod tests {
             row("1.2.3[.]4", &answer),
             ["1.2.3.4", "active, reserved", "3", "<3", "2026-11-21T00:00:00Z", "c2-server, scanner (on warning lists: Public DNS)"]
         );
+    }
+
+    #[test]
+    fn a_name_is_also_told_in_its_letters() {
+        assert_eq!(row("한국.kr", &Value::Null)[..2], ["xn--3e0b707e.kr (한국.kr)".to_owned(), "unknown".to_owned()]);
+        assert_eq!(row("한국.kr", &json!({"type": "domain", "value": "xn--3e0b707e.kr"}))[0], "xn--3e0b707e.kr (한국.kr)");
+        assert_eq!(shown(&json!({"kind": "domain", "value": "xn--3e0b707e.kr"})), "xn--3e0b707e.kr (한국.kr)");
+        assert_eq!(shown(&json!({"type": "domain", "value": "xn--80ak6aa92e.com"})), "xn--80ak6aa92e.com", "it would pass for another name");
+        assert_eq!((shown(&json!({"value": "x"})), shown(&json!({"type": "domain", "value": null}))), ("x".to_owned(), String::new()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Invariant: `add` and `rotate` print the id or the secret alone, so that a script can keep it; a secret is printed once and nowhere else.
 //! Not here: who may do it (the hub decides).
 
-use super::lookup::plain;
+use super::lookup::{plain, shown};
 use super::pages::Pages;
 use super::{Answer, Api, parse, query};
 use crate::cli::{Connection, KeyCommand, OrgCommand};
@@ -270,7 +270,7 @@ pub(super) fn list(rows: &[Box<RawValue>], columns: &[&str], what: &str, json: b
         let mut cells: Vec<Vec<String>> = Vec::with_capacity(rows.len());
         for row in rows {
             let row = parse(row)?;
-            cells.push(columns.iter().map(|column| plain(row.get(*column))).collect());
+            cells.push(columns.iter().map(|&column| if column == "value" { shown(&row) } else { plain(row.get(column)) }).collect());
         }
         let titles: Vec<String> = columns.iter().map(|column| column.replace('_', " ")).collect();
         let titles: Vec<&str> = titles.iter().map(String::as_str).collect();

@@ -2,7 +2,7 @@
 //!
 //! Not here: reading page by page (`pages`).
 
-use super::lookup::plain;
+use super::lookup::{plain, shown};
 use super::pages::Pages;
 use super::{Api, parse, query};
 use crate::cli::{FilterArguments, SearchArguments};
@@ -71,7 +71,7 @@ fn unusual(sectors: &[String]) -> Option<String> {
 pub(super) fn row(event: &Value) -> Vec<String> {
     let text = |field: &str| plain(event.get(field));
     let observables = event.get("observables").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let mut values: Vec<String> = observables.iter().take(VALUES_SHOWN).map(|observable| plain(observable.get("value"))).collect();
+    let mut values: Vec<String> = observables.iter().take(VALUES_SHOWN).map(shown).collect();
     if observables.len() > VALUES_SHOWN {
         values.push(format!("and {} more", observables.len() - VALUES_SHOWN));
     }
