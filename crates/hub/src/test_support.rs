@@ -1,4 +1,5 @@
-//! What tests of use cases share: a realm in a folder of its own, a clock that stands still until it is set, members and what they send.
+//! What tests of use cases share: a realm in a folder of its own, a clock that stands still until it is set, members and what they send,
+//! and a version of an indicator to begin with ([`indicator`]).
 //!
 //! Flow: [`Realm::open`] → members with a key each → what the test is about; [`Realm::close`] and [`Closed::open`] where it goes on after a stop.
 //! Not here: members without a hub (`members::tests`), callers made by hand (`taxii::tests`).
@@ -8,12 +9,13 @@ use crate::clock::Clock;
 use crate::intake::Options;
 use crate::members::{NewKey, NewOrganisation};
 use crate::{Actor, Hub, HubOptions};
-use model::{Constituency, OrgId, OrgKind, ReceiptId, Seq, Standing, Timestamp};
+use model::{Category, Constituency, ObservableType, OrgId, OrgKind, Pap, ReceiptId, Seq, Standing, Text, Timestamp, Tlp};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+use store::views::indicators::{Collection, Indicator};
 
 /// Rounds of the start, and what still holds a closed hub, are over by then.
 const SETTLED: Duration = Duration::from_millis(300);
@@ -113,6 +115,32 @@ impl Closed {
         let coordinator = hub.authenticate(secret.trim(), home()).unwrap();
         tokio::time::sleep(SETTLED).await;
         Realm { hub, coordinator, closed: self }
+    }
+}
+
+/// A version of an indicator as a log has it: a green name, seen, made and added at one moment, of which nothing more is known.
+pub(crate) fn indicator(at: Timestamp) -> Indicator {
+    Indicator {
+        collection: Collection::Green,
+        added: at,
+        key: 7,
+        kind: ObservableType::Domain,
+        value: Text::from("a.example.com"),
+        created: at,
+        revoked: false,
+        category: Category::C2Server,
+        malware: None,
+        pap: Pap::Green,
+        tlp: Tlp::Green,
+        confidence: None,
+        reporters: 1,
+        first_seen: at,
+        last_seen: at,
+        valid_until: None,
+        sectors: Vec::new(),
+        techniques: Vec::new(),
+        cves: Vec::new(),
+        threats_before: 0,
     }
 }
 

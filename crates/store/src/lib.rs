@@ -12,6 +12,7 @@ mod live;
 mod maintenance;
 pub mod misp;
 pub mod objects;
+mod packing;
 mod recompute;
 pub mod records;
 pub mod sources;

@@ -7,6 +7,7 @@ use super::prepared::{Basis, Choice, step};
 use super::recalls::{Fetches, list};
 use super::table::{Claims, REMEMBERED, Table};
 use super::want::{ProductFilter, Want};
+use crate::test_support::indicator;
 use formats::products::{Product, body};
 use model::{Category, Constituency, KeyRole, ObservableType, OrgId, OrgKind, OrgNo, Pap, Standing, Text, Timestamp, Tlp};
 use policy::Reader;
@@ -33,25 +34,17 @@ fn version(collection: Collection, value: &str, added: i64) -> Indicator {
     };
     Indicator {
         collection,
-        added: Timestamp::from_micros(NOW.micros() + added),
         key: key(value),
         kind,
         value: Text::from(value),
-        created: Timestamp::from_micros(NOW.micros() + added),
-        revoked: false,
-        category: Category::C2Server,
         malware: Some(Text::from("Emotet")),
-        pap: Pap::Green,
         tlp: Tlp::Clear,
         confidence: Some(80),
-        reporters: 1,
         first_seen: NOW.minus(DAY),
         last_seen: NOW,
         valid_until: Some(NOW.plus(DAY * 30)),
         sectors: vec![Text::from("energy")],
-        techniques: Vec::new(),
-        cves: Vec::new(),
-        threats_before: 0,
+        ..indicator(Timestamp::from_micros(NOW.micros() + added))
     }
 }
 

@@ -253,35 +253,14 @@ pub(crate) fn warm(hub: &Weak<Hub>) {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::test_support::indicator;
     use formats::stix::write::shaped;
-    use model::{Category, ObservableType, Pap, Text};
+    use model::{ObservableType, Text};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     fn version(micros: i64, kind: ObservableType, malware: Option<&str>, revoked: bool) -> Indicator {
-        let at = Timestamp::from_micros(micros);
-        Indicator {
-            collection: Collection::Green,
-            added: at,
-            key: 7,
-            kind,
-            value: Text::from("a.example.com"),
-            created: at,
-            revoked,
-            category: Category::C2Server,
-            malware: malware.map(Text::from),
-            pap: Pap::Green,
-            tlp: Tlp::Green,
-            confidence: None,
-            reporters: 1,
-            first_seen: at,
-            last_seen: at,
-            valid_until: None,
-            sectors: Vec::new(),
-            techniques: Vec::new(),
-            cves: Vec::new(),
-            threats_before: 0,
-        }
+        Indicator { kind, malware: malware.map(Text::from), revoked, ..indicator(Timestamp::from_micros(micros)) }
     }
 
     fn by_length(target: &Target) -> Uuid {

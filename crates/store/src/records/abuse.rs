@@ -1,9 +1,9 @@
 //! Whom to tell of what belongs to no member: addresses for abuse of ranges, AS numbers and domains, as records.
 //!
-//! Invariant: one for each place, under an id made of the place, so that a table imported twice changes nothing. The address can be a person's: it
-//! is kept beside the content, in no history but as a hash, so that [`super::Records::erase_addresses`] leaves no byte of it.
+//! Invariant: one for each place, under an id made of the place, so that a table imported twice changes nothing. The address can be a person's
+//! ([`Addressed`]).
 
-use super::contacts::Addressed;
+use super::addressed::{self, Addressed};
 use super::{Erasable, NetworkKind, Parts, Record};
 use model::ids::AbuseContactId;
 use model::{Text, Timestamp};
@@ -62,7 +62,7 @@ impl Record for AbuseContact {
 
     fn from_parts(parts: Parts) -> Result<Self, serde_json::Error> {
         let contact: Self = serde_json::from_str(&parts.content)?;
-        Ok(Self { address: parts.erasable.map(|erasable| erasable.value), version: parts.version, updated: parts.updated, ..contact })
+        Ok(Self { address: addressed::address(parts.erasable), version: parts.version, updated: parts.updated, ..contact })
     }
 
     fn state(&self) -> &'static str {
@@ -70,13 +70,13 @@ impl Record for AbuseContact {
     }
 
     fn erasable(&self) -> Option<Erasable> {
-        self.address.clone().map(|value| Erasable { value, note: None })
+        addressed::erasable(self)
     }
 }
 
 impl Addressed for AbuseContact {
-    fn address(&self) -> Option<&str> {
-        self.address.as_deref()
+    fn address(&self) -> Option<&Text> {
+        self.address.as_ref()
     }
 
     fn version(&self) -> u64 {

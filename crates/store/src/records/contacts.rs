@@ -1,12 +1,11 @@
 //! Where an organisation is told of abuse, as records; one each.
 //!
-//! Invariant: the address can be a person's; it is kept beside the content, in no history but as a hash, so that
-//! [`Records::erase_addresses`] leaves no byte of it.
+//! Invariant: the address can be a person's ([`Addressed`]).
 
-use super::{Change, Erasable, Parts, Record, Records, RecordsError};
-use crate::ledger::Victim;
+use super::addressed::{self, Addressed};
+use super::{Erasable, Parts, Record};
 use model::ids::ContactId;
-use model::{ObservableType, OrgId, Text, Timestamp};
+use model::{OrgId, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Where an organisation is told of abuse.
@@ -63,7 +62,7 @@ impl Record for Contact {
 
     fn from_parts(parts: Parts) -> Result<Self, serde_json::Error> {
         let contact: Self = serde_json::from_str(&parts.content)?;
-        Ok(Self { address: parts.erasable.map(|erasable| erasable.value), version: parts.version, ..contact })
+        Ok(Self { address: addressed::address(parts.erasable), version: parts.version, ..contact })
     }
 
     fn owner(&self) -> Option<String> {
@@ -79,13 +78,13 @@ impl Record for Contact {
     }
 
     fn erasable(&self) -> Option<Erasable> {
-        self.address.clone().map(|value| Erasable { value, note: None })
+        addressed::erasable(self)
     }
 }
 
 impl Addressed for Contact {
-    fn address(&self) -> Option<&str> {
-        self.address.as_deref()
+    fn address(&self) -> Option<&Text> {
+        self.address.as_ref()
     }
 
     fn version(&self) -> u64 {
@@ -95,37 +94,5 @@ impl Addressed for Contact {
     fn without_address(self) -> Self {
         let version = self.version + 1;
         Self { address: None, verified: None, bounced: None, bounces: 0, asked: None, asks: 0, version, ..self }
-    }
-}
-
-/// A record with a mail address that may be a person's.
-pub trait Addressed: Record {
-    /// The address.
-    fn address(&self) -> Option<&str>;
-
-    /// The version that is in force.
-    fn version(&self) -> u64;
-
-    /// The next version, without the address and what was known of it.
-    #[must_use]
-    fn without_address(self) -> Self;
-}
-
-impl Records {
-    /// Destroys the address of every record of a kind that is the victim's value; gives how many there were.
-    ///
-    /// # Errors
-    /// [`RecordsError`]; then nothing is changed.
-    pub async fn erase_addresses<R: Addressed>(&self, victim: &Victim, change: &Change<'_>) -> Result<u64, RecordsError> {
-        let mut writer = self.write().await?;
-        let all: Vec<R> = writer.all().await?;
-        let mut changed = 0;
-        for record in all.into_iter().filter(|record| record.address().is_some_and(|address| victim.is_value(ObservableType::Email, address))) {
-            let version = record.version();
-            writer.update(&record.without_address(), version, change, &[]).await?;
-            changed += 1;
-        }
-        writer.commit().await?;
-        Ok(changed)
     }
 }

@@ -8,6 +8,7 @@
 //! Not here: who may change what (`hub::members`), the ledger that the outbox is carried into.
 
 mod abuse;
+mod addressed;
 mod claims;
 mod contacts;
 mod erasable;
@@ -27,8 +28,9 @@ mod tests;
 mod writer;
 
 pub use abuse::AbuseContact;
+pub use addressed::Addressed;
 pub use claims::{Claim, ClaimState};
-pub use contacts::{Addressed, Contact};
+pub use contacts::Contact;
 pub use erasable::Erasable;
 pub use erasures::{Erasure, ErasureState, Signatory};
 pub use error::RecordsError;

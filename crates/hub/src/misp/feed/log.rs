@@ -91,32 +91,11 @@ fn name_of(collection: Collection, day: i32, number: usize) -> String {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
-    use model::{Category, ObservableType, Pap, Text, Tlp};
+    use crate::test_support::indicator;
 
     fn version(collection: Collection, key: u128, created: i64, added: i64) -> Indicator {
         let at = Timestamp::from_seconds;
-        Indicator {
-            collection,
-            added: at(added),
-            key,
-            kind: ObservableType::Ipv4,
-            value: Text::from("185.60.1.1"),
-            created: at(created),
-            revoked: false,
-            category: Category::C2Server,
-            malware: None,
-            pap: Pap::Clear,
-            tlp: Tlp::Clear,
-            confidence: None,
-            reporters: 1,
-            first_seen: at(created),
-            last_seen: at(added),
-            valid_until: None,
-            sectors: Vec::new(),
-            techniques: Vec::new(),
-            cves: Vec::new(),
-            threats_before: 0,
-        }
+        Indicator { collection, key, created: at(created), first_seen: at(created), ..indicator(at(added)) }
     }
 
     fn uuid(name: &str) -> Uuid {

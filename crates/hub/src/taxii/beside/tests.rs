@@ -4,34 +4,13 @@
 use super::*;
 use crate::taxii::reach::tests::reach;
 use crate::taxii::targets::Kind;
-use model::{Category, ObservableType, Pap, Text, Tlp};
+use crate::test_support::indicator;
+use model::{Text, Tlp};
 use proptest::prelude::*;
-use store::views::indicators::{Collection, MAX_ROOM};
+use store::views::indicators::MAX_ROOM;
 
 fn version(second: i64, malware: Option<&str>, revoked: bool) -> Indicator {
-    let at = Timestamp::from_seconds(second);
-    Indicator {
-        collection: Collection::Green,
-        added: at,
-        key: 7,
-        kind: ObservableType::Domain,
-        value: Text::from("a.example.com"),
-        created: Timestamp::from_seconds(1),
-        revoked,
-        category: Category::C2Server,
-        malware: malware.map(Text::from),
-        pap: Pap::Green,
-        tlp: Tlp::Green,
-        confidence: None,
-        reporters: 1,
-        first_seen: at,
-        last_seen: at,
-        valid_until: None,
-        sectors: Vec::new(),
-        techniques: Vec::new(),
-        cves: Vec::new(),
-        threats_before: 0,
-    }
+    Indicator { created: Timestamp::from_seconds(1), malware: malware.map(Text::from), revoked, ..indicator(Timestamp::from_seconds(second)) }
 }
 
 fn target(kind: Kind, name: &str) -> Target {

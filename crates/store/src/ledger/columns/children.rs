@@ -6,7 +6,8 @@
 //! Not here: the bytes (`values`).
 
 use super::{Body, id};
-use crate::ledger::pack::{self, Stream};
+use crate::ledger::streams::{Stream, stream};
+use crate::packing::unpack;
 use model::{Observable, ObservableType, Role, Text};
 
 /// Values of one block at the most; more is damage.
@@ -50,14 +51,14 @@ impl Child {
 
     /// The stream that holds its bytes.
     pub(super) fn stream(self) -> Stream {
-        if self.words >> 4 & 1 == 1 { Stream::Text } else { pack::stream(self.kind) }
+        if self.words >> 4 & 1 == 1 { Stream::Text } else { stream(self.kind) }
     }
 
     /// Its canonical text, of the bytes that the stream holds.
     pub(super) fn text(self, bytes: &[u8]) -> Text {
         match self.stream() {
             Stream::Text => Text::from_utf8_lossy(bytes),
-            Stream::Four | Stream::Binary(_) => pack::unpack(self.kind, bytes),
+            Stream::Four | Stream::Binary(_) => unpack(self.kind, bytes).unwrap_or_default(),
         }
     }
 }

@@ -9,8 +9,9 @@ use super::children::{self, Child};
 use super::values::ValueReader;
 use super::{Body, id};
 use crate::ledger::container::Container;
-use crate::ledger::pack::{self, Stream};
+use crate::ledger::streams::{self, Stream};
 use crate::ledger::zone::Zone;
+use crate::packing::pack;
 use ipnet::IpNet;
 use model::{Filter, ObservableType, Text};
 
@@ -196,7 +197,7 @@ impl<'f> Wanted<'f> {
     fn new(kind: ObservableType, text: &'f str) -> Self {
         let mut packed = Vec::new();
         // What cannot be packed is held as text, which is compared as it is.
-        pack::pack(kind, text, &mut packed);
+        pack(kind, text, &mut packed);
         Self { kind, text, packed }
     }
 
@@ -220,7 +221,7 @@ fn has(kinds: u32, kind: ObservableType) -> bool {
 fn is_within(child: Child, bytes: &[u8], range: &IpNet) -> bool {
     match child.stream() {
         Stream::Text => std::str::from_utf8(bytes).is_ok_and(|text| model::filter::value_within(child.kind, text, range)),
-        Stream::Four | Stream::Binary(_) => pack::within(child.kind, bytes, range),
+        Stream::Four | Stream::Binary(_) => streams::within(child.kind, bytes, range),
     }
 }
 

@@ -5,8 +5,9 @@
 //! Not here: reading them (`values`), which values are sealed (`encoding`).
 
 use super::{SEALED_IDS, TEXT_IDS};
-use crate::ledger::pack::{self, Stream};
+use crate::ledger::streams::{Stream, stream};
 use crate::ledger::{container, ints};
+use crate::packing::pack;
 use model::Observable;
 
 /// A vault page of sealed values and of the texts named by [`TEXT_IDS`].
@@ -31,9 +32,9 @@ pub(super) struct Values {
 impl Values {
     /// Adds a value; true where it had to be kept as text although its type is binary.
     pub(super) fn push(&mut self, observable: &Observable) -> bool {
-        let packed = match pack::stream(observable.kind) {
-            Stream::Four => pack::pack(observable.kind, &observable.value, &mut self.four),
-            Stream::Binary(_) => pack::pack(observable.kind, &observable.value, &mut self.binary),
+        let packed = match stream(observable.kind) {
+            Stream::Four => pack(observable.kind, &observable.value, &mut self.four),
+            Stream::Binary(_) => pack(observable.kind, &observable.value, &mut self.binary),
             Stream::Text => {
                 self.push_text(&observable.value);
                 return false;

@@ -8,7 +8,7 @@ use super::children::Child;
 use super::{OPEN_IDS, SEALED_IDS};
 use crate::ledger::container::Container;
 use crate::ledger::ints::Ints;
-use crate::ledger::pack::Stream;
+use crate::ledger::streams::Stream;
 use model::Text;
 use std::borrow::Cow;
 use std::cell::OnceCell;

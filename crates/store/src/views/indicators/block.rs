@@ -8,9 +8,10 @@
 //! block, and the version before lies before.
 //! Not here: whose versions they are (`rows`). A key is not written: it is a function of type and value.
 
-use super::{Collection, Indicator, MAX_THREATS, value};
+use super::{Collection, Indicator, MAX_THREATS};
 use crate::codec::Reader;
 use crate::ledger::decompress;
+use crate::packing::{unpack, width};
 use crate::views::Keys;
 use model::{Category, ObservableType, Pap, Text, Timestamp, Tlp};
 use std::borrow::Cow;
@@ -224,7 +225,7 @@ impl Block {
                 let length = usize::try_from(lengths.varint()?).ok()?;
                 values.extend_from_slice(std::str::from_utf8(texts.bytes(length)?).ok()?.as_bytes());
             } else {
-                values.extend_from_slice(packed.bytes(value::width(kind)?)?);
+                values.extend_from_slice(packed.bytes(width(kind)?)?);
             }
             let among = |number: u64, known: usize| usize::try_from(number).ok().filter(|&number| number <= known);
             bodies.push(Body {
@@ -305,7 +306,7 @@ impl Block {
 
     fn value(&self, body: &Body) -> Option<Text> {
         let bytes = self.values.get(body.value.0..body.value.1)?;
-        if body.bits & has::PACKED == 0 { Text::from_utf8(bytes).ok() } else { value::unpack(body.kind, bytes) }
+        if body.bits & has::PACKED == 0 { Text::from_utf8(bytes).ok() } else { unpack(body.kind, bytes) }
     }
 }
 
@@ -334,9 +335,9 @@ mod tests {
 
     fn any_value() -> impl Strategy<Value = (ObservableType, Text)> {
         prop_oneof![
-            any::<[u8; 4]>().prop_map(|bytes| (ObservableType::Ipv4, value::unpack(ObservableType::Ipv4, &bytes).unwrap())),
-            any::<[u8; 16]>().prop_map(|bytes| (ObservableType::Ipv6, value::unpack(ObservableType::Ipv6, &bytes).unwrap())),
-            any::<[u8; 32]>().prop_map(|bytes| (ObservableType::Sha256, value::unpack(ObservableType::Sha256, &bytes).unwrap())),
+            any::<[u8; 4]>().prop_map(|bytes| (ObservableType::Ipv4, unpack(ObservableType::Ipv4, &bytes).unwrap())),
+            any::<[u8; 16]>().prop_map(|bytes| (ObservableType::Ipv6, unpack(ObservableType::Ipv6, &bytes).unwrap())),
+            any::<[u8; 32]>().prop_map(|bytes| (ObservableType::Sha256, unpack(ObservableType::Sha256, &bytes).unwrap())),
             (0_u8..21, "\\PC{0,60}").prop_map(|(kind, text)| (ObservableType::from_number(kind).unwrap(), Text::from(text))),
         ]
     }

@@ -8,13 +8,13 @@
 //! Not here: the shape of a block (`block`), which collection has which bodies (`rows`).
 
 use super::block::{Block, block_of, whole_length};
+use super::growing::{self, Found, START, append, cut, damaged};
 use super::rows::Row;
 use super::{Collection, Indicator};
 use crate::views::Keys;
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +23,6 @@ use std::sync::Arc;
 pub(super) const FILE: &str = "bodies.log";
 /// First bytes of the file: name and format version.
 const MAGIC: [u8; 8] = *b"BGBOD\0\x01\0";
-/// Byte at which what comes after name and version begins, in this file and in those of rows.
-pub(super) const START: u64 = 8;
 /// Bytes read at first where one block is wanted; most are shorter.
 const GUESS: u64 = 8 * 1024;
 /// Bytes read at once of blocks that adjoin.
@@ -71,16 +69,7 @@ impl Bodies {
     /// # Errors
     /// An I/O error; `Unsupported` for a file of another release.
     pub(super) fn open(folder: &Path, keys: Keys, synced: u64) -> std::io::Result<Option<Self>> {
-        let file = open_file(&folder.join(FILE))?;
-        let mut length = file.metadata()?.len();
-        if length < synced {
-            return Ok(None);
-        }
-        if length < START {
-            begin(&file, MAGIC)?;
-            length = START;
-        }
-        Ok(begins_with(&file, MAGIC)?.then(|| Self::new(keys, Some(file), length)))
+        Ok(growing::open(&folder.join(FILE), MAGIC, synced)?.map(|(file, length)| Self::new(keys, Some(file), length)))
     }
 
     /// Opens the file for checks alone, which ask for no key and change nothing; `None` where it is not there or is no such file.
@@ -88,16 +77,10 @@ impl Bodies {
     /// # Errors
     /// An I/O error; `Unsupported` for a file of another release.
     pub(super) fn open_to_check(folder: &Path) -> std::io::Result<Option<Self>> {
-        let file = match File::open(folder.join(FILE)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let length = file.metadata()?.len();
-        if length < START || !begins_with(&file, MAGIC)? {
-            return Ok(None);
-        }
-        Ok(Some(Self::new(Keys::new([0; 32]), Some(file), length)))
+        Ok(match growing::open_to_check(&folder.join(FILE), MAGIC)? {
+            Found::Whole(file, length) => Some(Self::new(Keys::new([0; 32]), Some(file), length)),
+            Found::Nothing | Found::Another => None,
+        })
     }
 
     /// Cuts what lies past `named`, where the last block ends that a row names.
@@ -216,8 +199,7 @@ impl Bodies {
     /// An I/O error; what it leaves is to be cut before the next try.
     pub(super) fn write(&self, blocks: &[u8]) -> std::io::Result<()> {
         let Some((file, end)) = self.file_and_end() else { return Ok(()) };
-        file.write_all_at(blocks, end)?;
-        file.sync_data()
+        append(&file, end, blocks)
     }
 
     /// Lets readers ask for what was written.
@@ -234,44 +216,4 @@ fn adjoining(rows: &[Row]) -> Option<(&[Row], &[Row])> {
         _ => false,
     };
     Some(rows.split_at(1 + rows.windows(2).take_while(|two| follows(two)).count()))
-}
-
-/// Opens a file for reading and writing, making it where it is not there.
-pub(super) fn open_file(path: &Path) -> std::io::Result<File> {
-    File::options().read(true).write(true).create(true).truncate(false).open(path)
-}
-
-/// Empties a file but for its first bytes.
-pub(super) fn begin(file: &File, magic: [u8; 8]) -> std::io::Result<()> {
-    file.set_len(0)?;
-    file.write_all_at(&magic, 0)?;
-    file.sync_all()
-}
-
-/// Cuts what a file has past `end`.
-pub(super) fn cut(file: &File, end: u64) -> std::io::Result<()> {
-    if file.metadata()?.len() <= end {
-        return Ok(());
-    }
-    file.set_len(end)?;
-    file.sync_all()
-}
-
-/// Whether a file begins with this name and version.
-///
-/// # Errors
-/// An I/O error; `Unsupported` for this name with another version.
-pub(super) fn begins_with(file: &File, own: [u8; 8]) -> std::io::Result<bool> {
-    let mut magic = [0; 8];
-    file.read_exact_at(&mut magic, 0)?;
-    let ([name @ .., _, _], [own_name @ .., _, _]) = (magic, own);
-    if name == own_name && magic != own {
-        return Err(std::io::Error::new(ErrorKind::Unsupported, "the log of indicators is of another release"));
-    }
-    Ok(magic == own)
-}
-
-/// The error of a log that cannot be read.
-pub(super) fn damaged() -> std::io::Error {
-    std::io::Error::new(ErrorKind::InvalidData, "the log of indicators is damaged")
 }

@@ -5,9 +5,10 @@
 //! Not here: the shape, and reading ([`super::block`]).
 
 use super::block::{BODIES, COLUMNS, HEAD, MICROS, has};
-use super::{Indicator, MAX_THREATS, value};
+use super::{Indicator, MAX_THREATS};
 use crate::codec::{put_difference, put_u32, put_varint};
 use crate::ledger::compress;
+use crate::packing::pack;
 use model::{Text, Timestamp};
 
 /// Bytes of the texts of one body at the most: more is not written. Values have at most 8,192.
@@ -40,7 +41,6 @@ pub(super) struct Draft {
     known_malware: Vec<Text>,
     known_sectors: Vec<Vec<Text>>,
     known_threats: Vec<[Vec<Text>; 2]>,
-    scratch: String,
     raw: Vec<u8>,
 }
 
@@ -57,7 +57,7 @@ impl Draft {
 
     /// Takes a body that lies at `place`. Its date is later than that of the one before, and the version before lies before.
     pub(super) fn push(&mut self, indicator: &Indicator, previous: Option<u64>, place: u64) {
-        let Self { count, weight, before, columns, packed, known_malware, known_sectors, known_threats, scratch, .. } = self;
+        let Self { count, weight, before, columns, packed, known_malware, known_sectors, known_threats, .. } = self;
         let [
             added,
             back,
@@ -95,7 +95,7 @@ impl Draft {
         kinds.push(indicator.kind.number());
         categories.push(indicator.category.number());
         markings.push(indicator.pap.number() | indicator.tlp.number() << 4);
-        let is_packed = value::pack(indicator.kind, &indicator.value, scratch, packed);
+        let is_packed = pack(indicator.kind, &indicator.value, packed);
         if !is_packed {
             put_varint(lengths, indicator.value.len() as u64);
             texts.extend_from_slice(indicator.value.as_bytes());

@@ -5,9 +5,9 @@
 //! Invariant: what a value's newest version says decides, so that looking twice writes nothing twice. A key that is withheld while its rows
 //! are being made anew is looked at when they are there, and until then the position stands still. Nobody waits for this thread.
 
-use super::bodies::START;
 use super::evaluate::{BATCH_KEYS, Why};
 use super::frames::{Admitting, Frames, Values};
+use super::growing::START;
 use super::open::{self, FREEZE_AT};
 use super::register::Register;
 use super::rows::Rows;

@@ -5,11 +5,11 @@
 //! Invariant: no look holds up new frames for more than one piece.
 
 use super::Collection;
-use super::bodies::START;
 use super::evaluate::{BATCH_KEYS, Why};
 use super::fold::SETTLED;
 use super::follow::{BATCH_FRAMES, Following, Shelf};
 use super::frames::{Admitting, Values};
+use super::growing::START;
 use super::register::looks;
 use super::rows::Rows;
 use super::state::Kept;

@@ -22,6 +22,7 @@ mod evaluate;
 mod fold;
 mod follow;
 mod frames;
+mod growing;
 mod latest;
 mod look;
 mod open;
@@ -31,7 +32,6 @@ mod rows;
 mod state;
 #[cfg(test)]
 mod tests;
-mod value;
 
 pub(crate) use follow::{Following, Sources};
 pub use open::{check, files, make_anew};

@@ -4,7 +4,8 @@
 //! made of them, as a broken checkpoint is: the log is made anew and given out once more, with later dates. So are logs that held whole versions, which
 //! no release wrote.
 
-use super::bodies::{self, Bodies, START};
+use super::bodies::{self, Bodies};
+use super::growing::START;
 use super::latest::{Latest, Newest, Version};
 use super::register::Register;
 use super::rows::{self, Rows};

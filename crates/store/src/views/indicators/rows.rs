@@ -9,7 +9,8 @@
 //! Not here: what a block says (`block`), where a value's newest version lies (`latest`).
 
 use super::block::{Block, HEAD, MAX_BLOCK, place};
-use super::bodies::{Bodies, START, begin, begins_with, cut, damaged, open_file};
+use super::bodies::Bodies;
+use super::growing::{self, Found, START, append, cut, damaged};
 use super::{Collection, Indicator};
 use crate::codec::{Reader, put_u32, put_u64};
 use crate::views::Keys;
@@ -210,18 +211,7 @@ impl Rows {
     /// # Errors
     /// An I/O error; `Unsupported` for a file of another release.
     pub(super) fn open(folder: &Path, collection: Collection, synced: u64, bodies: &Bodies) -> std::io::Result<Option<Self>> {
-        let file = open_file(&folder.join(file_name(collection)))?;
-        let mut length = file.metadata()?.len();
-        if length < synced {
-            return Ok(None);
-        }
-        if length < START {
-            begin(&file, MAGIC)?;
-            length = START;
-        }
-        if !begins_with(&file, MAGIC)? {
-            return Ok(None);
-        }
+        let Some((file, length)) = growing::open(&folder.join(file_name(collection)), MAGIC, synced)? else { return Ok(None) };
         let mut stand = Stand::NOTHING;
         // The last row that was synced is read once more, with what follows.
         let mut at = synced.saturating_sub(START).div_ceil(ROW).saturating_sub(1);
@@ -337,8 +327,7 @@ impl Rows {
     /// An I/O error; what it leaves is to be cut before the next try.
     pub(super) fn write(&self, rows: &[u8]) -> std::io::Result<()> {
         let Some((file, stand)) = self.file_and_stand() else { return Ok(()) };
-        file.write_all_at(rows, stand.end)?;
-        file.sync_data()
+        append(&file, stand.end, rows)
     }
 
     /// Lets readers see what was written.
@@ -360,15 +349,11 @@ impl Rows {
 /// # Errors
 /// An I/O error; `Unsupported` for a file of another release.
 pub(super) fn first_damage(folder: &Path, collection: Collection, synced: u64, bodies: &Bodies) -> std::io::Result<Option<u64>> {
-    let file = match File::open(folder.join(file_name(collection))) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok((synced > START).then_some(0)),
-        Err(error) => return Err(error),
+    let (file, length) = match growing::open_to_check(&folder.join(file_name(collection)), MAGIC)? {
+        Found::Whole(file, length) => (file, length),
+        Found::Another => return Ok(Some(0)),
+        Found::Nothing => return Ok((synced > START).then_some(0)),
     };
-    let length = file.metadata()?.len();
-    if length < START || !begins_with(&file, MAGIC)? {
-        return Ok((length >= START || synced > START).then_some(0));
-    }
     let mut stand = Stand::NOTHING;
     for at in 0..rows_before(length) {
         match row_at(&file, at)? {

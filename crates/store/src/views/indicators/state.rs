@@ -5,7 +5,7 @@
 //! Versions 1 and 2 belong to logs that held whole versions, which are made anew.
 
 use super::Collection;
-use super::bodies::START;
+use super::growing::START;
 use super::register::Register;
 use crate::views::checkpoint::write_durably;
 use model::Seq;

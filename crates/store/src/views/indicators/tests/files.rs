@@ -2,6 +2,7 @@
 
 use super::super::block::place;
 use super::super::bodies::{self, Bodies};
+use super::super::growing;
 use super::super::pending::Pending;
 use super::super::rows::{ROW, Row, Rows, file_name, first_damage};
 use super::super::{Collection, Indicator, MAX_ROOM};
@@ -222,7 +223,7 @@ fn a_walk_gives_the_place_and_the_key_of_every_version_from_any_row_on_and_each_
     pending.publish(&log.bodies);
     assert!(places.is_sorted());
     let rows = &log.rows[&Collection::Green];
-    let mut from = bodies::START;
+    let mut from = growing::START;
     let mut left = places.clone();
     while from < rows.end() {
         assert!(rows.has_row_at(from) && !rows.has_row_at(from + 1));
@@ -297,10 +298,10 @@ fn a_torn_tail_is_cut_and_what_was_synced_is_never_cut() {
     };
     assert_eq!(damage(synced), None);
     let mut damaged = sound.clone();
-    let middle = bodies::START as usize + ROW as usize + 9;
+    let middle = growing::START as usize + ROW as usize + 9;
     damaged[middle] ^= 4;
     std::fs::write(&path, &damaged).unwrap();
-    assert_eq!(damage(synced), Some(bodies::START + ROW));
+    assert_eq!(damage(synced), Some(growing::START + ROW));
     std::fs::write(&path, &sound[..sound.len() - 1]).unwrap();
     assert!(Log::open(folder.path(), synced).is_none());
     assert_eq!(std::fs::metadata(&path).unwrap().len(), sound.len() as u64 - 1);
@@ -374,7 +375,7 @@ fn long_texts_close_a_block_early_and_one_that_is_too_long_is_not_taken() {
     assert_eq!(pending.add(&too_long, None), None);
     pending.write(&log.bodies).unwrap();
     pending.publish(&log.bodies);
-    assert!(log.rows[&Collection::Amber].end() > bodies::START + 4 * ROW);
+    assert!(log.rows[&Collection::Amber].end() > growing::START + 4 * ROW);
     assert_eq!(log.pages(Collection::Amber, 77, || ()), all);
 }
 

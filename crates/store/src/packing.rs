@@ -1,6 +1,7 @@
 //! How a value is kept in fewer bytes than its text has: addresses and hashes as the numbers that they are.
 //!
 //! Invariant: what comes back is the text that was there, letter for letter. A text that would not come back so stays a text.
+//! Not here: where the bytes lie (`ledger::streams`, `views::indicators::block`).
 
 use model::{ObservableType, Text};
 use std::fmt::{Display, Write as _};
@@ -10,7 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 const LONGEST: usize = 64;
 
 /// Bytes of a packed value of a type; `None` where its values are texts.
-pub(super) const fn width(kind: ObservableType) -> Option<usize> {
+pub(crate) const fn width(kind: ObservableType) -> Option<usize> {
     match kind {
         ObservableType::Ipv4 => Some(4),
         ObservableType::Ipv6 | ObservableType::Md5 | ObservableType::Ja3 => Some(16),
@@ -32,16 +33,17 @@ pub(super) const fn width(kind: ObservableType) -> Option<usize> {
     }
 }
 
-/// Appends a value packed, where its text comes back from that; false where it does not, and then nothing is appended. `scratch` is for use in here.
-pub(super) fn pack(kind: ObservableType, value: &str, scratch: &mut String, out: &mut Vec<u8>) -> bool {
+/// Appends a value packed, where its text comes back from that; false where it does not, and then nothing is appended.
+pub(crate) fn pack(kind: ObservableType, value: &str, out: &mut Vec<u8>) -> bool {
     let Some(width) = width(kind) else { return false };
     match kind {
         ObservableType::Ipv4 => match value.parse::<Ipv4Addr>() {
-            Ok(address) if is_written_as(&address, value, scratch) => out.extend_from_slice(&address.octets()),
-            _ => return false,
+            // No other text is read as this address.
+            Ok(address) => out.extend_from_slice(&address.octets()),
+            Err(_) => return false,
         },
         ObservableType::Ipv6 => match value.parse::<Ipv6Addr>() {
-            Ok(address) if is_written_as(&address, value, scratch) => out.extend_from_slice(&address.octets()),
+            Ok(address) if is_written_as(address, value) => out.extend_from_slice(&address.octets()),
             _ => return false,
         },
         _ => return pack_digits(value.as_bytes(), width, out),
@@ -50,28 +52,59 @@ pub(super) fn pack(kind: ObservableType, value: &str, scratch: &mut String, out:
 }
 
 /// The value that was packed; `None` for bytes that are none.
-pub(super) fn unpack(kind: ObservableType, bytes: &[u8]) -> Option<Text> {
+pub(crate) fn unpack(kind: ObservableType, bytes: &[u8]) -> Option<Text> {
     if width(kind) != Some(bytes.len()) {
         return None;
     }
-    let mut text = Text::default();
     match kind {
-        ObservableType::Ipv4 => write!(text, "{}", Ipv4Addr::from(*bytes.first_chunk::<4>()?)).ok()?,
-        ObservableType::Ipv6 => write!(text, "{}", Ipv6Addr::from(*bytes.first_chunk::<16>()?)).ok()?,
+        ObservableType::Ipv4 => Some(ipv4_text(*bytes.first_chunk::<4>()?)),
+        ObservableType::Ipv6 => {
+            let mut text = Text::default();
+            write!(text, "{}", Ipv6Addr::from(*bytes.first_chunk::<16>()?)).ok()?;
+            Some(text)
+        }
         _ => {
             let mut digits = [0; 2 * LONGEST];
             for (two, byte) in digits.chunks_exact_mut(2).zip(bytes) {
                 two.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
             }
-            text = Text::from_utf8(digits.get(..2 * bytes.len())?).ok()?;
+            Text::from_utf8(digits.get(..2 * bytes.len())?).ok()
         }
     }
-    Some(text)
 }
 
-fn is_written_as(address: &dyn Display, value: &str, scratch: &mut String) -> bool {
-    scratch.clear();
-    write!(scratch, "{address}").is_ok() && scratch.as_str() == value
+/// Every lookup and search writes addresses, so that they do not go through the formatter.
+fn ipv4_text(octets: [u8; 4]) -> Text {
+    let mut text = Text::default();
+    for (index, octet) in octets.into_iter().enumerate() {
+        if index > 0 {
+            text.push('.');
+        }
+        if octet >= 100 {
+            text.push(char::from(b'0' + octet / 100));
+        }
+        if octet >= 10 {
+            text.push(char::from(b'0' + octet / 10 % 10));
+        }
+        text.push(char::from(b'0' + octet % 10));
+    }
+    text
+}
+
+/// Whether a text is the one that an address is written as; nothing is written down for it.
+fn is_written_as(address: impl Display, text: &str) -> bool {
+    let mut left = Left(text);
+    write!(left, "{address}").is_ok() && left.0.is_empty()
+}
+
+/// What of a text is still to be written.
+struct Left<'t>(&'t str);
+
+impl std::fmt::Write for Left<'_> {
+    fn write_str(&mut self, piece: &str) -> std::fmt::Result {
+        self.0 = self.0.strip_prefix(piece).ok_or(std::fmt::Error)?;
+        Ok(())
+    }
 }
 
 fn pack_digits(text: &[u8], width: usize, out: &mut Vec<u8>) -> bool {
@@ -111,8 +144,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn packed(kind: ObservableType, value: &str) -> Option<Vec<u8>> {
-        let (mut scratch, mut out) = (String::from("left from before"), vec![1, 2, 3]);
-        let is_packed = pack(kind, value, &mut scratch, &mut out);
+        let mut out = vec![1, 2, 3];
+        let is_packed = pack(kind, value, &mut out);
         assert_eq!(out[..3], [1, 2, 3]);
         assert_eq!(is_packed, out.len() > 3, "what is not packed appends nothing");
         is_packed.then(|| out.split_off(3))
@@ -123,6 +156,7 @@ mod tests {
         let hash = "0123456789abcdef0123456789abcdef";
         for (kind, value, width) in [
             (ObservableType::Ipv4, "198.51.100.7", 4),
+            (ObservableType::Ipv4, "0.10.255.99", 4),
             (ObservableType::Ipv6, "2001:db8::7", 16),
             (ObservableType::Ipv6, "::ffff:198.51.100.7", 16),
             (ObservableType::Md5, hash, 16),
