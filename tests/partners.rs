@@ -215,6 +215,93 @@ fn who_came_after_something_was_taken_back_is_told_neither_what_it_was_nor_that_
     assert_eq!(values(&newcomer.client, &newcomer.title()).get("gone.net"), None);
 }
 
+/// `created`, `modified` and whether it is revoked, of the objects under a path in the order of their addition.
+fn dates(client: &Client, path: &str) -> Vec<(String, String, bool)> {
+    let answer = client.get(path);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let objects = answer.json()["objects"].as_array().cloned().unwrap_or_default();
+    let date = |object: &Value, name: &str| object[name].as_str().unwrap().to_owned();
+    objects.iter().map(|object| (date(object, "created"), date(object, "modified"), object["revoked"] == true)).collect()
+}
+
+#[test]
+fn who_came_after_a_value_was_taken_back_and_before_it_came_again_is_not_told_by_its_dates_that_it_was_there() {
+    let world = World::start();
+    let emotet = || with(event("again.net", "green"), &json!({ "malware": "Emotet" }));
+    let withdraw = |sent: &Value| {
+        let withdrawn = world.member.post("/api/v1/events/withdraw", &json!({ "receipt": sent["receipt"], "reason": "a mistake" }));
+        assert_eq!(withdrawn.status, 200, "{}", withdrawn.text());
+    };
+    let sent = world.member.events(&[emotet()]);
+    until_standing(&world.member, "events-green", &["again.net"]);
+    withdraw(&sent);
+    until_taken_back(&world.member, "events-green", "again.net");
+    // Dates are written in milliseconds.
+    std::thread::sleep(Duration::from_millis(20));
+    let late = world.hub.member("Late", "analyst");
+    let sent = world.member.events(&[emotet()]);
+    until_standing(&late, "events-green", &["again.net"]);
+
+    let objects = format!("{ROOT}/collections/events-green/objects/");
+    let found = late.get(&format!("{objects}?match[type]=indicator,relationship")).json()["objects"].as_array().cloned().unwrap();
+    let ids: Vec<&str> = found.iter().map(|object| object["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 2, "{found:?}");
+    for id in ids {
+        for path in [format!("{objects}?match[id]={id}&match[version]=all"), format!("{objects}{id}/?match[version]=all")] {
+            let seen = dates(&late, &path);
+            assert!(seen.len() == 1 && seen[0].0 == seen[0].1, "{path}: {seen:?}");
+            // Who was there has all of it, made when it came first.
+            let known = dates(&world.member, &path);
+            assert!(known.len() == 3 && known.iter().all(|one| one.0 == known[0].1) && known[2].1 == seen[0].1, "{path}: {known:?}");
+        }
+    }
+    // It stays so when it is over.
+    let every = format!("{objects}?match[type]=indicator&match[version]=all");
+    let before = dates(&late, &every);
+    withdraw(&sent);
+    until_taken_back(&late, "events-green", "again.net");
+    let after = dates(&late, &every);
+    assert!(after.len() == 2 && after.starts_with(&before) && after[1].2 && after[1].0 == before[0].0, "{before:?} {after:?}");
+}
+
+#[test]
+fn what_a_narrower_agreement_no_longer_covers_is_hidden_at_every_door_of_the_collection_at_once() {
+    let world = World::start();
+    let (first, title) = (&world.first, world.first.title());
+    world.agree(first, &json!({ "max_tlp": "amber" }));
+    let phishing = |value: &str| with(event(value, "amber"), &json!({ "category": "phishing" }));
+    let green = with(event("green.net", "green"), &json!({ "category": "phishing" }));
+    world.member.events(&[event("stays.net", "amber"), phishing("one.net"), phishing("two.net"), green]);
+    until_standing(&first.client, &title, &["green.net", "one.net", "stays.net", "two.net"]);
+    let objects = format!("{ROOT}/collections/{title}/objects/");
+    let all = first.client.get(&format!("{objects}?match[type]=indicator")).json()["objects"].as_array().cloned().unwrap();
+    let id = all.iter().find(|object| value_of(object) == "one.net").unwrap()["id"].as_str().unwrap().to_owned();
+
+    world.agree(first, &json!({ "max_tlp": "amber", "categories": ["c2-server"] }));
+    // Whether it is hidden for now or taken back already: nothing of it stands.
+    for client in [&first.client, &world.hub.coordinator()] {
+        for path in [format!("{objects}?match[type]=indicator&match[version]=all"), format!("{objects}{id}/?match[version]=all")] {
+            let answer = client.get(&path);
+            assert!([200, 404, 503].contains(&answer.status), "{}", answer.text());
+            let objects = if answer.status == 200 { answer.json()["objects"].as_array().cloned().unwrap_or_default() } else { Vec::new() };
+            for object in objects.iter().filter(|object| ["one.net", "two.net"].contains(&value_of(object).as_str())) {
+                assert_eq!(object["revoked"], true, "{path}: {object}");
+            }
+        }
+    }
+    until_standing(&first.client, &title, &["green.net", "stays.net"]);
+    until_taken_back(&first.client, &title, "one.net");
+    // What it said before it was taken back is not given any more, by whatever name it is asked for.
+    let count = |door: &str, list: &str| first.client.get(&format!("{ROOT}/collections/{title}/{door}")).json()[list].as_array().map_or(0, Vec::len);
+    assert_eq!(count(&format!("objects/{id}/?match[version]=all"), "objects"), 1);
+    assert_eq!(count(&format!("objects/{id}/versions/"), "versions"), 1);
+    assert_eq!(count(&format!("manifest/?match[id]={id}&match[version]=all"), "objects"), 1);
+    // What came since by the narrower one is there in every version.
+    world.member.events(&[event("new.net", "amber"), phishing("new-phish.net")]);
+    until_standing(&first.client, &title, &["green.net", "new.net", "stays.net"]);
+    assert_eq!(values(&first.client, &title), values(&world.hub.coordinator(), &title));
+}
+
 #[test]
 fn what_a_partner_reported_is_handed_to_no_partner_whatever_is_agreed() {
     let world = World::start();

@@ -15,7 +15,7 @@ mod sight;
 
 pub use finding::{FindingContent, FindingPart, finding, sees_told, sees_waiting};
 pub use leave::{Candidate, Purpose, Terms, actions_allowed, licence_allows, may_fetch, may_leave, strictest_product, way_out};
-pub use partner::{covers, is_within, outside, reach};
+pub use partner::{covers, is_within, is_within_up_to, outside, reach};
 pub use reader::{Reader, audience_ids};
 pub use redact::redact;
 pub use sight::{Export, Item, Sight, blocking_allowed, export_allowed, groups_permit_naming, receives_all, sight};

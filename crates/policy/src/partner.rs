@@ -33,11 +33,17 @@ pub fn covers(agreement: Option<&Agreement>, tlp: Tlp, category: Category, secto
 /// Whether one agreement covers nothing and names nobody that the other does not. `None` is none.
 pub fn is_within(narrow: Option<&Agreement>, wide: Option<&Agreement>) -> bool {
     let names = |agreement: Option<&Agreement>| agreement.is_some_and(|agreement| agreement.names);
-    if reach(narrow) > reach(wide) || (names(narrow) && !names(wide)) {
+    (names(wide) || !names(narrow)) && is_within_up_to(narrow, wide, Tlp::Red)
+}
+
+/// Whether one agreement covers nothing up to a marking that the other does not. `None` is none.
+pub fn is_within_up_to(narrow: Option<&Agreement>, wide: Option<&Agreement>, tlp: Tlp) -> bool {
+    let most = reach(narrow).min(tlp);
+    if most > reach(wide) {
         return false;
     }
     // Up to green nothing else decides.
-    if reach(narrow) <= Tlp::Green {
+    if most <= Tlp::Green {
         return true;
     }
     let (Some(narrow), Some(wide)) = (narrow, wide) else { return false };
@@ -99,6 +105,21 @@ mod tests {
         for (category, sector) in [(Category::Phishing, None), (Category::Phishing, Some("finance")), (Category::C2Server, Some("energy"))] {
             assert_eq!(covered(Some(&agreement), category, sector), all[..2], "{category} {sector:?}");
         }
+    }
+
+    #[test]
+    fn one_agreement_lies_within_another_up_to_a_marking() {
+        let part = |max_tlp| Agreement { categories: vec![Category::Phishing], ..Agreement::up_to(max_tlp) };
+        let within = |narrow: &Agreement, wide: &Agreement| Tlp::ALL.map(|tlp| is_within_up_to(Some(narrow), Some(wide), tlp));
+        let (amber, strict, green) = (Agreement::up_to(Tlp::Amber), Agreement::up_to(Tlp::AmberStrict), Agreement::up_to(Tlp::Green));
+        assert_eq!(within(&part(Tlp::AmberStrict), &strict), [true; 5]);
+        assert_eq!(within(&part(Tlp::AmberStrict), &amber), [true, true, true, false, false]);
+        assert_eq!(within(&amber, &part(Tlp::AmberStrict)), [true, true, false, false, false]);
+        assert_eq!(within(&green, &part(Tlp::Amber)), [true; 5]);
+        assert_eq!(within(&part(Tlp::Amber), &green), [true, true, false, false, false]);
+        // Names are asked beside.
+        let named = Agreement { names: true, ..amber.clone() };
+        assert!(within(&named, &amber) == [true; 5] && !is_within(Some(&named), Some(&amber)) && is_within(Some(&amber), Some(&named)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The STIX bundle: the newest versions of the chosen indicators, each byte for byte as the collection over TAXII gives it.
+//! The STIX bundle: the newest versions of the chosen indicators, each byte for byte as the collection over TAXII gives it to who could always read it.
 //!
-//! Invariant: an object has one content per id and version, whichever door it leaves by. So confidence is as it was given: what age and
+//! Invariant: an object has one content per id and version, whichever door it leaves by; only its `created` is later for who came later to the
+//! collection (`crate::taxii`). So confidence is as it was given: what age and
 //! claims make of it decides which indicators are in the bundle, and stands in the other products.
 //! Source: OASIS STIX 2.1 section 8 (bundles).
 

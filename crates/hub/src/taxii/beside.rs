@@ -2,7 +2,8 @@
 //! vulnerabilities.
 //!
 //! Flow: the versions of a value, when the reader could read the collection → those that it is given ([`given`], by the law of [`super::gather`]) → what
-//! one of them changes ([`Given::changes`]) → objects with dates right before the version's own.
+//! one of them changes ([`Given::changes`]) → objects with dates right before the version's own. Which version was the first that the reader may have
+//! received is [`Oldest`].
 //! Invariant: a function of the log and of when the reader could read it. A version of a relationship stands where the versions that are given begin to
 //! name its target, and one that is `revoked` where they no longer do. The relationship to malware is one, whatever it leads to: it ends where none is named.
 //! Before a version lie, the nearest first: the relationships to what it names, the objects of that, the relationships that end. The log keeps their dates
@@ -10,6 +11,7 @@
 //! Not here: which objects a version is the first to name ([`super::families`]), what they look like ([`super::targets`]).
 
 use super::Reach;
+use super::families::waiting;
 use super::targets::{Target, named, said_by};
 use crate::Hub;
 use model::Timestamp;
@@ -96,7 +98,7 @@ pub(super) fn given(versions: &[Indicator], reach: &Reach) -> Vec<Given> {
             let mut taken = Given::new(Indicator { added, revoked: true, threats_before, ..words.clone() });
             taken.add_had(said_by(words));
             given.push(taken);
-        } else if whole.unwrap_or_else(|| was_had(versions, place, reach)) {
+        } else if whole.unwrap_or_else(|| reach.lets(version, until(versions, place)) == Some(true) && was_had(versions, place, reach)) {
             given.push(Given::new(version.clone()));
         } else if was_had(versions, place, reach)
             && let Some(next) = given.last_mut()
@@ -119,8 +121,38 @@ fn last_had<'v>(versions: &'v [Indicator], revoked: usize, reach: &Reach) -> Opt
 
 /// Whether the reader may have received the version at a place while it was the newest.
 fn was_had(versions: &[Indicator], place: usize, reach: &Reach) -> bool {
-    let until = place.checked_sub(1).and_then(|next| versions.get(next)).map_or(Timestamp::MAX, |next| next.added);
-    versions.get(place).is_some_and(|version| reach.had(version.tlp, version.added, until))
+    versions.get(place).is_some_and(|version| reach.had(version, until(versions, place)))
+}
+
+/// Until when the version at a place was the newest.
+fn until(versions: &[Indicator], place: usize) -> Timestamp {
+    place.checked_sub(1).and_then(|next| versions.get(next)).map_or(Timestamp::MAX, |next| next.added)
+}
+
+/// Looks through the versions of a value, newest first, for the oldest that a reader may have received.
+///
+/// Invariant: which one that is does not change once any was received: a reader's past stays as it was, and what is older was replaced by then.
+struct Oldest<'r> {
+    reach: &'r Reach,
+    /// Until when the next one was the newest.
+    until: Timestamp,
+    /// When the oldest one so far was added.
+    found: Option<Timestamp>,
+}
+
+impl<'r> Oldest<'r> {
+    fn new(reach: &'r Reach) -> Self {
+        Self { reach, until: Timestamp::MAX, found: None }
+    }
+
+    /// Looks at the next one; false where none that is older can have been received.
+    fn look(&mut self, version: &Indicator) -> bool {
+        if !version.revoked && self.reach.had(version, self.until) {
+            self.found = Some(version.added);
+        }
+        self.until = version.added;
+        version.added != version.created && !self.reach.begins_at_or_after(version.added)
+    }
 }
 
 /// One version of an indicator among the others, which are read when they are needed.
@@ -138,11 +170,26 @@ struct Others {
     given: Vec<Given>,
     /// Whether the value's first version was among those that were looked at.
     complete: bool,
+    /// Date of the version that stands, where it is not known yet whether the reader may be given it.
+    open: Option<Timestamp>,
+    /// When the oldest version was added that the reader may have received, of those that were looked at.
+    oldest: Option<Timestamp>,
+    /// Whether that is the oldest of all.
+    is_oldest: bool,
 }
 
 impl Others {
     fn of(versions: &[Indicator], reach: &Reach) -> Self {
-        Self { given: given(versions, reach), complete: versions.last().is_some_and(|first| first.added == first.created) }
+        let newest = versions.first().filter(|newest| !newest.revoked && reach.lets(newest, Timestamp::MAX).is_none());
+        let mut oldest = Oldest::new(reach);
+        let is_oldest = !versions.iter().all(|version| oldest.look(version));
+        Self {
+            given: given(versions, reach),
+            complete: versions.last().is_some_and(|first| first.added == first.created),
+            open: newest.map(|newest| newest.added),
+            oldest: oldest.found,
+            is_oldest,
+        }
     }
 }
 
@@ -151,13 +198,30 @@ impl<'a> Among<'a> {
         Self { hub, reach, version, read, versions: OnceCell::new() }
     }
 
-    /// The version as the reader is given it; `None` where it is not.
+    /// The version as the reader is given it, but for its `created` ([`Among::oldest`]); `None` where it is not.
+    ///
+    /// # Errors
+    /// What the log says; [`super::families::is_waiting`] where the log has yet to look at whether the reader may be given it.
     pub(super) fn shown(&self) -> std::io::Result<Option<&Indicator>> {
         match self.reach.gives(self.version) {
             Some(true) => Ok(Some(self.version)),
             Some(false) => Ok(None),
+            // Whoever reads on would never come back to it.
+            None if self.others()?.open == Some(self.version.added) => Err(waiting()),
             None => Ok(self.own()?.map(|given| &given.version)),
         }
+    }
+
+    /// When the oldest version of the value was added that the reader may have received: an earlier date would tell that there was another before. Of
+    /// more versions than the store looks back at ([`store::views::indicators::MAX_LOOKED_BACK`]) it is the oldest of those.
+    pub(super) fn oldest(&self) -> std::io::Result<Option<Timestamp>> {
+        let others = self.others()?;
+        if others.is_oldest {
+            return Ok(others.oldest);
+        }
+        let mut oldest = Oldest::new(self.reach);
+        self.hub.store().indicators.look_back(self.version.collection, self.version.key, |version| oldest.look(&version))?;
+        Ok(oldest.found)
     }
 
     fn others(&self) -> std::io::Result<&Others> {

@@ -13,6 +13,7 @@ use crate::{Hub, HubError};
 use formats::stix::write;
 use model::canonical::is_reserved;
 use model::{Timestamp, Tlp};
+use std::cell::RefCell;
 use std::time::Instant;
 use store::views::indicators::{self, Indicator};
 use uuid::Uuid;
@@ -29,7 +30,8 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::Forbidden`] where the caller may not read it; [`HubError::Overloaded`] where ids are asked for and not all of them can be looked
-    /// up in time: while what the collection's indicators name is still being read, or because they are too many with too many versions.
+    /// up in time: while what the collection's indicators name is still being read, while it is not known yet whether an agreement that has become
+    /// narrower covers them, or because they are too many with too many versions.
     pub fn taxii_events(&self, collection: &Collection, filter: &Filter, reach: &Reach, after: Option<Timestamp>, limit: usize) -> Result<Page, HubError> {
         collection.readable()?;
         let events = match &collection.source {
@@ -40,7 +42,8 @@ impl Hub {
         // What was given out under a wider agreement is hidden until its versions are taken back, which takes the log some seconds.
         let Some(most) = reach.now() else { return Ok(Page::default()) };
         let deadline = Instant::now() + MAX_TIME;
-        let wanted = Wanted { hub: self, events, reach, most, filter, limit: limit.clamp(1, super::MAX_PAGE), deadline };
+        let (limit, oldest) = (limit.clamp(1, super::MAX_PAGE), RefCell::default());
+        let wanted = Wanted { hub: self, events, reach, most, filter, limit, deadline, oldest };
         wanted
             .page(self.fixed(events), after)
             .map_err(|error| if is_waiting(&error) { HubError::Overloaded { retry_after: MAX_TIME.as_secs() } } else { HubError::Internal(Box::new(error)) })

@@ -9,6 +9,9 @@
 //!    those said: nothing in it is new to the reader but that it is over. Otherwise nothing is given, for STIX has no indicator without its pattern.
 //! 3. What stands beside a version follows from the versions that are given. The name of malware, a technique or a vulnerability is told to
 //!    all who read as far as the version that brought it, whatever became of that; of which value it was said is not.
+//! 4. The `created` of an indicator and of its relationships is when the oldest version of the value was added that may have been received, in every
+//!    version and for as long as the reader's past is known: an earlier date would tell that there was another before. Who could always read all of the
+//!    collection has that of the first version; so have the bundles of products, which are made for all.
 //!
 //! What follows. In `events-clear`, `-green` and `-amber` every entry is within every reader's reach, so that only the past decides: whoever came, or
 //! was let in, after something was withdrawn or came under a stricter marking gets neither that nor its `revoked` version; who was there gets both. Who
@@ -16,6 +19,11 @@
 //! as it was decides: a partner that had a version under a wider one is told that it is over; what the log still wrote by the wider one after the
 //! narrower was set, it never had. The coordinator is given what the partner is. Collections of sectors and `intelligence` hold contributed
 //! objects, of which each version, `revoked` or not, is judged alone by its own marking and says what its contributor wrote in it.
+//!
+//! Where categories or sectors narrow an agreement, what of a version is covered cannot be told from what is stored ([`super::agreed`]). From the moment
+//! the record is changed a version above green that a wider one can have written is held back: one that stands until the log has looked at it, and for
+//! good one that was replaced by then. So that a reader who goes on by date or by `next` misses nothing, a page ends before a version that may be given
+//! yet, and who asks for one by its id is told to come again.
 //!
 //! Invariant: objects are in the order of their dates, and no two have the same. What stands beside an entry is on the entry's page, unless the page
 //! is too small for both. A page ends after so many objects, or after so much time with where to go on. What is asked for by ids is in no order until
@@ -29,6 +37,8 @@ use super::{Filter, Item, Page, Reach, Versions};
 use crate::Hub;
 use formats::stix::write;
 use model::{Timestamp, Tlp};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use store::views::indicators::{self, Indicator, MAX_ROOM};
 use uuid::Uuid;
@@ -50,6 +60,8 @@ pub(super) struct Wanted<'a> {
     pub(super) limit: usize,
     /// When the page ends with what there is.
     pub(super) deadline: Instant,
+    /// When the oldest version was added that the reader may have received, of the values on the page where that is not their first.
+    pub(super) oldest: RefCell<HashMap<u128, Option<Timestamp>>>,
 }
 
 impl Wanted<'_> {
@@ -114,7 +126,7 @@ impl Wanted<'_> {
                     continue;
                 }
                 let mut group = match self.group(&entry, room, None) {
-                    // What indicators name is being read: the page ends before what needs that.
+                    // What indicators name is being read, or what an agreement covers is being looked at: the page ends before what needs that.
                     Err(error) if is_waiting(&error) => {
                         page.more_after = place.or_else(|| Some(free_after(&entry)));
                         return Ok(());
@@ -135,12 +147,12 @@ impl Wanted<'_> {
                 }
                 page.items.append(&mut group);
                 place = Some(entry.added);
+                if Instant::now() >= self.deadline {
+                    page.more_after = place;
+                    return Ok(());
+                }
             }
             if end {
-                return Ok(());
-            }
-            if Instant::now() >= self.deadline {
-                page.more_after = place;
                 return Ok(());
             }
         }
@@ -158,6 +170,9 @@ impl Wanted<'_> {
         }
         let among = Among::new(self.hub, self.reach, entry, versions);
         let Some(version) = among.shown()? else { return Ok(group) };
+        let created = self.created(&among, version)?;
+        let dated = (created != version.created).then(|| Indicator { created, ..version.clone() });
+        let version = dated.as_ref().unwrap_or(version);
         if room && self.names("relationship") {
             self.add_relationships(&among, version, &mut group)?;
         }
@@ -166,6 +181,23 @@ impl Wanted<'_> {
             group.extend(self.hub.indicator_item(version));
         }
         Ok(group)
+    }
+
+    /// What the reader is given as the `created` of a value: the same in every version.
+    fn created(&self, among: &Among<'_>, version: &Indicator) -> std::io::Result<Timestamp> {
+        if self.reach.had_all(self.events.tlp(), version.created) {
+            return Ok(version.created);
+        }
+        let known = self.oldest.borrow().get(&version.key).copied();
+        let oldest = if let Some(oldest) = known {
+            oldest
+        } else {
+            let oldest = among.oldest()?;
+            self.oldest.borrow_mut().insert(version.key, oldest);
+            oldest
+        };
+        // Nothing is made after it was changed.
+        Ok(oldest.map_or(version.added, |oldest| oldest.min(version.added)))
     }
 
     /// Adds what an entry is the first to name within the reader's reach.

@@ -6,6 +6,7 @@
 //! a reader sees is asked of `policy` through `sharing::view`.
 //! Not here: HTTP (`web::taxii`), how objects are kept (`store::objects`) and indicators are made (`store::views::indicators`).
 
+mod agreed;
 mod beside;
 mod brought;
 mod events;

@@ -2,15 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use super::*;
-use crate::taxii::reach::tests::reach;
+use crate::taxii::reach::tests::{self as reaching, agreed, at, reach};
 use crate::taxii::targets::Kind;
-use crate::test_support::indicator;
-use model::{Text, Tlp};
+use model::{Agreement, Category, Text, Tlp};
 use proptest::prelude::*;
 use store::views::indicators::MAX_ROOM;
 
 fn version(second: i64, malware: Option<&str>, revoked: bool) -> Indicator {
-    Indicator { created: Timestamp::from_seconds(1), malware: malware.map(Text::from), revoked, ..indicator(Timestamp::from_seconds(second)) }
+    Indicator { malware: malware.map(Text::from), revoked, ..reaching::version(second) }
 }
 
 fn target(kind: Kind, name: &str) -> Target {
@@ -146,6 +145,50 @@ fn what_was_had_of_a_version_that_is_hidden_by_now_ends_with_the_next_that_is_gi
     }
 }
 
+/// When the oldest version was added that may have been received.
+fn oldest(versions: &[Indicator], reach: &Reach) -> Option<Timestamp> {
+    let mut oldest = Oldest::new(reach);
+    _ = versions.iter().all(|version| oldest.look(version));
+    oldest.found
+}
+
+#[test]
+fn created_is_when_the_oldest_version_was_added_that_the_reader_may_have_received() {
+    let versions = log(&[(10, Tlp::Green, "a", false), (20, Tlp::Green, "a", true), (30, Tlp::Green, "b", false), (40, Tlp::Amber, "c", false)]);
+    let of = |stretches: &[(i64, i64, Tlp)]| oldest(&versions, &reach(stretches)).map(Timestamp::seconds);
+    assert_eq!([1, 10, 15, 19].map(|from| of(&[(from, 0, Tlp::Green)])), [Some(10); 4]);
+    // What came and went before, or while nothing could be read, or under another marking, has left no trace.
+    assert_eq!([20, 25, 30, 39].map(|from| of(&[(from, 0, Tlp::Green)])), [Some(30); 4]);
+    assert_eq!([of(&[(1, 5, Tlp::Green), (25, 0, Tlp::Green)]), of(&[(1, 11, Tlp::Green), (25, 0, Tlp::Green)])], [Some(30), Some(10)]);
+    assert_eq!([of(&[(40, 0, Tlp::Green)]), of(&[(40, 0, Tlp::Amber)]), of(&[])], [None, Some(40), None]);
+    // The first version of all ends the look.
+    let first = Indicator { created: at(30), ..versions[1].clone() };
+    assert!(!Oldest::new(&reach(&[(1, 0, Tlp::Green)])).look(&first));
+}
+
+#[test]
+fn a_narrower_agreement_holds_back_what_it_may_not_cover_and_says_nothing_of_what_was_never_had() {
+    let amber = || Some(Agreement::up_to(Tlp::Amber));
+    let phishing = || Some(Agreement { categories: vec![Category::Phishing], ..Agreement::up_to(Tlp::Amber) });
+    let with = |settled: &[(u64, i64)]| agreed(&[(1, None), (5, amber()), (25, phishing())], settled);
+    let (open, done) = (with(&[]), with(&[(3, 35)]));
+    // The second was written by what was agreed before, as the log had not heard of it.
+    let versions = log(&[(10, Tlp::Amber, "a", false), (30, Tlp::Amber, "b", false)]);
+    assert_eq!((told(&versions, &open), Others::of(&versions, &open).open), (vec![], Some(at(30))));
+    assert_eq!((told(&versions, &done), Others::of(&versions, &done).open), (vec![item_of(30, "b", false, "a")], None));
+    let taken = log(&[(10, Tlp::Amber, "a", false), (30, Tlp::Amber, "b", false), (32, Tlp::Amber, "b", true)]);
+    for reach in [&open, &done] {
+        assert_eq!(told(&taken, reach), [item_of(32, "a", true, "a")]);
+        assert_eq!(Others::of(&taken, reach).open, None);
+    }
+    // A value that came in between alone was never there.
+    assert!(told(&taken[..2], &done).is_empty() && oldest(&taken[..2], &done).is_none());
+    // Up to green nothing is narrowed.
+    let green = log(&[(10, Tlp::Green, "a", false), (30, Tlp::Green, "b", false)]);
+    assert_eq!(told(&green, &open), [item_of(10, "a", false, ""), item_of(30, "b", false, "a")]);
+    assert_eq!([oldest(&green, &open), oldest(&versions, &done)], [Some(at(10)); 2]);
+}
+
 proptest! {
     #[test]
     fn nothing_is_given_that_could_not_be_had_and_the_short_way_says_the_same(
@@ -193,6 +236,15 @@ proptest! {
                 && said_by(&versions[place]) == said_by(found) && versions[place].tlp == found.tlp);
             prop_assert!(source.is_some(), "{versions:?} {reach:?}");
             prop_assert!(found.revoked || reach.now().is_some_and(|most| found.tlp <= most));
+            // It was made before it was changed, and by what could be had.
+            prop_assert!(oldest(&versions, &reach).is_some_and(|created| created <= found.added));
+        }
+        // What was said once of when it was made stays so, whatever comes after.
+        for place in 1..versions.len() {
+            let then = versions[place - 1].added.seconds();
+            let past = all.iter().filter(|(from, _, _)| *from < then).map(|&(from, until, tlp)| (from, if until < then { until } else { 0 }, tlp));
+            let created = oldest(&versions[place..], &reaching::reach(&past.collect::<Vec<_>>()));
+            prop_assert!(created.is_none() || created == oldest(&versions, &reach), "{created:?} {versions:?} {reach:?}");
         }
         let mut said: Vec<Target> = Vec::new();
         for one in given.iter().rev() {

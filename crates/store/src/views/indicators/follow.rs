@@ -174,7 +174,7 @@ impl Following {
             self.indicators.position.send_if_modified(|known| std::mem::replace(known, position) != position);
         }
         self.freeze_where_due()?;
-        if self.persisted.elapsed() >= PERSIST_EVERY {
+        if self.settle() || self.persisted.elapsed() >= PERSIST_EVERY {
             self.persist()?;
         }
         Ok(behind || more || looking)
@@ -246,11 +246,12 @@ impl Following {
         let kept = |(&collection, shelf): (&Collection, &Shelf)| {
             let before = self.state.kept(collection);
             let looked_at = if waits { before.looked_at } else { shelf.looked_at };
-            let begun = (shelf.again.is_some() || before.again.is_some()).then_some(START);
+            let begun = (shelf.again.is_some() || before.again.is_some() || self.unsettled(collection).is_some()).then_some(START);
             (collection, Kept { length: shelf.log.end(), covered: shelf.covered, looked_at, again: if waits { begun } else { shelf.again } })
         };
         let logs = self.shelves.iter().map(kept).collect();
-        let mut state = State { bodies: self.indicators.bodies.end(), logs, runs, register: self.register.clone(), ..self.state.clone() };
+        let (register, settled) = (self.register.clone(), self.indicators.settled.read().clone());
+        let mut state = State { bodies: self.indicators.bodies.end(), logs, runs, register, settled, ..self.state.clone() };
         if waits {
             state.walk = (self.walk.is_some() || self.state.walk.is_some()).then_some(Seq(0));
         } else {

@@ -4,7 +4,6 @@
 //! too much, in rounds without new frames where something is missing. What is left of it is in `POSITION`.
 //! Invariant: no look holds up new frames for more than one piece.
 
-use super::Collection;
 use super::evaluate::{BATCH_KEYS, Why};
 use super::fold::SETTLED;
 use super::follow::{BATCH_FRAMES, Following, Shelf};
@@ -13,6 +12,7 @@ use super::growing::START;
 use super::register::looks;
 use super::rows::Rows;
 use super::state::Kept;
+use super::{Collection, MAX_SETTLED, Settled};
 use crate::ledger::Kind;
 use hashbrown::HashSet;
 use model::Seq;
@@ -49,7 +49,8 @@ impl Following {
             self.register = register;
             self.changes += 1;
             for collection in looks.again {
-                if let Some(shelf) = self.shelves.get_mut(&collection).filter(|shelf| shelf.log.end() > START) {
+                // Also where the log is empty: what is on its way into it was decided by what was told before.
+                if let Some(shelf) = self.shelves.get_mut(&collection) {
                     shelf.again = Some(START);
                 }
             }
@@ -136,6 +137,36 @@ impl Following {
             shelf.again = (reached < end).then_some(reached);
         }
         Ok(true)
+    }
+
+    /// Notes which logs have settled under what is agreed: what was to be looked at was, and nothing waits that could not be. True where one has.
+    pub(super) fn settle(&self) -> bool {
+        if !self.touched.is_empty() {
+            return false;
+        }
+        let now = (self.now)();
+        let mut is_new = false;
+        let looked_at = self.shelves.iter().filter(|(collection, shelf)| shelf.again.is_none() && self.register.is_open(**collection, now));
+        for (&collection, shelf) in looked_at {
+            let Some(version) = self.unsettled(collection) else { continue };
+            let mut all = self.indicators.settled.write();
+            let settled = all.entry(collection).or_default();
+            if settled.len() >= MAX_SETTLED {
+                settled.remove(0);
+            }
+            settled.push(Settled { version, at: shelf.log.stand().last });
+            is_new = true;
+        }
+        is_new
+    }
+
+    /// The version of the record with which a collection's agreement came, where the log has not settled under it.
+    pub(super) fn unsettled(&self, collection: Collection) -> Option<u64> {
+        let Collection::Agreement(partner) = collection else { return None };
+        let version = self.register.terms(partner)?.version;
+        let settled = self.indicators.settled.read();
+        let last = settled.get(&collection).and_then(|settled| settled.last());
+        last.is_none_or(|last| last.version < version).then_some(version)
     }
 
     /// Looks at a piece of the ledger for what collections may say and did not; true where more waits.

@@ -55,6 +55,10 @@ pub const FOLDER: &str = "indicators";
 pub const MAX_PAGE: usize = 10_000;
 /// Versions of one value that are given at the most.
 pub const MAX_VERSIONS: usize = 64;
+/// Versions of one value that are looked back at at the most.
+pub const MAX_LOOKED_BACK: usize = 4_096;
+/// Times that are remembered of one collection at which it had settled.
+const MAX_SETTLED: usize = 64;
 /// Techniques, and vulnerabilities, of one version at the most.
 pub const MAX_THREATS: usize = 8;
 /// Most of [`Indicator::room`]: for the objects and the relationships of malware and of as many techniques and vulnerabilities as there may be, and for
@@ -224,6 +228,15 @@ impl Indicator {
     }
 }
 
+/// When the log of an agreement had settled: everything in it that stood was looked at, and what was no longer covered taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Version of the partner's record under whose agreement it was.
+    pub version: u64,
+    /// Date of the last version in the log then. What was added later was written by that agreement or by a later one.
+    pub at: Timestamp,
+}
+
 /// The log of indicators, open for reading by many.
 #[derive(Debug)]
 pub struct Indicators {
@@ -233,6 +246,8 @@ pub struct Indicators {
     position: watch::Sender<Seq>,
     /// What the ledger told of agreements and reporters, and up to where.
     told: RwLock<(Seq, Arc<Register>)>,
+    /// When the logs of agreements had settled, oldest first.
+    settled: RwLock<BTreeMap<Collection, Vec<Settled>>>,
 }
 
 impl Indicators {
@@ -240,7 +255,7 @@ impl Indicators {
     pub(crate) fn idle() -> Arc<Self> {
         let logs = RwLock::new(Collection::ALL.into_iter().map(|collection| (collection, Arc::new(Rows::empty(collection)))).collect());
         let (newest, position, told) = (Newest::default(), watch::Sender::new(Seq(0)), RwLock::default());
-        Arc::new(Self { logs, bodies: Bodies::empty(), newest, position, told })
+        Arc::new(Self { logs, bodies: Bodies::empty(), newest, position, told, settled: RwLock::default() })
     }
 
     fn log(&self, collection: Collection) -> Option<Arc<Rows>> {
@@ -264,14 +279,29 @@ impl Indicators {
     /// As for [`Indicators::page`].
     pub fn versions(&self, collection: Collection, key: u128) -> std::io::Result<Vec<Indicator>> {
         let mut versions = Vec::new();
+        self.look_back(collection, key, |version| {
+            versions.push(version);
+            versions.len() < MAX_VERSIONS
+        })?;
+        Ok(versions)
+    }
+
+    /// Gives the versions of one value, newest first, until `each` wants no more; at most [`MAX_LOOKED_BACK`].
+    ///
+    /// # Errors
+    /// As for [`Indicators::page`].
+    pub fn look_back(&self, collection: Collection, key: u128, mut each: impl FnMut(Indicator) -> bool) -> std::io::Result<()> {
         let mut next = self.newest.get(key)?.of(collection).map(|version| version.place);
-        while let Some(place) = next.filter(|_| versions.len() < MAX_VERSIONS) {
+        for _ in 0..MAX_LOOKED_BACK {
+            let Some(place) = next else { break };
             let entry = self.bodies.entry(place, collection)?;
             // An older version lies before: a broken link must not lead in a circle.
             next = entry.previous.filter(|&previous| previous < place);
-            versions.push(entry.indicator);
+            if !each(entry.indicator) {
+                break;
+            }
         }
-        Ok(versions)
+        Ok(())
     }
 
     /// The sequence number up to which, exclusive, the log has taken in what the ledger holds. It stands still while values are being made
@@ -288,6 +318,11 @@ impl Indicators {
     /// Entries of a collection: all versions of all values.
     pub fn count(&self, collection: Collection) -> u64 {
         self.log(collection).map_or(0, |log| log.stand().count)
+    }
+
+    /// When the log of an agreement had settled under what was agreed, oldest first, as far as it is remembered: the last 64 times.
+    pub fn settled(&self, collection: Collection) -> Vec<Settled> {
+        self.settled.read().get(&collection).cloned().unwrap_or_default()
     }
 
     /// What the ledger told of agreements and reporters, and the sequence number up to which, exclusive, it was asked.

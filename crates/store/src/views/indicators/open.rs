@@ -40,7 +40,7 @@ pub(super) fn open(folder: &Path, keys: &Keys, ours: impl Fn(&State) -> bool) ->
     if !state.chain.is_empty() && !ours(&state) {
         tracing::warn!("the log of indicators was made of another ledger; every value is looked at once more");
         // What it told of agreements is told anew by this one.
-        state = State { position: Seq(0), chain: String::new(), register: Register::default(), walk: None, ..state };
+        state = State { position: Seq(0), chain: String::new(), register: Register::default(), walk: None, settled: BTreeMap::new(), ..state };
         state.logs.values_mut().for_each(|kept| *kept = state::Kept { length: kept.length, covered: kept.covered, ..state::Kept::default() });
     }
     let mut derived_anew = State { runs: Vec::new(), ..state.clone() };
@@ -84,7 +84,8 @@ fn open_as(folder: &Path, keys: &Keys, mut state: State) -> std::io::Result<Opti
     File::open(folder)?.sync_all()?;
     let position = watch::Sender::new(state.position);
     let told = RwLock::new((state.position, Arc::new(state.register.clone())));
-    Ok(Some((Arc::new(Indicators { logs: RwLock::new(logs), bodies, newest, position, told }), state)))
+    let settled = RwLock::new(state.settled.clone());
+    Ok(Some((Arc::new(Indicators { logs: RwLock::new(logs), bodies, newest, position, told, settled }), state)))
 }
 
 /// The collections whose logs are in the folder, and those for many, which always are.

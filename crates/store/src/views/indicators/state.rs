@@ -4,9 +4,9 @@
 //! another ledger, everything is looked at once more, which writes nothing twice. Places in a log are bytes of its file of rows at which a row begins.
 //! Versions 1 and 2 belong to logs that held whole versions, which are made anew.
 
-use super::Collection;
 use super::growing::START;
 use super::register::Register;
+use super::{Collection, Settled};
 use crate::views::checkpoint::write_durably;
 use model::Seq;
 use serde::{Deserialize, Serialize};
@@ -59,12 +59,15 @@ pub(super) struct State {
     /// Where the look at everything goes on that collections may admit since; `None`: there is none under way.
     #[serde(default)]
     pub(super) walk: Option<Seq>,
+    /// When the logs of agreements had settled.
+    #[serde(default)]
+    pub(super) settled: BTreeMap<Collection, Vec<Settled>>,
 }
 
 impl Default for State {
     fn default() -> Self {
-        let (chain, logs, runs) = (String::new(), BTreeMap::new(), Vec::new());
-        Self { version: VERSION, position: Seq(0), chain, bodies: 0, logs, runs, register: Register::default(), walk: None }
+        let (chain, logs, runs, settled) = (String::new(), BTreeMap::new(), Vec::new(), BTreeMap::new());
+        Self { version: VERSION, position: Seq(0), chain, bodies: 0, logs, runs, register: Register::default(), walk: None, settled }
     }
 }
 
@@ -113,7 +116,9 @@ mod tests {
         let kept = Kept { length: 900, covered: 100, looked_at: 50, again: Some(8) };
         let logs = BTreeMap::from([(Collection::Clear, Kept::default()), (Collection::Agreement(OrgNo(7)), kept)]);
         let runs = vec!["latest-00000001.run".to_owned()];
-        let state = State { position: Seq(70_000), chain: "ab".to_owned(), bodies: 700, logs, runs, register, walk: Some(Seq(65_536)), ..State::default() };
+        let settled = BTreeMap::from([(Collection::Agreement(OrgNo(7)), vec![Settled { version: 3, at: Timestamp::from_micros(1_800_000_000_000_017) }])]);
+        let state = State { position: Seq(70_000), chain: "ab".to_owned(), bodies: 700, logs, runs, register, settled, ..State::default() };
+        let state = State { walk: Some(Seq(65_536)), ..state };
         state.write(folder.path()).unwrap();
         assert_eq!(State::read(folder.path()), Some(state.clone()));
         assert_eq!(state.kept(Collection::Agreement(OrgNo(7))), kept);

@@ -587,6 +587,34 @@ async fn what_an_agreement_no_longer_covers_is_revoked_and_what_ended_goes_on_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_is_known_when_a_log_had_settled_under_an_agreement_also_after_a_restart() {
+    let mut world = World::new();
+    let settled = |world: &World| world.store.indicators.settled(OWN);
+    let last = |world: &World| world.store.indicators.settled(OWN).last().map(|last| last.version);
+    world.tell_reporter(PARTNER, 1, true, None).await;
+    world.agree(PARTNER, 2, Some(Agreement::up_to(Tlp::Amber))).await;
+    world.send(vec![partly("a.net", Tlp::Amber, Category::Phishing, ""), partly("b.net", Tlp::Amber, Category::Scanner, "")]).await;
+    world.until(|world| last(world) == Some(2)).await;
+    assert_eq!(world.standing(OWN), ["a.net", "b.net"]);
+    world.agree(PARTNER, 3, Some(Agreement { categories: vec![Category::Phishing], ..Agreement::up_to(Tlp::Amber) })).await;
+    world.until(|world| last(world) == Some(3)).await;
+    assert_eq!(world.standing(OWN), ["a.net"], "what was too much is taken back by then");
+    let log = world.store.indicators.page(OWN, None, 100).unwrap();
+    let known = settled(&world);
+    assert_eq!(known.last().unwrap().at, log.last().unwrap().added);
+    // What is closed does not settle.
+    world.agree(PARTNER, 4, None).await;
+    world.close().await;
+    world.open();
+    world.settle().await;
+    assert_eq!(settled(&world), known);
+    world.agree(PARTNER, 5, Some(Agreement::up_to(Tlp::Green))).await;
+    world.until(|world| last(world) == Some(5)).await;
+    assert!(world.standing(OWN).is_empty() && settled(&world).starts_with(&known));
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agreement_writes_nothing_after_its_date_and_is_caught_up_with_when_it_is_prolonged() {
     let world = World::new();
     let until = |seconds: i64| Agreement { expires: Some(Timestamp::from_seconds(BEGIN + seconds)), ..Agreement::up_to(Tlp::Green) };
