@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn names_are_told_in_the_letters_that_they_were_written_in() {
-        for written in ["한국.kr", "은행.한국", "kt올레.kr", "révoke-cash.online", "пример.рф", "日本語.jp", "みずほ銀行.jp", "bücher.example.com"] {
+        for written in ["한국.kr", "은행.한국", "kt올레.kr", "révoke-cash.online", "пример.рф", "日本語.jp", "みずほ銀行.jp", "bücher.example.com"]
+        {
             let value = canonical(ObservableType::Domain, written).unwrap();
             assert!(value.contains("xn--"), "{value}");
             assert_eq!(beside(ObservableType::Domain, &value).as_deref(), Some(written), "{value}");

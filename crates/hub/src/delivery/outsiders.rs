@@ -195,13 +195,13 @@ impl Hub {
             }
         };
         let mut round = Round::new(until);
-        self.gather(&mut round, told).await?;
+        self.gather_for_outsiders(&mut round, told).await?;
         round.left.retain(|place, _| *place > done);
         Ok(Some(round))
     }
 
     /// Adds what was told after a moment.
-    async fn gather(self: &Arc<Self>, round: &mut Round, told: Timestamp) -> Result<(), HubError> {
+    async fn gather_for_outsiders(self: &Arc<Self>, round: &mut Round, told: Timestamp) -> Result<(), HubError> {
         let stands_in: Vec<OrgNo> = {
             let directory = self.directory().snapshot();
             let all = directory.organisations().filter(|organisation| organisation.kind == OrgKind::Authority || organisation.number == OrgNo::HUB);

@@ -287,7 +287,7 @@ impl Hub {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 pub(super) mod tests {
     use super::*;
-    use model::{Category, ObservableType, Pap, Text};
+    use model::Category;
 
     /// A version of a value that was seen at first in second 1.
     pub(in crate::taxii) fn version(second: i64) -> Indicator {

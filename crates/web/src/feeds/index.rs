@@ -96,11 +96,7 @@ pub async fn list(State(state): State<AppState>, Holder(actor): Holder, params: 
     let recalls = actor.as_ref().is_some_and(|actor| actor.reader.reads_events());
     let index = Index::of(&state.hub.listed_products(actor.as_ref()), recalls);
     let keyed = actor.is_some();
-    let mut response = if wants_page(&headers) {
-        page::of(&index, lang, keyed).answer(StatusCode::OK, VARIES)
-    } else {
-        reply::ok(&index)?
-    };
+    let mut response = if wants_page(&headers) { page::of(&index, lang, keyed).answer(StatusCode::OK, VARIES) } else { reply::ok(&index)? };
     let own = response.headers_mut();
     insert(own, CACHE_CONTROL, &format!("{}, max-age={MAX_AGE}", if keyed { "private" } else { "public" }));
     own.insert(VARY, HeaderValue::from_static(VARIES));

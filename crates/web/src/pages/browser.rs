@@ -121,13 +121,9 @@ mod tests {
 
     #[test]
     fn the_browsers_first_choice_of_our_languages_is_taken() {
-        for (accepted, lang) in [
-            ("ko-KR,ko;q=0.9,en;q=0.8", Lang::Ko),
-            ("fr, en;q=0.5, ko;q=0.7", Lang::Ko),
-            ("de", Lang::En),
-            ("", Lang::En),
-            ("ko;q=0, en;q=0.1", Lang::En),
-        ] {
+        for (accepted, lang) in
+            [("ko-KR,ko;q=0.9,en;q=0.8", Lang::Ko), ("fr, en;q=0.5, ko;q=0.7", Lang::Ko), ("de", Lang::En), ("", Lang::En), ("ko;q=0, en;q=0.1", Lang::En)]
+        {
             assert_eq!(preferred(&headers(ACCEPT_LANGUAGE, accepted)), lang, "{accepted}");
         }
     }

@@ -46,4 +46,3 @@ const EN: &str = "<h1>Bongsu</h1>
 <p class=\"quiet\">Not a member yet? Ask the coordination centre.</p>
 <nav aria-label=\"Language\"><a href=\"/?lang=ko\" lang=\"ko\" hreflang=\"ko\">한국어</a></nav>
 ";
-

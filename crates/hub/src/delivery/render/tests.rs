@@ -77,7 +77,8 @@ fn an_abuse_contact_is_told_in_both_languages_what_was_found_what_to_do_and_how_
     }
     message.left_out = 3;
     let text = letter(&message, Some("https://hub.cert.example"), &seoul()).text;
-    for part in ["자산 탐지 2건", "You are the abuse contact", "192[.]0[.]2[.]7", "- 치료하십시오.\n  Clean it.", "이 밖에 3건", "수신 거부", "answer STOP"] {
+    for part in ["자산 탐지 2건", "You are the abuse contact", "192[.]0[.]2[.]7", "- 치료하십시오.\n  Clean it.", "이 밖에 3건", "수신 거부", "answer STOP"]
+    {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     assert!(text.lines().count() <= MAX_LINES, "{text}");

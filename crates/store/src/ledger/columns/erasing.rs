@@ -9,8 +9,8 @@ use super::tombstones::{Erased, write_erased};
 use super::{Body, EventReader, TEXT_IDS, split_filter, vault_id};
 use crate::ledger::Frame;
 use crate::ledger::container::{self, Container};
-use crate::ledger::streams::Stream;
 use crate::ledger::rewrite::mention::Mention;
+use crate::ledger::streams::Stream;
 use crate::views::{KeyFilter, Keys, reporter_of};
 use model::{ObservableType, OrgNo, Text};
 
