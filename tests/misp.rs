@@ -716,6 +716,121 @@ fn a_search_gives_all_of_it_however_much_it_is() {
     assert_eq!(owner.post("/misp/attributes/restSearch", &json!({ "returnFormat": "csv", "headerless": 1 })).text().lines().count(), EVENTS);
 }
 
+#[test]
+fn an_event_is_answered_whole_however_large_it_is_and_a_change_of_it_too() {
+    let Shared { owner, hub: _hub, .. } = Shared::start();
+    let data = "A".repeat(9 * 1024 * 1024);
+    let file = json!({ "type": "attachment", "category": "Payload delivery", "value": "file.bin", "data": data });
+    let object = json!({ "name": "file", "Attribute": [{ "type": "filename", "value": "a.exe", "object_relation": "filename" }] });
+    let added = add(&owner, &event(&json!({ "Attribute": [file, attribute("domain", "evil.example.kr")], "Object": [object] })));
+    let is_whole = |event: &Value| {
+        event["Attribute"][0]["data"].as_str().map(str::len) == Some(data.len())
+            && event["Attribute"][1]["value"] == "evil.example.kr"
+            && event["Object"][0]["Attribute"][0]["value"] == "a.exe"
+    };
+    assert!(is_whole(&added));
+    let sighted = owner.post(&format!("/misp/sightings/add/{}", added["Attribute"][1]["uuid"].as_str().unwrap()), &json!([{ "type": "0" }, { "type": "0" }]));
+    assert_eq!(sighted.status, 200, "{}", sighted.text());
+    // Slower than it is written: what waits has room until it is taken, and gives it back.
+    for _ in 0..5 {
+        let viewed = view(&owner, id(&added)).json()["Event"].clone();
+        assert!(is_whole(&viewed) && viewed["Attribute"][1]["Sighting"].as_array().map(Vec::len) == Some(2));
+        assert_eq!((viewed["Attribute"][0].get("Sighting"), &viewed["attribute_count"]), (None, &json!("3")));
+    }
+    let first = added["Attribute"][0]["id"].as_str().unwrap();
+    let changed = owner.post(&format!("/misp/attributes/edit/{first}"), &json!({ "comment": "large" })).json();
+    assert_eq!((changed["Attribute"]["data"].as_str().map(str::len), &changed["Attribute"]["comment"]), (Some(data.len()), &json!("large")));
+    let edited = owner.post(&format!("/misp/events/edit/{}", id(&added)), &json!({ "info": "Still whole" }));
+    assert_eq!((edited.status, is_whole(&edited.json()["Event"])), (200, true));
+    let brief = owner.get(&format!("/misp/events/view/{}/metadata:1", id(&added))).json()["Event"].clone();
+    assert_eq!((&brief["info"], &brief["Attribute"], &brief["Object"]), (&json!("Still whole"), &json!([]), &json!([])));
+}
+
+#[test]
+fn tags_sightings_and_proposals_are_given_to_the_end_and_page_by_page() {
+    let Shared { owner, other, partner, hub: _hub } = Shared::start();
+    let mut hidden = attribute("domain", "hidden.example.kr");
+    hidden["distribution"] = json!(0);
+    hidden["Tag"] = json!([{ "name": "own:hidden" }, { "name": "own:a" }]);
+    let mut seen = attribute("domain", "seen.example.kr");
+    seen["Tag"] = json!([{ "name": "own:a" }, { "name": "own:B" }]);
+    let added = add(
+        &owner,
+        &event(&json!({ "distribution": 1, "Tag": [{ "name": "tlp:green" }, { "name": "own:a" }, { "name": "zz:last" }], "Attribute": [seen, hidden] })),
+    );
+    let tags = |client: &Client, query: &str| -> Vec<(String, u64)> {
+        let list = client.get(&format!("/misp/tags/index{query}")).json()["Tag"].as_array().unwrap().clone();
+        list.iter().map(|tag| (tag["name"].as_str().unwrap().to_owned(), tag["count"].as_u64().unwrap())).collect()
+    };
+    let all = tags(&other, "");
+    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.is_sorted_by_key(|name| name.to_lowercase()) && names.contains(&"PAP:RED") && names.last() == Some(&"zz:last"), "{names:?}");
+    let count = |list: &[(String, u64)], name: &str| list.iter().find(|tag| tag.0 == name).map(|tag| tag.1);
+    assert_eq!((count(&all, "own:a"), count(&all, "own:b"), count(&all, "tlp:green"), count(&all, "own:hidden")), (Some(2), Some(1), Some(1), None));
+    assert_eq!((count(&tags(&owner, ""), "own:a"), count(&tags(&owner, ""), "own:hidden")), (Some(3), Some(1)));
+    assert_eq!(count(&tags(&partner, ""), "tlp:green"), Some(0), "what is ours is there, and on nothing");
+    let mut paged = Vec::new();
+    for page in 1..=all.len().div_ceil(7) {
+        paged.extend(tags(&other, &format!("?limit=7&page={page}")));
+    }
+    assert_eq!(paged, all);
+    assert_eq!(tags(&other, "/searchall:own:%25/limit:1/page:2"), [("own:b".to_owned(), 1)]);
+    let found = other.post("/misp/tags/search", &json!({ "tagname": "own:%" })).json();
+    let found: Vec<&Value> = found.as_array().unwrap().iter().map(|tag| &tag["Tag"]["name"]).collect();
+    assert_eq!(found, ["own:a", "own:b"]);
+    let one = other.get("/misp/tags/view/own%3Aa").json();
+    let by_number = other.get(&format!("/misp/tags/view/{}", one["id"].as_str().unwrap())).json();
+    assert_eq!((&one["count"], &by_number), (&json!(2), &one));
+    assert_eq!((other.get("/misp/tags/view/own%3Ahidden").status, other.get("/misp/tags/view/PAP%3ARED").status), (404, 200));
+
+    let path = format!("/misp/sightings/bulkSaveSightings/{}", id(&added));
+    let list: Vec<Value> = (0..600).map(|_| json!({ "attribute_uuid": added["Attribute"][0]["uuid"], "type": "0" })).collect();
+    assert_eq!(other.post(&path, &Value::from(list)).json()["message"], "600 sightings successfully added.");
+    let listed = |more: &Value| -> Vec<u64> {
+        let mut asked = json!({ "context": "event", "id": id(&added) });
+        for (name, value) in more.as_object().unwrap() {
+            asked[name] = value.clone();
+        }
+        let list = owner.post("/misp/sightings/listSightings", &asked).json().as_array().unwrap().clone();
+        list.iter().map(|sighting| sighting["id"].as_str().unwrap().parse().unwrap()).collect()
+    };
+    let whole = listed(&json!({}));
+    assert_eq!((whole.len(), whole.is_sorted()), (600, true));
+    let pages: Vec<u64> = (1..=3).flat_map(|page| listed(&json!({ "limit": 250, "page": page, "includeAttribute": 1 }))).collect();
+    assert_eq!((pages, listed(&json!({ "limit": 250, "page": 4 })).len()), (whole, 0));
+    let search = json!({ "eventid": id(&added), "includeSightings": 1 });
+    let beside = owner.post("/misp/attributes/restSearch", &search).json()["response"]["Attribute"].clone();
+    let counts: Vec<usize> = beside.as_array().unwrap().iter().map(|attribute| attribute["Sighting"].as_array().unwrap().len()).collect();
+    assert_eq!(counts, [600, 0]);
+
+    for number in 0..120 {
+        let proposed = other.post(&format!("/misp/shadow_attributes/add/{}", id(&added)), &attribute("domain", &format!("p{number}.example.kr")));
+        assert_eq!(proposed.status, 200, "{}", proposed.text());
+    }
+    let proposals = |query: &str| owner.get(&format!("/misp/shadow_attributes/index/{}{query}", id(&added))).json().as_array().unwrap().len();
+    assert_eq!((proposals(""), proposals("?limit=50&page=3"), proposals("?limit=50&page=4")), (120, 20, 0));
+    let whole = view(&owner, id(&added)).json()["Event"].clone();
+    let without = owner.get(&format!("/misp/events/view/{}/noShadowAttributes:1", id(&added))).json()["Event"]["ShadowAttribute"].clone();
+    assert_eq!((whole["ShadowAttribute"].as_array().map(Vec::len), &whole["Attribute"][0]["ShadowAttribute"], &without), (Some(120), &json!([]), &json!([])));
+    let large = json!({ "type": "domain", "value": "x.example.kr", "first_seen": "x".repeat(300 * 1024) });
+    assert_eq!(other.post(&format!("/misp/shadow_attributes/add/{}", id(&added)), &large).status, 413);
+}
+
+#[test]
+fn an_attribute_says_where_not_all_that_is_related_is_given() {
+    let Shared { owner, other, hub: _hub, .. } = Shared::start();
+    let first = add(&owner, &event(&json!({ "Attribute": [attribute("domain", "many.example.kr"), attribute("domain", "few.example.kr")] })));
+    for number in 0..101 {
+        let few = if number < 3 { vec![attribute("domain", "few.example.kr")] } else { Vec::new() };
+        let all: Vec<Value> = few.into_iter().chain([attribute("domain", "many.example.kr")]).collect();
+        add(&other, &event(&json!({ "info": format!("Case {number}"), "Attribute": all })));
+    }
+    let found = owner.post("/misp/attributes/restSearch", &json!({ "eventid": id(&first), "includeCorrelations": 1 })).json();
+    let of = |place: usize| found["response"]["Attribute"][place].clone();
+    assert_eq!((of(0)["RelatedAttribute"].as_array().unwrap().len(), &of(0)["RelatedAttributeLeftOut"]), (100, &json!(true)));
+    assert_eq!((of(1)["RelatedAttribute"].as_array().unwrap().len(), of(1).get("RelatedAttributeLeftOut").is_some()), (3, false));
+}
+
 /// Waits until it is so.
 fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();

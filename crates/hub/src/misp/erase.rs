@@ -109,7 +109,7 @@ impl Hub {
         }
         after = 0;
         loop {
-            let page = self.misp_events().proposals(None, after).await?;
+            let page = self.misp_events().proposals(None, None, after).await?;
             let Some(last) = page.last() else { return Ok(erased) };
             after = last.id;
             let held: Vec<i64> = page.iter().filter(|proposal| proposes(&proposal.json, victim)).map(|proposal| proposal.id).collect();

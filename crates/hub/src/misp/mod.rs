@@ -1,13 +1,16 @@
 //! MISP: the events that members contribute, kept whole, and the feed of what the hub itself knows.
 //!
 //! Flow: `web::misp` hands over a request's JSON → `change` makes one change of one event in one transaction → `sharing` brings the hub's own
-//! events in line with what is published of it. Reading: every door asks `access` who sees what; `search` finds it by its rows → `show` writes what is
-//! left. What others would have changed are `proposals`; `erase` takes a value out of all of it.
+//! events in line with what is published of it. Reading: every door asks `access` who sees what; `find` leads a name, `search` a filter to it by its rows
+//! → `show` makes what is left, `beside` what stands beside it → `answer` hands it on as it is taken. What others would have changed are `proposals`;
+//! `erase` takes a value out of all of it.
 //! Invariant: nothing of an event that `policy` hides is found, counted or shown; an attribute never reaches further than its event. What is not
 //! published is among no events of the hub's, and so in no product, collection or feed; nor does it reach partners or other instances.
 //! Not here: HTTP and MISP's paths (`web::misp`), how events are kept (`store::misp`), what an attribute means (`formats::misp`).
 
 mod access;
+mod answer;
+mod beside;
 mod change;
 mod document;
 mod erase;
@@ -15,15 +18,20 @@ mod export;
 pub(crate) mod feed;
 mod fields;
 mod filter;
+mod find;
+mod limit;
 mod people;
 mod proposals;
 mod search;
 mod sharing;
 mod show;
 mod sightings;
+mod tags;
+mod view;
 
+pub use answer::{MispAnswer, MispBody, MispMedia, Pieces, Shown};
 pub use feed::{FeedFile, FeedName};
-pub use search::{MispAnswer, MispBody, MispMedia, Pieces, Scope};
+pub use search::Scope;
 pub(crate) use sharing::follow;
 
 use crate::{Actor, Hub, HubError};
@@ -51,7 +59,7 @@ pub const MAX_HEAD: usize = 1024 * 1024;
 pub const MAX_BODY: usize = 16 * 1024 * 1024;
 /// Events of a page where the caller asks for pages and does not say of how many.
 pub const MAX_EVENTS: usize = 1_000;
-/// Attributes or objects of such a page; those of an answer that can only be written as a whole, at the most; sightings and proposals of a list.
+/// Attributes, objects, tags, sightings or proposals of such a page; attributes of an answer that can only be written as a whole, at the most.
 pub const MAX_FOUND: usize = 60_000;
 /// Events of a list that is sorted, and of what an instance asks before it pushes, at the most.
 pub const MAX_LISTED: usize = 100_000;
@@ -87,7 +95,7 @@ pub(crate) struct Misp {
     /// Turns to give an answer piece by piece.
     answers: Arc<Semaphore>,
     /// Such answers of each organisation.
-    answering: Arc<search::Answering>,
+    answering: Arc<answer::Answering>,
     /// The turn of an answer to a change that was made and for which there is no room.
     changed: Arc<Semaphore>,
     pub(crate) feed: Feed,

@@ -1,25 +1,18 @@
-//! What a MISP client asks of an instance beside events: itself, organisations, sharing groups, tags, warning lists.
+//! What a MISP client asks of an instance beside events: itself, organisations, sharing groups, warning lists.
 //!
-//! Invariant: an organisation is shown to whom `members` shows it; a group to its members; a tag where something that carries it is seen.
+//! Invariant: an organisation is shown to whom `members` shows it; a group to its members.
 //! Numbers follow from ids, for MISP's clients want numbers and the hub's own names are none.
+//! Not here: tags ([`super::tags`]).
 
-use super::access::Reading;
-use super::document::tag;
-use super::fields::{Fields, set, text, text_of, unwrapped, wrong};
+use super::fields::{Fields, set, text_of};
 use super::{MAX_VALUES, reads};
 use crate::directory::Snapshot;
 use crate::{Actor, Hub, HubError};
-use formats::misp::feed::{category_tag, tlp_tag};
-use hashbrown::HashMap;
 use model::detect::detect;
-use model::{Category, KeyRole, OrgId, OrgNo, Organisation, Pap, Text, Tlp};
-use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
-use store::misp::{Condition, EventQuery, Found, Head, MAX_READ, RowQuery};
+use model::{KeyRole, OrgId, OrgNo, Organisation, Text};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Tags with what carries them that are looked at for a list of tags.
-const MAX_TAGS_LOOKED_AT: usize = 200_000;
 /// What the ids of sharing groups are made in.
 const GROUPS: Uuid = Uuid::from_u128(0x7b1d_3f52_90c4_4a1e_8d5b_2f60_c9e7_a134);
 
@@ -250,67 +243,6 @@ impl Hub {
         })
     }
 
-    /// Tags that the caller can see on something, and those of the markings and categories; with `like`, those whose name is like it.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn misp_tags(&self, actor: &Actor, like: Option<&str>, strict: bool, sync: bool) -> Result<Vec<Value>, HubError> {
-        let wanted = like.map(|like| like.trim().to_lowercase());
-        let fits = |name: &str| wanted.as_ref().is_none_or(|wanted| is_like(name, wanted, strict));
-        let mut names: BTreeMap<String, u64> = standing_tags().into_iter().map(|name| (name, 0)).collect();
-        if actor.reader.reads_events() {
-            self.count_tags(actor, &mut names, sync).await?;
-        }
-        names.into_iter().filter(|(name, _)| fits(&name.to_lowercase())).map(|(name, count)| counted(&name, count)).collect()
-    }
-
-    /// A tag as it will be: nothing is kept of it, for a tag is there by being used.
-    ///
-    /// # Errors
-    /// [`HubError::Forbidden`] for roles that do not tag, [`HubError::Invalid`] for what is no tag.
-    pub fn misp_new_tag(&self, actor: &Actor, body: Value) -> Result<Value, HubError> {
-        if !may_write(actor) {
-            return Err(HubError::Forbidden("this role may not do this"));
-        }
-        let fields = unwrapped(body, "Tag").ok_or_else(|| wrong("Tag", "the body must be a tag"))?;
-        let name = text(&fields, "name").ok_or_else(|| wrong("name", "a tag has a name"))?;
-        Ok(json!({ "Tag": tag(&name, false, &fields)? }))
-    }
-
-    /// One tag, by its number or name.
-    ///
-    /// # Errors
-    /// [`HubError::NotFound`] where the caller sees it on nothing.
-    pub async fn misp_tag(&self, actor: &Actor, name: &str, sync: bool) -> Result<Value, HubError> {
-        let all = self.misp_tags(actor, None, false, sync).await?;
-        let found = all.into_iter().find(|tag| ["id", "name"].iter().any(|key| tag.get(*key).and_then(Value::as_str) == Some(name)));
-        found.ok_or(HubError::NotFound)
-    }
-
-    async fn count_tags(&self, actor: &Actor, names: &mut BTreeMap<String, u64>, sync: bool) -> Result<(), HubError> {
-        // Names are found in lower case; those of ours are written as their taxonomies do.
-        let written: HashMap<String, String> = names.keys().map(|name| (name.to_lowercase(), name.clone())).collect();
-        let mut place: Option<(String, i64, i64)> = None;
-        let mut looked_at = 0;
-        let mut memory = Seen::default();
-        loop {
-            let tags = self.misp_events().tags(place.as_ref()).await?;
-            looked_at += tags.len();
-            let end = tags.len() < MAX_READ || looked_at >= MAX_TAGS_LOOKED_AT;
-            memory.learn(self, &tags).await?;
-            let reading = self.misp_reading(actor, sync);
-            for (name, event, attribute) in &tags {
-                if memory.sees(&reading, *event, *attribute) {
-                    *names.entry(written.get(name).unwrap_or(name).clone()).or_insert(0) += 1;
-                }
-            }
-            place = tags.into_iter().next_back();
-            if end || place.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
     /// Which warning lists hold each of some values.
     ///
     /// # Errors
@@ -346,39 +278,6 @@ impl Hub {
     }
 }
 
-/// Heads and rows that were looked up, so that each is looked up once.
-#[derive(Default)]
-struct Seen {
-    heads: HashMap<i64, Head>,
-    rows: HashMap<i64, Found>,
-}
-
-impl Seen {
-    async fn learn(&mut self, hub: &Hub, tags: &[(String, i64, i64)]) -> Result<(), HubError> {
-        let mut events: Vec<i64> = tags.iter().map(|(_, event, _)| *event).filter(|event| !self.heads.contains_key(event)).collect();
-        let mut attributes: Vec<i64> = tags.iter().map(|(_, _, attribute)| *attribute).filter(|id| *id != 0 && !self.rows.contains_key(id)).collect();
-        for list in [&mut events, &mut attributes] {
-            list.sort_unstable();
-            list.dedup();
-        }
-        for ids in events.chunks(MAX_VALUES) {
-            let query = EventQuery { ids: Condition { any: ids.to_vec(), none: Vec::new() }, limit: MAX_READ, ..EventQuery::default() };
-            // Who may see it stands beside its own fields, which would fill the memory.
-            self.heads.extend(hub.misp_events().heads(&query).await?.into_iter().map(|head| (head.id, Head { json: String::new(), ..head })));
-        }
-        for ids in attributes.chunks(MAX_VALUES) {
-            let query = RowQuery { ids: Condition { any: ids.to_vec(), none: Vec::new() }, deleted: Some(false), limit: MAX_READ, ..RowQuery::default() };
-            self.rows.extend(hub.misp_events().rows(&query).await?.into_iter().map(|found| (found.id, found)));
-        }
-        Ok(())
-    }
-
-    fn sees(&self, reading: &Reading<'_>, event: i64, attribute: i64) -> bool {
-        let Some(head) = self.heads.get(&event).filter(|head| reading.event(head).sees_event()) else { return false };
-        attribute == 0 || self.rows.get(&attribute).is_some_and(|found| reading.attribute(head, found))
-    }
-}
-
 /// Whether the caller's role changes what is contributed.
 pub(super) fn may_write(actor: &Actor) -> bool {
     match actor.role {
@@ -387,51 +286,10 @@ pub(super) fn may_write(actor: &Actor) -> bool {
     }
 }
 
-/// Tags that mean something to the hub whether anything carries them or not.
-fn standing_tags() -> Vec<String> {
-    let tlp = Tlp::ALL.iter().map(|tlp| tlp_tag(*tlp));
-    let pap = Pap::ALL.iter().map(|pap| format!("PAP:{}", pap.as_str().to_ascii_uppercase()));
-    tlp.chain(pap).chain(Category::ALL.iter().map(|category| category_tag(*category))).collect()
-}
-
-fn is_like(name: &str, wanted: &str, strict: bool) -> bool {
-    match (wanted.strip_prefix('%'), wanted.strip_suffix('%')) {
-        _ if strict => name == wanted.trim_matches('%'),
-        (Some(_), Some(_)) => name.contains(wanted.trim_matches('%')),
-        (Some(end), None) => name.ends_with(end),
-        (None, Some(beginning)) => name.starts_with(beginning),
-        (None, None) => name == wanted,
-    }
-}
-
-fn counted(name: &str, count: u64) -> Result<Value, HubError> {
-    let mut tag = tag(name, false, &Map::new())?;
-    if let Some(fields) = tag.as_object_mut() {
-        set(fields, "count", count);
-        set(fields, "attribute_count", 0);
-        set(fields, "favourite", false);
-    }
-    Ok(tag)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_is_like_another_where_the_sign_for_anything_stands() {
-        for (wanted, strict, expected) in [
-            ("tlp:green", false, true),
-            ("%green", false, true),
-            ("tlp:%", false, true),
-            ("%p:g%", false, true),
-            ("green", false, false),
-            ("%green%", true, false),
-        ] {
-            assert_eq!(is_like("tlp:green", wanted, strict), expected, "{wanted}");
-        }
-    }
 
     #[test]
     fn numbers_follow_from_names_and_fit_where_they_go() {
@@ -439,10 +297,5 @@ mod tests {
         assert!((1..1 << 31).contains(&number_of("grp-banks", 31)) && tag_number("x") < 1 << 48);
         assert_eq!(organisation_of(organisation_number(OrgNo(7))), Some(OrgNo(7)));
         assert_eq!(organisation_of(0), None);
-    }
-
-    #[test]
-    fn the_tags_of_the_hub_are_read_back_as_what_they_mean() {
-        assert!(standing_tags().contains(&"rsit:malicious-code=\"c2-server\"".to_owned()) && standing_tags().contains(&"PAP:RED".to_owned()));
     }
 }

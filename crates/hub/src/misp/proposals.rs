@@ -6,22 +6,37 @@
 //! nobody else's to say. The contributor learns what is proposed and not by whom; no other member learns of it.
 //! Not here: claims that a value is a false positive (`crate::members`), which reach the hub's desk as well. Proposals are not synchronised.
 
+use super::answer::{self, MispAnswer, MispMedia, Out};
 use super::change::{Act, Changed, NOT_YOURS, add};
 use super::document::{mark_deleted, merge_attribute, new_attribute};
 use super::fields::{Fields, flag, set, text, unwrapped, wrong};
+use super::find::name_of;
 use super::people::{may_write, organisation_number};
-use super::show::{Wait, name_of};
-use super::{MAX_FOUND, MAX_PROPOSALS, reads};
+use super::search::{Page, ROOM};
+use super::show::Wait;
+use super::{MAX_PROPOSALS, reads};
 use crate::{Actor, Hub, HubError};
 use hashbrown::{HashMap, HashSet};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::misp::{Condition, Head, MAX_READ, Name, NewProposal, Part, Proposal, RowQuery};
+use store::misp::{Condition, Head, MAX_PROPOSALS_READ, Name, NewProposal, Part, Proposal, RowQuery};
 
 /// What of an attribute can be proposed.
 const KEPT: [&str; 10] = ["uuid", "type", "category", "value", "to_ids", "comment", "first_seen", "last_seen", "disable_correlation", DELETION];
 /// That an attribute be deleted.
 const DELETION: &str = "proposal_to_delete";
+/// Bytes of what is proposed at the most.
+const MAX_PROPOSAL: usize = 256 * 1024;
+
+/// A list of proposals that is being written.
+struct Listing {
+    hub: Arc<Hub>,
+    actor: Actor,
+    /// For this event alone.
+    event: Option<i64>,
+    sync: bool,
+    page: Page,
+}
 
 impl Hub {
     /// Proposes an attribute for an event.
@@ -85,6 +100,9 @@ impl Hub {
             created: self.clock().now().seconds(),
             json: Value::Object(kept).to_string(),
         };
+        if new.json.len() > MAX_PROPOSAL {
+            return Err(HubError::TooLarge { limit: MAX_PROPOSAL as u64, unit: "bytes a proposal" });
+        }
         let mut edit = self.misp_events().write().await?;
         if edit.count_proposals(new.org).await? >= MAX_PROPOSALS {
             return Err(HubError::TooLarge { limit: MAX_PROPOSALS as u64, unit: "proposals of an organisation that wait" });
@@ -95,27 +113,19 @@ impl Hub {
         Ok(Proposal { id, uuid, event, attribute, org, created, json })
     }
 
-    /// Proposals for an event, or for all events, as far as the caller sees them.
+    /// Proposals for an event, or for all events, as far as the caller sees them, oldest first.
     ///
     /// # Errors
     /// [`HubError::NotFound`] where there is no such event that the caller may know of.
-    pub async fn misp_proposals(&self, actor: &Actor, event: Option<&str>, sync: bool) -> Result<Value, HubError> {
+    pub async fn misp_proposals(self: &Arc<Self>, actor: &Actor, event: Option<&str>, given: &Fields, sync: bool) -> Result<MispAnswer, HubError> {
         reads(actor)?;
         let event = match event {
             Some(name) => Some(self.misp_find(actor, &name_of(name)?, sync).await?.id),
             None => None,
         };
-        let seen = self.seen_proposals(actor, event, sync).await?;
-        if seen.len() >= MAX_FOUND {
-            return Err(HubError::TooLarge { limit: MAX_FOUND as u64, unit: "proposals of a list; ask for those of one event" });
-        }
-        seen.iter().map(|(head, proposal)| self.proposal_shown(actor, head, proposal)).collect()
-    }
-
-    /// Proposals for an event, without their wrappers.
-    pub(super) async fn misp_proposals_of(&self, actor: &Actor, event: i64) -> Result<Vec<Value>, HubError> {
-        let seen = self.seen_proposals(actor, Some(event), false).await?;
-        seen.iter().map(|(head, proposal)| self.proposal_json(actor, head, proposal).map(Value::Object)).collect()
+        let listing = Listing { hub: Arc::clone(self), actor: actor.clone(), event, sync, page: Page::asked(given) };
+        let answer = answer::begin(self, actor.organisation.number, MispMedia::Json, Wait::Refused, move |out| listing.run(out)).await?;
+        Ok(MispAnswer { count: None, ..answer })
     }
 
     /// One proposal.
@@ -197,35 +207,25 @@ impl Hub {
         Err(HubError::NotFound)
     }
 
-    async fn seen_proposals(&self, actor: &Actor, event: Option<i64>, sync: bool) -> Result<Vec<(Head, Proposal)>, HubError> {
-        let mut seen = Vec::new();
-        let mut known: HashMap<i64, Option<(Head, HashSet<i64>)>> = HashMap::new();
-        let mut after = 0;
-        loop {
-            let page = self.misp_events().proposals(event, after).await?;
-            after = page.last().map_or(i64::MAX, |proposal| proposal.id);
-            let end = page.len() < MAX_READ;
-            for proposal in page {
-                if !known.contains_key(&proposal.event) {
-                    let heads = self.misp_events().named(&Name::Id(proposal.event)).await?;
-                    let found = match self.first_seen_by(actor, heads, sync) {
-                        Some(head) => {
-                            let visible = self.misp_visible(actor, &head, RowQuery::default()).await?;
-                            Some((head, visible))
-                        }
-                        None => None,
-                    };
-                    known.insert(proposal.event, found);
-                }
-                let Some(Some((head, visible))) = known.get(&proposal.event) else { continue };
-                if may_know(actor, head, &proposal, visible) {
-                    seen.push((head.clone(), proposal));
-                }
-            }
-            if end || seen.len() >= MAX_FOUND {
-                return Ok(seen);
-            }
+    /// Of a few proposals those that the caller may know, each with its event.
+    async fn known_of(&self, actor: &Actor, some: Vec<Proposal>, sync: bool) -> Result<Vec<(Arc<Head>, Proposal)>, HubError> {
+        let mut attributes: HashMap<i64, Vec<i64>> = HashMap::new();
+        for proposal in &some {
+            attributes.entry(proposal.event).or_default().push(proposal.attribute);
         }
+        let mut known: HashMap<i64, (Arc<Head>, HashSet<i64>)> = HashMap::new();
+        for (event, any) in attributes {
+            let heads = self.misp_events().named(&Name::Id(event)).await?;
+            let Some(head) = self.first_seen_by(actor, heads, sync) else { continue };
+            let query = RowQuery { ids: Condition { any, none: Vec::new() }, ..RowQuery::default() };
+            let visible = self.misp_visible(actor, &head, query).await?;
+            known.insert(event, (Arc::new(head), visible));
+        }
+        let seen = some.into_iter().filter_map(|proposal| {
+            let (head, visible) = known.get(&proposal.event)?;
+            may_know(actor, head, &proposal, visible).then(|| (Arc::clone(head), proposal))
+        });
+        Ok(seen.collect())
     }
 
     fn proposal_shown(&self, actor: &Actor, head: &Head, proposal: &Proposal) -> Result<Value, HubError> {
@@ -233,7 +233,7 @@ impl Hub {
     }
 
     /// A proposal in MISP's form. Who made it is shown to its own organisation and the coordinator.
-    fn proposal_json(&self, actor: &Actor, head: &Head, proposal: &Proposal) -> Result<Fields, HubError> {
+    pub(super) fn proposal_json(&self, actor: &Actor, head: &Head, proposal: &Proposal) -> Result<Fields, HubError> {
         let named = proposal.org == actor.organisation.number || actor.is_coordinator();
         let organisation = self.directory().organisation(proposal.org).filter(|_| named);
         let number = if organisation.is_some() { organisation_number(proposal.org) } else { 0 };
@@ -265,9 +265,39 @@ fn content(proposal: &Proposal) -> Result<Fields, HubError> {
 
 /// Whether a proposal for an event that the reader sees is the reader's to know. Its contributor sees those for what is gone by now, to discard them.
 fn may_know(actor: &Actor, head: &Head, proposal: &Proposal, visible: &HashSet<i64>) -> bool {
+    let is_seen = proposal.attribute == 0 || head.org == actor.organisation.number || visible.contains(&proposal.attribute);
+    is_seen && concerns(actor, head, proposal)
+}
+
+/// The same of a proposal for something that the reader sees.
+pub(super) fn concerns(actor: &Actor, head: &Head, proposal: &Proposal) -> bool {
     let own = actor.organisation.number;
-    let concerns = proposal.org == own || head.org == own || actor.is_coordinator();
-    concerns && (proposal.attribute == 0 || head.org == own || visible.contains(&proposal.attribute))
+    proposal.org == own || head.org == own || actor.is_coordinator()
+}
+
+impl Listing {
+    async fn run(mut self, mut out: Out) -> Result<Out, HubError> {
+        let _room = self.hub.misp_room(ROOM).await?;
+        out.write(b"[");
+        let mut after = 0;
+        while after < i64::MAX && self.page.left > 0 {
+            self.actor = self.hub.misp_again(&self.actor)?;
+            let page = self.hub.misp_events().proposals(self.event, None, after).await?;
+            after = page.last().filter(|_| page.len() >= MAX_PROPOSALS_READ).map_or(i64::MAX, |proposal| proposal.id);
+            let mut known = self.hub.known_of(&self.actor, page, self.sync).await?;
+            let passed = self.page.skip.min(known.len());
+            self.page.skip -= passed;
+            known.drain(..passed);
+            known.truncate(self.page.left);
+            self.page.left -= known.len();
+            for (head, proposal) in &known {
+                out.entry(self.hub.proposal_shown(&self.actor, head, proposal)?.to_string().as_bytes());
+                out.pass_on().await?;
+            }
+        }
+        out.write(b"]");
+        Ok(out)
+    }
 }
 
 fn proposes(actor: &Actor) -> Result<(), HubError> {

@@ -22,6 +22,8 @@ use std::path::Path;
 
 /// Heads or rows of one read at the most.
 pub const MAX_READ: usize = 10_000;
+/// Proposals of one read at the most: each may be large.
+pub const MAX_PROPOSALS_READ: usize = 50;
 /// Bytes of a value that it is found by; what is longer is found by its beginning.
 pub const KEY_BYTES: usize = 1_024;
 /// Bytes of an event's content at the most, unpacked.
@@ -235,16 +237,26 @@ impl Events {
         query::sightings(&mut connection, event, attribute, after).await
     }
 
+    /// The attributes of an event that somebody sighted.
+    pub async fn sighted(&self, event: i64) -> Result<Vec<i64>, RecordsError> {
+        Ok(sqlx::query_scalar("SELECT DISTINCT attribute FROM sighting WHERE event = $1").bind(event).fetch_all(&self.file.reads).await?)
+    }
+
     /// The sightings that a name leads to: one by its number, and by its UUID one for each who said it.
     pub async fn sighting(&self, name: &Name) -> Result<Vec<Sighting>, RecordsError> {
         let mut connection = self.file.reads.acquire().await?;
         query::sighting(&mut connection, name).await
     }
 
-    /// Proposals, oldest first: for an event, or for all events; at most [`MAX_READ`].
-    pub async fn proposals(&self, event: Option<i64>, after: i64) -> Result<Vec<Proposal>, RecordsError> {
+    /// Proposals, oldest first: for an event, for one attribute of it (0: those that would add one), or for all events; at most [`MAX_PROPOSALS_READ`].
+    pub async fn proposals(&self, event: Option<i64>, attribute: Option<i64>, after: i64) -> Result<Vec<Proposal>, RecordsError> {
         let mut connection = self.file.reads.acquire().await?;
-        query::proposals(&mut connection, event, after).await
+        query::proposals(&mut connection, event, attribute, after).await
+    }
+
+    /// The attributes of an event that somebody would change; 0 where somebody would add one.
+    pub async fn proposed(&self, event: i64) -> Result<Vec<i64>, RecordsError> {
+        Ok(sqlx::query_scalar("SELECT DISTINCT attribute FROM proposal WHERE event = $1").bind(event).fetch_all(&self.file.reads).await?)
     }
 
     /// The proposals that a name leads to: one by its number, and by an attribute's UUID all for it.

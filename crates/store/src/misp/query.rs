@@ -3,7 +3,7 @@
 //! Invariant: a text of the caller's is always bound, never a part of a statement.
 //! Not here: which of what is found a reader sees; that is decided on the rows, before anything is counted.
 
-use super::{Head, MAX_READ, Name, PLACES_OF_ONE, Part, Place, Proposal, Sighting, audience, key_of, marking, organisation};
+use super::{Head, MAX_PROPOSALS_READ, MAX_READ, Name, PLACES_OF_ONE, Part, Place, Proposal, Sighting, audience, key_of, marking, organisation};
 use crate::records::RecordsError;
 use model::{OrgNo, Text, Tlp};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
@@ -286,13 +286,20 @@ fn read_proposal((id, uuid, event, attribute, org, created, json): ProposalRow) 
 
 const PROPOSAL: &str = "SELECT id, uuid, event, attribute, org, created, content FROM proposal WHERE ";
 
-pub(super) async fn proposals(connection: &mut SqliteConnection, event: Option<i64>, after: i64) -> Result<Vec<Proposal>, RecordsError> {
+pub(super) async fn proposals(
+    connection: &mut SqliteConnection,
+    event: Option<i64>,
+    attribute: Option<i64>,
+    after: i64,
+) -> Result<Vec<Proposal>, RecordsError> {
     let mut sql = QueryBuilder::<Sqlite>::new(PROPOSAL);
     sql.push("id > ").push_bind(after);
-    if let Some(event) = event {
-        sql.push(" AND event = ").push_bind(event);
+    for (column, wanted) in [("event", event), ("attribute", attribute)] {
+        if let Some(wanted) = wanted {
+            sql.push(" AND ").push(column).push(" = ").push_bind(wanted);
+        }
     }
-    sql.push(" ORDER BY id LIMIT ").push_bind(bounded(MAX_READ));
+    sql.push(" ORDER BY id LIMIT ").push_bind(bounded(MAX_PROPOSALS_READ));
     let rows: Vec<ProposalRow> = sql.build_query_as().fetch_all(connection).await?;
     rows.into_iter().map(read_proposal).collect()
 }

@@ -259,10 +259,12 @@ async fn proposals_are_kept_counted_and_taken_out_once() {
     assert_eq!((edit.count_proposals(ME).await.unwrap(), edit.count_proposals(OTHER).await.unwrap()), (2, 0));
     edit.commit().await.unwrap();
     let ids = |list: Vec<Proposal>| list.iter().map(|proposal| proposal.id).collect::<Vec<_>>();
-    assert_eq!(ids(events.proposals(Some(1), 0).await.unwrap()), [first, second]);
-    assert_eq!(ids(events.proposals(None, first).await.unwrap()), [second]);
+    assert_eq!(ids(events.proposals(Some(1), None, 0).await.unwrap()), [first, second]);
+    assert_eq!(ids(events.proposals(None, None, first).await.unwrap()), [second]);
     assert_eq!(ids(events.proposal(&Name::Uuid("u".into())).await.unwrap()), [first, second]);
-    assert!(events.proposals(Some(2), 0).await.unwrap().is_empty());
+    assert!(events.proposals(Some(2), None, 0).await.unwrap().is_empty());
+    assert_eq!((ids(events.proposals(Some(1), Some(2), 0).await.unwrap()).len(), events.proposed(1).await.unwrap()), (2, vec![2]));
+    assert!(events.proposals(Some(1), Some(0), 0).await.unwrap().is_empty() && events.sighted(1).await.unwrap().is_empty());
     let mut edit = events.write().await.unwrap();
     assert!(edit.delete_proposal(first).await.unwrap() && !edit.delete_proposal(first).await.unwrap());
     edit.commit().await.unwrap();

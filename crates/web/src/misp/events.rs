@@ -9,7 +9,8 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use hub::misp::{MispAnswer, MispBody, MispMedia, Scope};
+use hub::misp::{MispAnswer, MispBody, MispMedia, Scope, Shown};
+use hub::{Actor, Hub, HubError};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -20,20 +21,20 @@ const X_RESULT_COUNT: &str = "x-result-count";
 pub async fn add(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
     let metadata = asking.is("metadata");
     let Asking { actor, sync, .. } = asking;
-    reply::ok(&act(async move { state.hub.misp_add(&actor, sent.value, metadata, sync).await }).await?)
+    changed(Arc::clone(&state.hub), actor.clone(), async move { state.hub.misp_add(&actor, sent.value, metadata, sync).await }).await
 }
 
 /// `GET` and `POST /misp/events/view/{event}`
 pub async fn view(State(state): State<AppState>, asking: Asking, At(event): At<String>, sent: Sent) -> Reply {
     let (options, hub) = (asking.filters(sent.filters()), Arc::clone(&state.hub));
-    reply::ok(&state.look(async move { hub.misp_view(&asking.actor, &event, &options, asking.sync).await }).await?)
+    Ok(written(state.look(async move { hub.misp_view(&asking.actor, &event, &options, asking.sync).await }).await?))
 }
 
 /// `POST /misp/events/edit/{event}`
 pub async fn edit(State(state): State<AppState>, asking: Asking, At(event): At<String>, sent: Sent) -> Reply {
     let metadata = asking.is("metadata");
     let Asking { actor, sync, .. } = asking;
-    reply::ok(&act(async move { state.hub.misp_edit(&actor, &event, sent.value, metadata, sync).await }).await?)
+    changed(Arc::clone(&state.hub), actor.clone(), async move { state.hub.misp_edit(&actor, &event, sent.value, metadata, sync).await }).await
 }
 
 /// `POST /misp/events/delete/{event}`
@@ -67,6 +68,20 @@ pub async fn search(State(state): State<AppState>, asking: Asking, sent: Sent) -
 pub async fn wanted(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
     let hub = Arc::clone(&state.hub);
     reply::ok(&state.look(async move { hub.misp_wanted(&asking.actor, &sent.value).await }).await?)
+}
+
+/// Makes a change to its end, and gives what it is answered with.
+pub(super) fn changed(hub: Arc<Hub>, actor: Actor, change: impl Future<Output = Result<Shown, HubError>> + Send + 'static) -> impl Future<Output = Reply> + Send {
+    // These are large; whoever waits for one holds a pointer.
+    let change = Box::pin(change);
+    async move { Ok(written(act(async move { hub.misp_answer(&actor, change.await?).await }).await?)) }
+}
+
+/// Gives what was made of what is looked at.
+pub(super) fn looked(state: &AppState, actor: Actor, look: impl Future<Output = Result<Shown, HubError>> + Send + 'static) -> impl Future<Output = Reply> + Send {
+    let (hub, look) = (Arc::clone(&state.hub), Box::pin(look));
+    let work = state.look(async move { hub.misp_answer(&actor, look.await?).await });
+    async move { Ok(written(work.await?)) }
 }
 
 /// The answer to a search, in the format that was asked for.

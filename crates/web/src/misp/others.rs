@@ -1,5 +1,6 @@
 //! The instance and its caller, organisations, sharing groups, tags, warning lists.
 
+use super::events::written;
 use super::{Asking, Sent};
 use crate::AppState;
 use crate::params::At;
@@ -50,9 +51,8 @@ pub async fn group(State(state): State<AppState>, asking: Asking, At(group): At<
 
 /// `GET /misp/tags/index`
 pub async fn tags(State(state): State<AppState>, asking: Asking) -> Reply {
-    let hub = Arc::clone(&state.hub);
-    let tags = state.look(async move { hub.misp_tags(&asking.actor, asking.text("searchall"), false, asking.sync).await }).await?;
-    reply::ok(&json!({ "Tag": tags }))
+    let (filters, hub) = (asking.filters(Value::Null), Arc::clone(&state.hub));
+    Ok(written(state.look(async move { hub.misp_tags(&asking.actor, &filters, false, asking.sync).await }).await?))
 }
 
 /// `GET /misp/tags/view/{tag}`
@@ -69,11 +69,7 @@ pub async fn add_tag(State(state): State<AppState>, asking: Asking, sent: Sent) 
 /// `POST /misp/tags/search`
 pub async fn search_tags(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
     let (filters, hub) = (asking.filters(sent.filters()), Arc::clone(&state.hub));
-    let strict = filters.get("strict_tagname").and_then(Value::as_bool).unwrap_or_default();
-    let name = filters.get("tagname").and_then(Value::as_str).map(str::to_owned);
-    let tags = state.look(async move { hub.misp_tags(&asking.actor, name.as_deref(), strict, asking.sync).await }).await?;
-    let tags: Vec<Value> = tags.into_iter().map(|tag| json!({ "Tag": tag })).collect();
-    reply::ok(&tags)
+    Ok(written(state.look(async move { hub.misp_tags(&asking.actor, &filters, true, asking.sync).await }).await?))
 }
 
 /// `POST /misp/warninglists/checkValue`

@@ -1,6 +1,6 @@
 //! Attributes, objects and tags of events.
 
-use super::events::{searched, written};
+use super::events::{changed, looked, searched, written};
 use super::{Asking, Sent};
 use crate::AppState;
 use crate::params::At;
@@ -20,18 +20,20 @@ pub async fn attributes(State(state): State<AppState>, asking: Asking) -> Reply 
 /// `GET /misp/attributes/view/{attribute}`
 pub async fn attribute(State(state): State<AppState>, asking: Asking, At(attribute): At<String>) -> Reply {
     let hub = Arc::clone(&state.hub);
-    reply::ok(&state.look(async move { hub.misp_attribute(&asking.actor, &attribute, asking.sync).await }).await?)
+    looked(&state, asking.actor.clone(), async move { hub.misp_attribute(&asking.actor, &attribute, asking.sync).await }).await
 }
 
 /// `POST /misp/attributes/add/{event}`
 pub async fn add_attributes(State(state): State<AppState>, asking: Asking, At(event): At<String>, sent: Sent) -> Reply {
     let again = asking.text("breakOnDuplicate").is_some_and(|value| value == "0");
-    reply::ok(&act(async move { state.hub.misp_add_attributes(&asking.actor, &event, sent.value, again).await }).await?)
+    let (hub, actor) = (Arc::clone(&state.hub), asking.actor.clone());
+    changed(hub, actor, async move { state.hub.misp_add_attributes(&asking.actor, &event, sent.value, again).await }).await
 }
 
 /// `POST /misp/attributes/edit/{attribute}`
 pub async fn edit_attribute(State(state): State<AppState>, asking: Asking, At(attribute): At<String>, sent: Sent) -> Reply {
-    reply::ok(&act(async move { state.hub.misp_edit_attribute(&asking.actor, &attribute, sent.value).await }).await?)
+    let (hub, actor) = (Arc::clone(&state.hub), asking.actor.clone());
+    changed(hub, actor, async move { state.hub.misp_edit_attribute(&asking.actor, &attribute, sent.value).await }).await
 }
 
 /// `POST /misp/attributes/delete/{attribute}`
@@ -42,7 +44,8 @@ pub async fn delete_attribute(State(state): State<AppState>, asking: Asking, At(
 
 /// `POST /misp/attributes/restore/{attribute}`
 pub async fn restore_attribute(State(state): State<AppState>, asking: Asking, At(attribute): At<String>) -> Reply {
-    reply::ok(&act(async move { state.hub.misp_restore_attribute(&asking.actor, &attribute).await }).await?)
+    let (hub, actor) = (Arc::clone(&state.hub), asking.actor.clone());
+    changed(hub, actor, async move { state.hub.misp_restore_attribute(&asking.actor, &attribute).await }).await
 }
 
 /// `GET` and `POST /misp/attributes/restSearch`
@@ -59,18 +62,20 @@ pub async fn describe_types(_asking: Asking) -> Reply {
 /// `GET /misp/objects/view/{misp_object}`
 pub async fn object(State(state): State<AppState>, asking: Asking, At(object): At<String>) -> Reply {
     let hub = Arc::clone(&state.hub);
-    reply::ok(&state.look(async move { hub.misp_object(&asking.actor, &object, asking.sync).await }).await?)
+    looked(&state, asking.actor.clone(), async move { hub.misp_object(&asking.actor, &object, asking.sync).await }).await
 }
 
 /// `POST /misp/objects/add/{event}`
 pub async fn add_object(State(state): State<AppState>, asking: Asking, At(event): At<String>, sent: Sent) -> Reply {
     let unique = asking.is("breakOnDuplicate");
-    reply::ok(&act(async move { state.hub.misp_add_object(&asking.actor, &event, sent.value, unique).await }).await?)
+    let (hub, actor) = (Arc::clone(&state.hub), asking.actor.clone());
+    changed(hub, actor, async move { state.hub.misp_add_object(&asking.actor, &event, sent.value, unique).await }).await
 }
 
 /// `POST /misp/objects/edit/{misp_object}`
 pub async fn edit_object(State(state): State<AppState>, asking: Asking, At(object): At<String>, sent: Sent) -> Reply {
-    reply::ok(&act(async move { state.hub.misp_edit_object(&asking.actor, &object, sent.value).await }).await?)
+    let (hub, actor) = (Arc::clone(&state.hub), asking.actor.clone());
+    changed(hub, actor, async move { state.hub.misp_edit_object(&asking.actor, &object, sent.value).await }).await
 }
 
 /// `POST /misp/objects/delete/{misp_object}`

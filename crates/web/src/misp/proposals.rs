@@ -1,5 +1,6 @@
 //! Proposals, which MISP calls shadow attributes.
 
+use super::events::written;
 use super::{Asking, Sent};
 use crate::AppState;
 use crate::params::At;
@@ -10,18 +11,22 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// `GET` and `POST /misp/shadow_attributes/index`. An instance that pulls is given none: they are for who contributed the event.
-pub async fn list(State(state): State<AppState>, asking: Asking) -> Reply {
+pub async fn list(State(state): State<AppState>, asking: Asking, sent: Sent) -> Reply {
     if asking.sync {
         return reply::ok(&json!([]));
     }
-    let hub = Arc::clone(&state.hub);
-    reply::ok(&state.look(async move { hub.misp_proposals(&asking.actor, None, asking.sync).await }).await?)
+    listed(&state, asking, None, sent).await
 }
 
 /// `GET /misp/shadow_attributes/index/{event}`
-pub async fn list_of(State(state): State<AppState>, asking: Asking, At(event): At<String>) -> Reply {
-    let hub = Arc::clone(&state.hub);
-    reply::ok(&state.look(async move { hub.misp_proposals(&asking.actor, Some(&event), asking.sync).await }).await?)
+pub async fn list_of(State(state): State<AppState>, asking: Asking, At(event): At<String>, sent: Sent) -> Reply {
+    listed(&state, asking, Some(event), sent).await
+}
+
+async fn listed(state: &AppState, asking: Asking, event: Option<String>, sent: Sent) -> Reply {
+    let (filters, hub) = (asking.filters(sent.filters()), Arc::clone(&state.hub));
+    let list = async move { hub.misp_proposals(&asking.actor, event.as_deref(), &filters, asking.sync).await };
+    Ok(written(state.look(list).await?))
 }
 
 /// `GET /misp/shadow_attributes/view/{proposal}`

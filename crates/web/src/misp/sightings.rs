@@ -1,5 +1,6 @@
 //! Sightings of contributed attributes.
 
+use super::events::written;
 use super::{Asking, Sent};
 use crate::AppState;
 use crate::params::At;
@@ -52,5 +53,5 @@ pub async fn search_of(State(state): State<AppState>, asking: Asking, At(context
 async fn listed(state: &AppState, asking: Asking, sent: Sent, context: Option<String>, wrapped: bool) -> Reply {
     let (filters, hub) = (asking.filters(sent.filters()), Arc::clone(&state.hub));
     let list = async move { hub.misp_list_sightings(&asking.actor, &filters, context.as_deref(), wrapped, asking.sync).await };
-    reply::ok(&state.look(list).await?)
+    Ok(written(state.look(list).await?))
 }

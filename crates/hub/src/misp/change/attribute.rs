@@ -3,6 +3,7 @@
 //! Invariant: an attribute that says what is there already is refused, or changed where that is asked for.
 
 use super::{Act, Changed, after_deletion, saved};
+use crate::misp::answer::Shown;
 use crate::misp::document::{Document, Moment, mark_deleted, merge_attribute, new_attribute};
 use crate::misp::fields::{Fields, flag, object, set, text, unwrapped, wrong};
 use crate::misp::show::{Wait, attribute_alone};
@@ -19,7 +20,7 @@ impl Hub {
     ///
     /// # Errors
     /// As [`Hub::misp_edit`]; of several, those that cannot be added are named and the others added.
-    pub async fn misp_add_attributes(self: &Arc<Self>, actor: &Actor, name: &str, body: Value, again: bool) -> Result<Value, HubError> {
+    pub async fn misp_add_attributes(self: &Arc<Self>, actor: &Actor, name: &str, body: Value, again: bool) -> Result<Shown, HubError> {
         let list = match body {
             Value::Array(list) => list,
             one => match unwrapped(one, "Attribute") {
@@ -56,7 +57,7 @@ impl Hub {
                 Ok(Changed::new((uuids, errors)))
             })
             .await?;
-        let (document, _room) = self.opened(&head, Wait::InLine).await?;
+        let (document, room) = self.opened(&head, Wait::InLine).await?;
         let sight = self.misp_sight(actor, &head);
         let mut attributes = apart(move || Ok(shown_of(&document, &uuids, &head, sight))).await?;
         // MISP answers a list of one with the one.
@@ -66,18 +67,18 @@ impl Hub {
         if !errors.is_empty() {
             set(&mut answer, "errors", errors);
         }
-        Ok(Value::Object(answer))
+        Ok(Shown::new(Value::Object(answer), Some(room), Wait::InLine))
     }
 
-    async fn add_one(self: &Arc<Self>, actor: &Actor, name: &str, given: Fields, again: bool) -> Result<Value, HubError> {
+    async fn add_one(self: &Arc<Self>, actor: &Actor, name: &str, given: Fields, again: bool) -> Result<Shown, HubError> {
         let given = Value::Object(given);
         self.not_listed(&given)?;
         let given = object(given).unwrap_or_default();
         let (head, uuid) =
             self.changed(actor, Part::Event, name, Act::Change, move |document, _, moment| Ok(Changed::new(add(document, given, again, moment)?))).await?;
-        let (document, _room) = self.opened(&head, Wait::InLine).await?;
+        let (document, room) = self.opened(&head, Wait::InLine).await?;
         let shown = shown_of(&document, &[uuid], &head, self.misp_sight(actor, &head)).pop();
-        Ok(json!({ "Attribute": shown.ok_or(HubError::NotFound)? }))
+        Ok(Shown::new(json!({ "Attribute": shown.ok_or(HubError::NotFound)? }), Some(room), Wait::InLine))
     }
 
     /// Refuses an attribute that asks for that where a warning list holds its value.
@@ -94,7 +95,7 @@ impl Hub {
     ///
     /// # Errors
     /// As [`Hub::misp_edit`].
-    pub async fn misp_edit_attribute(self: &Arc<Self>, actor: &Actor, name: &str, body: Value) -> Result<Value, HubError> {
+    pub async fn misp_edit_attribute(self: &Arc<Self>, actor: &Actor, name: &str, body: Value) -> Result<Shown, HubError> {
         let given = unwrapped(body, "Attribute").ok_or_else(|| wrong("Attribute", "the body must be an attribute"))?;
         let (head, id) = self
             .changed(actor, Part::Attribute, name, Act::Change, move |document, id, moment| {
@@ -133,7 +134,7 @@ impl Hub {
     ///
     /// # Errors
     /// As [`Hub::misp_edit`].
-    pub async fn misp_restore_attribute(self: &Arc<Self>, actor: &Actor, name: &str) -> Result<Value, HubError> {
+    pub async fn misp_restore_attribute(self: &Arc<Self>, actor: &Actor, name: &str) -> Result<Shown, HubError> {
         let (head, id) = self
             .changed(actor, Part::Attribute, name, Act::Change, move |document, id, moment| {
                 mark_deleted(document.attribute_mut(id).ok_or(HubError::NotFound)?, false, moment);

@@ -4,11 +4,13 @@
 //! instance reaches one step less far.
 
 use super::{Act, Changed, Kept, Publishing, fits, saved};
+use crate::misp::answer::Shown;
 use crate::misp::apart;
 use crate::misp::document::Document;
 use crate::misp::fields::{Fields, flag, number, set, text, unwrapped, uuid_of, wrong};
+use crate::misp::find::name_of;
 use crate::misp::people::may_write;
-use crate::misp::show::{Extent, Wait, name_of};
+use crate::misp::show::{Extent, Wait};
 use crate::{Actor, Hub, HubError};
 use model::KeyRole;
 use serde_json::{Value, json};
@@ -20,7 +22,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::Forbidden`] for roles that do not submit and for events that are another's; [`HubError::Invalid`] for what is no event or there already.
-    pub async fn misp_add(self: &Arc<Self>, actor: &Actor, body: Value, metadata: bool, sync: bool) -> Result<Value, HubError> {
+    pub async fn misp_add(self: &Arc<Self>, actor: &Actor, body: Value, metadata: bool, sync: bool) -> Result<Shown, HubError> {
         if !may_write(actor) && actor.role != KeyRole::Reporter {
             return Err(HubError::Forbidden("this role may not do this"));
         }
@@ -61,7 +63,7 @@ impl Hub {
         edit.commit().await?;
         self.misp_share(id).await;
         if actor.role == KeyRole::Reporter {
-            return Ok(json!({ "Event": { "id": id.to_string(), "published": publish } }));
+            return Ok(Shown::new(json!({ "Event": { "id": id.to_string(), "published": publish } }), None, Wait::InLine));
         }
         let head = self.misp_find(actor, &Name::Id(id), false).await?;
         self.misp_shown(actor, &head, Extent { metadata, ..Extent::WHOLE }, false, Wait::InLine).await
@@ -90,7 +92,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::NotFound`] where there is none that the caller may know of, [`HubError::Forbidden`] where it is another's or the request is not newer.
-    pub async fn misp_edit(self: &Arc<Self>, actor: &Actor, name: &str, body: Value, metadata: bool, sync: bool) -> Result<Value, HubError> {
+    pub async fn misp_edit(self: &Arc<Self>, actor: &Actor, name: &str, body: Value, metadata: bool, sync: bool) -> Result<Shown, HubError> {
         let mut given = unwrapped(body, "Event").ok_or_else(|| wrong("Event", "the body must be an event"))?;
         if sync && may_write(actor) && self.is_beside_anothers(actor, name, &given).await? {
             set(&mut given, "uuid", name);

@@ -16,8 +16,8 @@ pub(super) use attribute::add;
 pub(super) use kept::{Kept, defaults, judge_in};
 
 use super::document::{Document, Moment};
+use super::find::name_of;
 use super::people::may_write;
-use super::show::name_of;
 use super::{MAX_HEAD, apart};
 use crate::{Actor, Hub, HubError};
 use serde_json::{Value, json};

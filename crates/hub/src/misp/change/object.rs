@@ -1,6 +1,7 @@
 //! Changes of objects: adding, editing, deleting them with their attributes.
 
 use super::{Act, Changed, after_deletion, saved};
+use crate::misp::answer::Shown;
 use crate::misp::document::{inner_mut, mark_deleted, merge_object};
 use crate::misp::fields::{flag, number, text, unwrapped, uuid_of, wrong};
 use crate::misp::show::Wait;
@@ -14,7 +15,7 @@ impl Hub {
     ///
     /// # Errors
     /// As [`Hub::misp_edit`].
-    pub async fn misp_add_object(self: &Arc<Self>, actor: &Actor, name: &str, body: Value, unique: bool) -> Result<Value, HubError> {
+    pub async fn misp_add_object(self: &Arc<Self>, actor: &Actor, name: &str, body: Value, unique: bool) -> Result<Shown, HubError> {
         let given = unwrapped(body, "Object").ok_or_else(|| wrong("Object", "the body must be an object of MISP's"))?;
         let unique = unique || flag(&given, "breakOnDuplicate") == Some(true);
         let (head, uuid) = self
@@ -31,16 +32,17 @@ impl Hub {
                 Ok(Changed::new(document.objects.last().and_then(|object| text(object, "uuid")).unwrap_or_default()))
             })
             .await?;
-        let (document, _room) = self.opened(&head, Wait::InLine).await?;
+        let (document, room) = self.opened(&head, Wait::InLine).await?;
         let id = document.objects.iter().find(|object| text(object, "uuid").as_ref() == Some(&uuid)).and_then(|object| number(object, "id"));
-        self.misp_object_of(actor, &head, &document, id.ok_or(HubError::NotFound)?).await
+        let shown = self.misp_object_of(actor, &head, &document, id.ok_or(HubError::NotFound)?).await?;
+        Ok(Shown::new(shown, Some(room), Wait::InLine))
     }
 
     /// Takes in what a request says of an object.
     ///
     /// # Errors
     /// As [`Hub::misp_edit`].
-    pub async fn misp_edit_object(self: &Arc<Self>, actor: &Actor, name: &str, body: Value) -> Result<Value, HubError> {
+    pub async fn misp_edit_object(self: &Arc<Self>, actor: &Actor, name: &str, body: Value) -> Result<Shown, HubError> {
         let given = unwrapped(body, "Object").ok_or_else(|| wrong("Object", "the body must be an object of MISP's"))?;
         let (head, id) = self
             .changed(actor, Part::Object, name, Act::Change, move |document, id, moment| {
@@ -49,8 +51,9 @@ impl Hub {
                 Ok(Changed::new(id))
             })
             .await?;
-        let (document, _room) = self.opened(&head, Wait::InLine).await?;
-        self.misp_object_of(actor, &head, &document, id).await
+        let (document, room) = self.opened(&head, Wait::InLine).await?;
+        let shown = self.misp_object_of(actor, &head, &document, id).await?;
+        Ok(Shown::new(shown, Some(room), Wait::InLine))
     }
 
     /// Deletes an object with its attributes: they are marked, or with `hard` gone.

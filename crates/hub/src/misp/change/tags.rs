@@ -5,8 +5,8 @@
 use super::{Act, Changed, Publishing};
 use crate::misp::document::{add_tag, remove_tag, tag_name};
 use crate::misp::fields::{flag, text, wrong};
+use crate::misp::find::name_of;
 use crate::misp::people::may_write;
-use crate::misp::show::name_of;
 use crate::{Actor, Hub, HubError};
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -5,12 +5,12 @@
 use crate::misp::apart;
 use crate::misp::document::Document;
 use crate::misp::export::Line;
-use crate::misp::fields::{Fields, number, set, text, text_of};
+use crate::misp::fields::{Fields, number, set, text};
 use crate::misp::filter::Search;
 use crate::misp::show::attribute_fields;
 use crate::{Actor, Hub, HubError};
 use formats::misp::judge::parts;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use model::detect::detect;
 use policy::Sight;
 use serde_json::Value;
@@ -89,18 +89,8 @@ fn line(attribute: &Fields, object: Option<&Fields>, event: i64, shown: &Arc<Fie
     }
 }
 
-/// Sightings by the number of the attribute that they are of.
-pub(super) fn by_attribute(sightings: Vec<Value>) -> HashMap<String, Vec<Value>> {
-    let mut grouped: HashMap<String, Vec<Value>> = HashMap::new();
-    for sighting in sightings {
-        let of = sighting.get("attribute_id").and_then(text_of).unwrap_or_default();
-        grouped.entry(of).or_default().push(sighting);
-    }
-    grouped
-}
-
 /// An attribute of a search with the event it is in, as far as that is asked for.
-pub(super) fn with_context(line: Line, search: &Search, uuid: &str, sightings: &HashMap<String, Vec<Value>>) -> Value {
+pub(super) fn with_context(line: Line, search: &Search, uuid: &str) -> Fields {
     let Line { mut attribute, event, .. } = line;
     set(&mut attribute, "event_uuid", uuid);
     let mut context = Fields::new();
@@ -122,9 +112,5 @@ pub(super) fn with_context(line: Line, search: &Search, uuid: &str, sightings: &
             own.push(tag);
         }
     }
-    if search.sightings {
-        let own = attribute.get("id").and_then(text_of).and_then(|id| sightings.get(&id)).cloned().unwrap_or_default();
-        set(&mut attribute, "Sighting", own);
-    }
-    Value::Object(attribute)
+    attribute
 }

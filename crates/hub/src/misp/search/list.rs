@@ -2,12 +2,13 @@
 //!
 //! Invariant: of several events of one UUID an instance is told of the one that it is given under that UUID.
 
-use super::answer::{self, MispAnswer, MispMedia, Out};
 use super::wanted::{Page, Wanted};
 use super::{AT_ONCE, ROOM};
+use crate::misp::answer::{self, MispAnswer, MispMedia, Out};
 use crate::misp::fields::{Fields, flag, number, set, text, uuid_of};
 use crate::misp::filter::{Scope, Search};
 use crate::misp::people::may_write;
+use crate::misp::show::Wait;
 use crate::misp::{MAX_LISTED, reads};
 use crate::{Actor, Hub, HubError};
 use hashbrown::{HashMap, HashSet};
@@ -47,7 +48,7 @@ impl Hub {
         let descending = text(given, "direction").is_some_and(|word| word.eq_ignore_ascii_case("desc"));
         let sort = text(given, "sort").filter(|_| !minimal).map(|by| (by, descending));
         let listing = Listing { hub: Arc::clone(self), actor: actor.clone(), search: Arc::new(search), sync, minimal, sort };
-        answer::begin(self, actor.organisation.number, MispMedia::Json, move |out| listing.run(out)).await
+        answer::begin(self, actor.organisation.number, MispMedia::Json, Wait::Refused, move |out| listing.run(out)).await
     }
 
     /// Of the events that another instance would push, those that it should: unknown here, or older.

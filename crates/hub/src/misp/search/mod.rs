@@ -1,14 +1,13 @@
 //! `restSearch` and the lists of events and attributes.
 //!
 //! Flow: filters ([`super::filter`]) → numbers of what meets them and the reader sees, slice by slice ([`wanted`]) → what is there of each event is
-//! written ([`writing`], for lists [`list`]) → the answer, whole where it is small and else piece by piece as it is taken ([`answer`]).
+//! written ([`writing`], for lists [`list`]) → the answer, whole where it is small and else piece by piece as it is taken ([`super::answer`]).
 //! Invariant: a filter finds nothing in what the reader does not see: not by a hidden attribute, nor by an organisation that is not shown. All that was
 //! asked for is given, or the caller is told that it is not: by a refusal before the answer begins, or by an answer that breaks off and does not end.
 //! What is written is what the caller may see at that moment, not when it asked: an answer may take minutes.
 //! Memory is bounded: a slice, one event, and the pieces that wait to be taken.
 //! Not here: how filters are read ([`super::filter`]), formats other than JSON ([`super::export`]).
 
-mod answer;
 mod lines;
 mod list;
 mod related;
@@ -16,11 +15,12 @@ mod wanted;
 mod writing;
 
 pub use super::filter::Scope;
-pub(in crate::misp) use answer::Answering;
-pub use answer::{MispAnswer, MispBody, MispMedia, Pieces};
+pub(super) use wanted::Page;
 
+use super::answer::{self, MispAnswer, MispMedia};
 use super::fields::Fields;
 use super::filter::{Format, Search};
+use super::show::Wait;
 use super::{MAX_ROOM, reads};
 use crate::{Actor, Hub, HubError};
 use std::sync::Arc;
@@ -30,8 +30,8 @@ use writing::Writing;
 
 /// Numbers of events asked for at once.
 const AT_ONCE: usize = 500;
-/// Room that a search takes for itself, beside that of the event it looks at.
-const ROOM: usize = 1024 * 1024;
+/// Room that a search or list takes for itself, beside that of the event it looks at.
+pub(super) const ROOM: usize = 1024 * 1024;
 /// How long it waits for room.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
 
@@ -65,11 +65,11 @@ impl Hub {
             Format::Text | Format::Cache | Format::Suricata => MispMedia::Text,
         };
         let writing = Writing { hub: Arc::clone(self), actor: actor.clone(), search: Arc::new(search), scope, sync, bare };
-        answer::begin(self, actor.organisation.number, media, move |out| writing.run(out)).await
+        answer::begin(self, actor.organisation.number, media, Wait::Refused, move |out| writing.run(out)).await
     }
 
     /// The caller as it is now. An answer that is still being written breaks off where its key does not hold any more.
-    fn misp_again(&self, actor: &Actor) -> Result<Actor, HubError> {
+    pub(super) fn misp_again(&self, actor: &Actor) -> Result<Actor, HubError> {
         let actor = self.directory().again(actor, self.clock().now())?;
         reads(&actor)?;
         Ok(actor)
@@ -88,6 +88,7 @@ impl Hub {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
+    use super::super::MispBody;
     use super::*;
     use crate::test_support::Realm;
     use model::OrgKind;

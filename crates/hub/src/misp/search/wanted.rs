@@ -5,7 +5,8 @@
 //! at a time and not kept.
 
 use super::AT_ONCE;
-use crate::misp::fields::{Fields, text};
+use crate::misp::MAX_FOUND;
+use crate::misp::fields::{Fields, number, text};
 use crate::misp::filter::{Scope, Search};
 use crate::{Actor, Hub, HubError};
 use hashbrown::HashMap;
@@ -43,14 +44,26 @@ pub(super) struct Wanted {
 
 /// How much of what is found lies before the page, and how much is left of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Page {
+pub(in crate::misp) struct Page {
     pub skip: usize,
     pub left: usize,
 }
 
 impl Page {
     /// Everything.
-    pub(super) const ALL: Self = Self { skip: 0, left: usize::MAX };
+    pub(in crate::misp) const ALL: Self = Self { skip: 0, left: usize::MAX };
+
+    /// What a list asks for that has no other filters: all of it, or so many with `limit`, or [`MAX_FOUND`] with `page` alone.
+    pub(in crate::misp) fn asked(given: &Fields) -> Self {
+        let positive = |name: &str| number(given, name).and_then(|asked| usize::try_from(asked).ok()).filter(|asked| *asked > 0);
+        match (positive("limit"), positive("page")) {
+            (None, None) => Self::ALL,
+            (limit, page) => {
+                let limit = limit.unwrap_or(MAX_FOUND);
+                Self { skip: page.unwrap_or(1).saturating_sub(1).saturating_mul(limit), left: limit }
+            }
+        }
+    }
 
     /// What a search asks for.
     pub(super) fn of(search: &Search) -> Self {

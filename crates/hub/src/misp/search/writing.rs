@@ -4,13 +4,14 @@
 //! Invariant: one event is in memory at a time, and has room there; what a format can only be written of as a whole is bounded and refused past that.
 
 use super::ROOM;
-use super::answer::Out;
-use super::lines::{by_attribute, with_context};
-use super::related::{correlating, put_related};
+use super::lines::with_context;
+use super::related::{Related, correlating};
 use super::wanted::{Page, Wanted};
+use crate::misp::answer::Out;
+use crate::misp::beside;
 use crate::misp::document::Document;
 use crate::misp::export::{self, Line};
-use crate::misp::fields::number;
+use crate::misp::fields::{Fields, number};
 use crate::misp::filter::{Format, Scope, Search};
 use crate::misp::show::{Extent, Wait, object_fields};
 use crate::misp::{MAX_FOUND, apart};
@@ -72,7 +73,11 @@ impl Writing {
                 let Some(head) = self.seen(event).await? else { continue };
                 let entries = match self.scope {
                     Scope::Events => self.event(&head).await?,
-                    Scope::Attributes => self.attributes(&head, parts).await?,
+                    Scope::Attributes if self.search.sightings => {
+                        self.sighted(&head, parts, out).await?;
+                        continue;
+                    }
+                    Scope::Attributes => self.attributes(&head, parts).await?.0,
                     Scope::Objects => self.objects(&head, parts).await?,
                 };
                 entries.each.iter().for_each(|entry| out.entry(entry));
@@ -105,26 +110,47 @@ impl Writing {
             (Some(document), visible, Some(room))
         };
         let event = self.hub.misp_written(&self.actor, head, extent, self.sync, document, visible).await?;
-        Ok(Entries { each: written(vec![event]).await?, room })
+        Ok(Entries { each: written(vec![json!({ "Event": event })]).await?, room })
     }
 
-    /// Some attributes of an event.
-    async fn attributes(&self, head: &Head, parts: Vec<i64>) -> Result<Entries, HubError> {
-        let related = if self.search.correlations {
+    /// Some attributes of an event, each with all of its sightings.
+    async fn sighted(&self, head: &Head, parts: Vec<i64>, out: &mut Out) -> Result<(), HubError> {
+        let wanted = beside::Wanted { sightings: true, always: true, proposals: false };
+        let mut beside = self.hub.misp_beside(&self.actor, head, wanted).await?;
+        let (Entries { each, room }, ids) = self.attributes(head, parts).await?;
+        // What is written waits here until it is taken, however many sightings come between, and so does its room.
+        let bytes = each.iter().map(Vec::len).sum::<usize>();
+        let _room = room.and_then(|mut room| room.split(room.num_permits().min(bytes.div_ceil(1024))));
+        for (entry, id) in each.iter().zip(ids) {
+            out.entry(entry.strip_suffix(b"}").unwrap_or(entry));
+            beside.write(id, out).await?;
+            out.write(b"}");
+            out.pass_on().await?;
+        }
+        Ok(())
+    }
+
+    /// Some attributes of an event, and their numbers.
+    async fn attributes(&self, head: &Head, parts: Vec<i64>) -> Result<(Entries, Vec<i64>), HubError> {
+        let mut related = if self.search.correlations {
             // Other events take room, too: none of this one's is held while they are looked at, lest all wait for each other.
             let wanted = self.lines_of(head, parts.clone()).await?.0.iter().filter_map(|line| correlating(&line.attribute)).collect();
             Some(self.hub.misp_related(&self.actor, wanted, self.sync).await?)
         } else {
             None
         };
-        let (lines, room) = self.lines_of(head, parts).await?;
-        let sightings = if self.search.sightings { self.hub.misp_sightings_of(&self.actor, head, None).await? } else { Vec::new() };
-        let sightings = by_attribute(sightings);
-        let mut attributes: Vec<Value> = lines.into_iter().map(|line| with_context(line, &self.search, &head.uuid, &sightings)).collect();
-        if let Some(related) = &related {
-            put_related(&mut attributes, related);
+        let (lines, mut room) = self.lines_of(head, parts).await?;
+        let attributes: Vec<Fields> = lines.into_iter().map(|line| with_context(line, &self.search, &head.uuid)).collect();
+        let ids = attributes.iter().map(|attribute| number(attribute, "id").unwrap_or(0)).collect();
+        let keys: Vec<Option<String>> = if related.is_some() { attributes.iter().map(correlating).collect() } else { Vec::new() };
+        let mut each = written(attributes.into_iter().map(Value::Object).collect()).await?;
+        if let Some(related) = &mut related {
+            each.iter_mut().zip(&keys).for_each(|(entry, key)| related.put(entry, key.as_deref(), head.id));
         }
-        Ok(Entries { each: written(attributes).await?, room: Some(room) })
+        if let Some(more) = related.and_then(Related::room) {
+            room.merge(more);
+        }
+        Ok((Entries { each, room: Some(room) }, ids))
     }
 
     /// Some objects of an event, each with what the reader sees of its attributes.

@@ -1,38 +1,66 @@
 //! Sightings of contributed attributes: seen, false positive, expired.
 //!
 //! Flow: which attributes are meant, of those that the caller sees → kept beside them → said of the value to the hub, as any sighting is ([`taking`]).
+//! A list is written as it is read, all of it or a page.
 //! Invariant: who sighted is shown to its own organisation and the coordinator alone; that something is a false positive goes to who contributed it
 //! and to the hub's desk, and to no other member.
 
 mod taking;
 
+use super::answer::{self, MispAnswer, MispMedia, Out};
 use super::change::NOT_YOURS;
 use super::fields::{Fields, flag, number, text};
 use super::filter::{Scope, Search};
+use super::find::name_of;
 use super::people::{may_write, organisation_number, organisation_of};
-use super::show::{Wait, attribute_alone, name_of};
-use super::{MAX_FOUND, MAX_ROOM, reads};
+use super::reads;
+use super::search::{Page, ROOM};
+use super::show::{Wait, attribute_alone};
 use crate::{Actor, Hub, HubError};
 use hashbrown::{HashMap, HashSet};
 use model::Timestamp;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::misp::{Head, MAX_READ, Name, Part, RowQuery, Sighting};
+use store::misp::{Condition, Head, MAX_READ, Name, Part, RowQuery, Sighting};
 
 /// MISP's number of a false positive.
 const FALSE_POSITIVE: i64 = 1;
 
+/// Sightings that are looked at together: the events and attributes that they are of are in memory at once.
+const AT_ONCE: usize = 200;
+
+/// A list of sightings that is being written.
+struct Listing {
+    hub: Arc<Hub>,
+    actor: Actor,
+    given: Fields,
+    /// Of this event, and of this attribute of it.
+    of: (Option<i64>, Option<i64>),
+    /// When they were seen.
+    seen: (Option<i64>, Option<i64>),
+    wrapped: bool,
+    sync: bool,
+    page: Page,
+}
+
 impl Hub {
-    /// Sightings of an event or attribute, or of everything, as far as the caller sees them.
+    /// Sightings of an event or attribute, or of everything, as far as the caller sees them, oldest first.
     ///
     /// # Errors
     /// [`HubError::NotFound`] where there is no such event or attribute that the caller may know of.
-    pub async fn misp_list_sightings(&self, actor: &Actor, given: &Fields, context: Option<&str>, wrapped: bool, sync: bool) -> Result<Value, HubError> {
+    pub async fn misp_list_sightings(
+        self: &Arc<Self>,
+        actor: &Actor,
+        given: &Fields,
+        context: Option<&str>,
+        wrapped: bool,
+        sync: bool,
+    ) -> Result<MispAnswer, HubError> {
         reads(actor)?;
         let context = context.map(str::to_owned).or_else(|| text(given, "context"));
         let name = text(given, "id").map(|name| name_of(&name)).transpose()?;
-        let (event, attribute) = match (context.as_deref(), name) {
+        let of = match (context.as_deref(), name) {
             (Some("event"), Some(name)) => (Some(self.misp_find(actor, &name, sync).await?.id), None),
             (Some("attribute"), Some(name)) => {
                 let (head, place) = self.misp_find_part(actor, Part::Attribute, &name, sync).await?;
@@ -40,109 +68,53 @@ impl Hub {
             }
             _ => (None, None),
         };
-        let filter = Search::read(&renamed(given), Scope::Attributes, &self.misp_moment())?;
-        let (from, to) = filter.rows.timestamp;
-        let wanted = |sighting: &Sighting| {
-            let org = text(given, "org_id");
-            number(given, "type").is_none_or(|kind| kind == sighting.kind)
-                && from.is_none_or(|from| sighting.seen >= from)
-                && to.is_none_or(|to| sighting.seen <= to)
-                && text(given, "source").is_none_or(|source| self.names(actor, sighting) && source == sighting.source)
-                && org.is_none_or(|org| self.names(actor, sighting) && self.is_by(sighting, &org))
-        };
-        let seen = self.seen_sightings(actor, event, attribute, sync, wanted).await?;
-        if seen.len() > MAX_FOUND {
-            let unit = "sightings of an answer; ask for those of one event or attribute, or of a shorter time";
-            return Err(HubError::TooLarge { limit: MAX_FOUND as u64, unit });
-        }
-        let attributes = if flag(given, "includeAttribute") == Some(true) { self.sighted_attributes(actor, &seen).await? } else { HashMap::new() };
-        let mut shown = Vec::new();
-        for (head, sighting) in seen {
-            let mut json = self.sighting_json(actor, &sighting);
-            if let Some(fields) = json.as_object_mut() {
-                if flag(given, "includeAttribute") == Some(true) {
-                    fields.insert("Attribute".to_owned(), attributes.get(&(head.id, sighting.attribute)).cloned().unwrap_or_default());
-                }
-                if flag(given, "includeEvent") == Some(true) {
-                    fields.insert("Event".to_owned(), Value::Object(self.misp_head(actor, &head, sync)?));
-                }
-            }
-            shown.push(if wrapped { json!({ "Sighting": json }) } else { json });
-        }
-        Ok(if wrapped { json!({ "response": shown }) } else { Value::Array(shown) })
+        let seen = Search::read(&renamed(given), Scope::Attributes, &self.misp_moment())?.rows.timestamp;
+        let (page, given) = (Page::asked(given), given.clone());
+        let listing = Listing { hub: Arc::clone(self), actor: actor.clone(), given, of, seen, wrapped, sync, page };
+        let answer = answer::begin(self, actor.organisation.number, MispMedia::Json, Wait::Refused, move |out| listing.run(out)).await?;
+        Ok(MispAnswer { count: None, ..answer })
     }
 
-    /// The attributes that sightings are of, by event and number, without what is attached: each event is opened once, however many sightings there are.
+    /// The attributes that a few sightings are of, by event and number, without what is attached: each event is opened once.
     async fn sighted_attributes(&self, actor: &Actor, seen: &[(Arc<Head>, Sighting)]) -> Result<HashMap<(i64, i64), Value>, HubError> {
-        let mut wanted: BTreeMap<i64, (&Arc<Head>, HashMap<i64, usize>)> = BTreeMap::new();
+        let mut wanted: BTreeMap<i64, (&Arc<Head>, HashSet<i64>)> = BTreeMap::new();
         for (head, sighting) in seen {
-            let (_, attributes) = wanted.entry(head.id).or_insert_with(|| (head, HashMap::new()));
-            *attributes.entry(sighting.attribute).or_insert(0) += 1;
+            wanted.entry(head.id).or_insert_with(|| (head, HashSet::new())).1.insert(sighting.attribute);
         }
         let mut found: HashMap<(i64, i64), Value> = HashMap::new();
-        let mut bytes: usize = 0;
         for (event, (head, attributes)) in wanted {
             let (document, _room) = self.opened(head, Wait::Refused).await?;
             let sight = self.misp_sight(actor, head);
             for (attribute, object) in document.each() {
-                let Some((id, count)) = number(attribute, "id").and_then(|id| Some((id, *attributes.get(&id)?))) else { continue };
+                let Some(id) = number(attribute, "id").filter(|id| attributes.contains(id)) else { continue };
                 let mut shown = attribute_alone(attribute, object, head, sight);
                 shown.remove("data");
-                let shown = Value::Object(shown);
-                bytes = bytes.saturating_add(shown.to_string().len().saturating_mul(count));
-                found.entry((event, id)).or_insert(shown);
-            }
-            // It is written beside each sighting.
-            if bytes > MAX_ROOM {
-                let unit = "bytes of attributes beside sightings; ask for those of one event or attribute, or without includeAttribute";
-                return Err(HubError::TooLarge { limit: MAX_ROOM as u64, unit });
+                found.entry((event, id)).or_insert(Value::Object(shown));
             }
         }
         Ok(found)
     }
 
-    /// Sightings of an event, for its attributes in an answer.
-    pub(super) async fn misp_sightings_of(&self, actor: &Actor, head: &Head, attribute: Option<i64>) -> Result<Vec<Value>, HubError> {
-        let seen = self.seen_sightings(actor, Some(head.id), attribute, false, |_: &Sighting| true).await?;
-        Ok(seen.iter().take(MAX_FOUND).map(|(_, sighting)| self.sighting_json(actor, sighting)).collect())
-    }
-
-    /// The sightings that are wanted and that the caller may know, oldest first, each with its event; more than [`MAX_FOUND`] are not looked for.
-    async fn seen_sightings(
-        &self,
-        actor: &Actor,
-        event: Option<i64>,
-        attribute: Option<i64>,
-        sync: bool,
-        wanted: impl Fn(&Sighting) -> bool,
-    ) -> Result<Vec<(Arc<Head>, Sighting)>, HubError> {
-        let mut seen = Vec::new();
-        let mut heads: HashMap<i64, Option<Arc<Head>>> = HashMap::new();
-        let mut visible: HashMap<i64, HashSet<i64>> = HashMap::new();
-        let mut after = 0;
-        loop {
-            let page = self.misp_events().sightings(event, attribute, after).await?;
-            let events: BTreeSet<i64> = page.iter().map(|sighting| sighting.event).filter(|event| !heads.contains_key(event)).collect();
-            for event in events {
-                let head = self.first_seen_by(actor, self.misp_events().named(&Name::Id(event)).await?, sync);
-                if let Some(head) = &head {
-                    visible.insert(event, self.misp_visible(actor, head, RowQuery::default()).await?);
-                }
-                heads.insert(event, head.map(Arc::new));
-            }
-            after = page.last().map_or(i64::MAX, |sighting| sighting.id);
-            let end = page.len() < MAX_READ;
-            for sighting in page {
-                let Some(Some(head)) = heads.get(&sighting.event) else { continue };
-                let known = visible.get(&sighting.event).is_some_and(|visible| visible.contains(&sighting.attribute));
-                if known && may_know(actor, head, &sighting) && wanted(&sighting) {
-                    seen.push((Arc::clone(head), sighting));
-                }
-            }
-            if end || seen.len() > MAX_FOUND {
-                return Ok(seen);
-            }
+    /// Of a few sightings those that the caller may know, each with its event.
+    async fn seen_of(&self, actor: &Actor, some: &[Sighting], sync: bool) -> Result<Vec<(Arc<Head>, Sighting)>, HubError> {
+        let mut attributes: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        for sighting in some {
+            attributes.entry(sighting.event).or_default().push(sighting.attribute);
         }
+        let mut known: HashMap<i64, (Arc<Head>, HashSet<i64>)> = HashMap::new();
+        for (event, mut any) in attributes {
+            let Some(head) = self.first_seen_by(actor, self.misp_events().named(&Name::Id(event)).await?, sync) else { continue };
+            any.sort_unstable();
+            any.dedup();
+            let query = RowQuery { ids: Condition { any, none: Vec::new() }, ..RowQuery::default() };
+            let visible = self.misp_visible(actor, &head, query).await?;
+            known.insert(event, (Arc::new(head), visible));
+        }
+        let seen = some.iter().filter_map(|sighting| {
+            let (head, visible) = known.get(&sighting.event)?;
+            (visible.contains(&sighting.attribute) && may_know(actor, head, sighting)).then(|| (Arc::clone(head), sighting.clone()))
+        });
+        Ok(seen.collect())
     }
 
     /// Takes a sighting of one's own back.
@@ -156,14 +128,7 @@ impl Hub {
         let named = self.misp_events().sighting(&name_of(name)?).await?;
         let own = named.iter().find(|sighting| sighting.org == actor.organisation.number);
         let Some(sighting) = own.or_else(|| named.first().filter(|_| actor.is_coordinator())) else {
-            for other in &named {
-                let id = other.id;
-                let seen = self.seen_sightings(actor, Some(other.event), Some(other.attribute), false, move |sighting: &Sighting| sighting.id == id).await?;
-                if !seen.is_empty() {
-                    return Err(NOT_YOURS);
-                }
-            }
-            return Err(HubError::NotFound);
+            return Err(if self.seen_of(actor, &named, false).await?.is_empty() { HubError::NotFound } else { NOT_YOURS });
         };
         let mut edit = self.misp_events().write().await?;
         edit.delete_sighting(sighting.id).await?;
@@ -184,7 +149,7 @@ impl Hub {
         number == Some(sighting.org) || uuid.is_some_and(|uuid| uuid.eq_ignore_ascii_case(org))
     }
 
-    fn sighting_json(&self, actor: &Actor, sighting: &Sighting) -> Value {
+    pub(super) fn sighting_json(&self, actor: &Actor, sighting: &Sighting) -> Value {
         let named = self.names(actor, sighting);
         let organisation = self.directory().organisation(sighting.org).filter(|_| named);
         let organisation = organisation.map_or_else(|| self.misp_hub_json(), |organisation| self.misp_organisation_json(&organisation));
@@ -202,13 +167,74 @@ impl Hub {
     }
 }
 
+impl Listing {
+    async fn run(mut self, mut out: Out) -> Result<Out, HubError> {
+        let _room = self.hub.misp_room(ROOM).await?;
+        let (opening, closing) = if self.wrapped { ("{\"response\":[", "]}") } else { ("[", "]") };
+        out.write(opening.as_bytes());
+        let (event, attribute) = self.of;
+        let mut after = 0;
+        while after < i64::MAX && self.page.left > 0 {
+            let rows = self.hub.misp_events().sightings(event, attribute, after).await?;
+            after = rows.last().filter(|_| rows.len() >= MAX_READ).map_or(i64::MAX, |sighting| sighting.id);
+            let asked: Vec<Sighting> = rows.into_iter().filter(|sighting| self.asks_for(sighting)).collect();
+            for some in asked.chunks(AT_ONCE) {
+                self.actor = self.hub.misp_again(&self.actor)?;
+                let mut seen = self.hub.seen_of(&self.actor, some, self.sync).await?;
+                let passed = self.page.skip.min(seen.len());
+                self.page.skip -= passed;
+                seen.drain(..passed);
+                seen.truncate(self.page.left);
+                self.page.left -= seen.len();
+                self.write(&seen, &mut out).await?;
+                if self.page.left == 0 {
+                    break;
+                }
+            }
+        }
+        out.write(closing.as_bytes());
+        Ok(out)
+    }
+
+    /// Whether a sighting is one of those that are asked for, as far as the caller may ask for it.
+    fn asks_for(&self, sighting: &Sighting) -> bool {
+        let names = || self.hub.names(&self.actor, sighting);
+        let (from, to) = self.seen;
+        number(&self.given, "type").is_none_or(|kind| kind == sighting.kind)
+            && from.is_none_or(|from| sighting.seen >= from)
+            && to.is_none_or(|to| sighting.seen <= to)
+            && text(&self.given, "source").is_none_or(|source| names() && source == sighting.source)
+            && text(&self.given, "org_id").is_none_or(|org| names() && self.hub.is_by(sighting, &org))
+    }
+
+    async fn write(&self, seen: &[(Arc<Head>, Sighting)], out: &mut Out) -> Result<(), HubError> {
+        let asks = |name: &str| flag(&self.given, name) == Some(true);
+        let attributes = if asks("includeAttribute") { Some(self.hub.sighted_attributes(&self.actor, seen).await?) } else { None };
+        for (head, sighting) in seen {
+            let mut json = self.hub.sighting_json(&self.actor, sighting);
+            if let Some(fields) = json.as_object_mut() {
+                if let Some(attributes) = &attributes {
+                    fields.insert("Attribute".to_owned(), attributes.get(&(head.id, sighting.attribute)).cloned().unwrap_or_default());
+                }
+                if asks("includeEvent") {
+                    fields.insert("Event".to_owned(), Value::Object(self.hub.misp_head(&self.actor, head, self.sync)?));
+                }
+            }
+            let entry = if self.wrapped { json!({ "Sighting": json }) } else { json };
+            out.entry(entry.to_string().as_bytes());
+            out.pass_on().await?;
+        }
+        Ok(())
+    }
+}
+
 fn saved(added: usize) -> Value {
     let message = format!("{added} sighting{} successfully added.", if added == 1 { "" } else { "s" });
     json!({ "saved": true, "success": true, "name": message, "message": message, "url": "/sightings/add" })
 }
 
 /// Whether a sighting of an attribute that the reader sees is the reader's to know.
-fn may_know(actor: &Actor, head: &Head, sighting: &Sighting) -> bool {
+pub(super) fn may_know(actor: &Actor, head: &Head, sighting: &Sighting) -> bool {
     let own = actor.organisation.number;
     sighting.kind != FALSE_POSITIVE || sighting.org == own || head.org == own || actor.is_coordinator()
 }

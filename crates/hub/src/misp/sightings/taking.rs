@@ -6,8 +6,9 @@
 use super::{FALSE_POSITIVE, may_know, moment, saved};
 use crate::misp::fields::{Fields, number, object, text, text_of, unwrapped, uuid_of, wrong};
 use crate::misp::filter::{Scope, Search};
+use crate::misp::find::name_of;
 use crate::misp::people::may_write;
-use crate::misp::show::{Wait, name_of};
+use crate::misp::show::Wait;
 use crate::misp::{MAX_SIGHTINGS, MAX_SIGHTINGS_OF_ATTRIBUTE, MAX_SIGHTINGS_OF_EVENT, MAX_VALUES};
 use crate::sharing::{NewSighting as HubSighting, SightingKind};
 use crate::{Actor, Hub, HubError};
