@@ -459,7 +459,7 @@ fn an_erased_value_is_in_no_event_proposal_or_file_and_a_backup_holds_the_rest()
 }
 
 /// Paths of MISP's that give nothing of events: they change them, or are of something else.
-const GIVE_NO_EVENTS: [&str; 32] = [
+const GIVE_NO_EVENTS: [&str; 36] = [
     "/misp/servers/",
     "/misp/users/",
     "/misp/organisations/",
@@ -483,6 +483,10 @@ const GIVE_NO_EVENTS: [&str; 32] = [
     "/misp/objects/add/",
     "/misp/objects/edit/",
     "/misp/objects/delete/",
+    "/misp/event_reports/add/",
+    "/misp/event_reports/edit/",
+    "/misp/event_reports/delete/",
+    "/misp/event_reports/restore/",
     "/misp/sightings/add",
     "/misp/sightings/delete/",
     "/misp/sightings/bulkSaveSightings/",
@@ -501,9 +505,10 @@ fn every_door_that_gives_events_hides_drafts_from_partners() {
     let added = add(
         &owner,
         &event(&json!({ "info": "Secret case", "published": true, "Tag": [{ "name": "tlp:green" }, { "name": "secretmark" }],
-            "Attribute": [attribute("domain", "secret.example.kr")], "Object": [object] })),
+            "Attribute": [attribute("domain", "secret.example.kr")], "Object": [object], "EventReport": [{ "name": "Secret report" }] })),
     );
     let event = id(&added);
+    let report = added["EventReport"][0]["id"].as_str().unwrap();
     let (first, file) = (added["Attribute"][0]["id"].as_str().unwrap(), added["Object"][0]["id"].as_str().unwrap());
     let sighted = other.post(&format!("/misp/sightings/add/{}", added["Attribute"][0]["uuid"].as_str().unwrap()), &json!({ "type": "0" }));
     assert_eq!(sighted.status, 200, "{}", sighted.text());
@@ -512,7 +517,7 @@ fn every_door_that_gives_events_hides_drafts_from_partners() {
     assert_eq!(proposed.status, 200, "{}", proposed.text());
     let proposal = proposed.json()["ShadowAttribute"]["id"].as_str().unwrap().to_owned();
     let (none, of_event, of_attribute) = (Value::Null, json!({ "context": "event", "id": event }), json!({ "id": first }));
-    let doors: [(&str, &str, String, Value); 24] = [
+    let doors: [(&str, &str, String, Value); 26] = [
         ("GET", "/misp/events/index", "/misp/events/index".into(), none.clone()),
         ("POST", "/misp/events/index", "/misp/events/index".into(), json!({ "limit": 10, "sort": "info" })),
         ("GET", "/misp/events/view/{event}", format!("/misp/events/view/{event}"), none.clone()),
@@ -525,6 +530,8 @@ fn every_door_that_gives_events_hides_drafts_from_partners() {
         ("POST", "/misp/attributes/restSearch", "/misp/attributes/restSearch".into(), json!({ "returnFormat": "csv" })),
         ("GET", "/misp/objects/view/{misp_object}", format!("/misp/objects/view/{file}"), none.clone()),
         ("POST", "/misp/objects/restSearch", "/misp/objects/restSearch".into(), json!({ "object_name": "file" })),
+        ("GET", "/misp/event_reports/index", "/misp/event_reports/index".into(), none.clone()),
+        ("GET", "/misp/event_reports/view/{report}", format!("/misp/event_reports/view/{report}"), none.clone()),
         ("GET", "/misp/tags/index", "/misp/tags/index".into(), none.clone()),
         ("GET", "/misp/tags/view/{tag}", "/misp/tags/view/secretmark".into(), none.clone()),
         ("POST", "/misp/tags/search", "/misp/tags/search".into(), json!({ "tagname": "secretmark" })),
@@ -545,7 +552,7 @@ fn every_door_that_gives_events_hides_drafts_from_partners() {
             assert!(is_looked_at || GIVE_NO_EVENTS.iter().any(|beginning| path.starts_with(beginning)), "{method} {path} is neither looked at nor named");
         }
     }
-    let marks = ["Secret case", "secret.example.kr", "secret.exe", "secretmark", "secret-too.example.kr", sighting.as_str(), added["uuid"].as_str().unwrap()];
+    let marks = ["Secret case", "secret.example.kr", "secret.exe", "secretmark", "Secret report", "secret-too.example.kr", sighting.as_str(), added["uuid"].as_str().unwrap()];
     let shown = |client: &Client| -> Vec<bool> {
         let ask = |method: &str, path: &str, body: &Value| {
             let body = (method == "POST").then(|| body.to_string().into_bytes());
@@ -571,6 +578,8 @@ fn every_door_that_gives_events_hides_drafts_from_partners() {
     let of_draft = [
         (format!("/misp/events/edit/{event}"), json!({ "info": "x" })),
         (format!("/misp/attributes/edit/{first}"), json!({ "comment": "x" })),
+        (format!("/misp/event_reports/edit/{report}"), json!({ "name": "x" })),
+        (format!("/misp/event_reports/add/{event}"), json!({ "name": "x" })),
         (format!("/misp/shadow_attributes/add/{event}"), attribute("domain", "x.example.kr")),
         (format!("/misp/shadow_attributes/discard/{proposal}"), json!({})),
         (format!("/misp/sightings/add/{first}"), json!({ "type": "0" })),
@@ -829,6 +838,52 @@ fn an_attribute_says_where_not_all_that_is_related_is_given() {
     let of = |place: usize| found["response"]["Attribute"][place].clone();
     assert_eq!((of(0)["RelatedAttribute"].as_array().unwrap().len(), &of(0)["RelatedAttributeLeftOut"]), (100, &json!(true)));
     assert_eq!((of(1)["RelatedAttribute"].as_array().unwrap().len(), of(1).get("RelatedAttributeLeftOut").is_some()), (3, false));
+}
+
+#[test]
+fn reports_are_read_added_changed_and_deleted_one_by_one_under_their_events_rules() {
+    let Shared { hub, owner, other, partner } = Shared::start();
+    let within = json!([{ "id": "900", "name": "From elsewhere", "content": "# a", "distribution": "5" }, { "name": "Own", "distribution": "0" }]);
+    let added = add(&owner, &event(&json!({ "distribution": 1, "published": true, "EventReport": within })));
+    let path = |step: &str, name: &Value| format!("/misp/event_reports/{step}/{}", name.as_str().unwrap());
+    let given = owner.post(&path("add", &added["id"]), &json!({ "EventReport": { "uuid": UUID, "name": "Analysis", "content": "# What was seen" } }));
+    let report = given.json()["EventReport"].clone();
+    assert_eq!((given.status, &report["uuid"], &report["event_id"], &report["distribution"]), (200, &json!(UUID), &added["id"], &json!("5")), "{}", given.text());
+    assert_eq!(view(&owner, id(&added)).json()["Event"]["published"], false, "a change of a report is one of the event");
+    let names = |client: &Client, more: &str| -> Vec<String> {
+        let list = client.get(&format!("/eventReports/index/event_id:{}{more}", id(&added))).json().as_array().unwrap().clone();
+        list.iter().map(|report| report["EventReport"]["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&owner, ""), ["From elsewhere", "Own", "Analysis"]);
+    assert_eq!((names(&other, ""), names(&owner, "/limit:1/page:2")), (vec!["From elsewhere".to_owned(), "Analysis".to_owned()], vec!["Own".to_owned()]));
+    assert_eq!(owner.get("/misp/event_reports/index").json().as_array().unwrap().len(), 3);
+    let own = added["EventReport"][1]["id"].clone();
+    assert_eq!((other.get(&path("view", &own)).status, owner.get(&path("view", &own)).status, partner.get(&path("view", &json!(UUID))).status), (404, 200, 404));
+    assert_eq!(other.get(&path("view", &report["id"])).json()["EventReport"]["content"], "# What was seen");
+
+    let foreign = other.post(&path("edit", &report["uuid"]), &json!({ "name": "mine" }));
+    assert_eq!((foreign.status, other.post(&path("edit", &own), &json!({ "name": "mine" })).status), (403, 404), "{}", foreign.text());
+    assert_eq!((other.post(&path("add", &added["id"]), &json!({ "name": "mine" })).status, other.post(&path("delete", &report["id"]), &json!({})).status), (403, 403));
+    let again = owner.post(&path("add", &added["id"]), &json!({ "uuid": UUID, "name": "twice" }));
+    assert_eq!((again.status, owner.post(&path("add", &added["id"]), &json!({ "content": "no name" })).status), (422, 422), "{}", again.text());
+    let large = owner.post(&path("add", &added["id"]), &json!({ "name": "large", "content": "x".repeat(1024 * 1024) }));
+    assert_eq!(large.status, 413, "{}", large.text());
+    let changed = owner.post(&path("edit", &report["uuid"]), &json!({ "name": "Updated", "timestamp": report["timestamp"] })).json()["EventReport"].clone();
+    assert_eq!((&changed["name"], &changed["content"], &changed["id"]), (&json!("Updated"), &json!("# What was seen"), &report["id"]));
+    assert_eq!(owner.post(&path("edit", &report["uuid"]), &json!({ "name": "older", "timestamp": "5" })).status, 403);
+
+    let deleted = owner.post(&path("delete", &report["id"]), &json!({})).json();
+    assert_eq!((&deleted["success"], &deleted["name"]), (&json!(true), &json!(format!("Event Report {UUID} soft deleted"))));
+    let in_view = |options: &Value| owner.post(&format!("/misp/events/view/{}", id(&added)), options).json()["Event"]["EventReport"].as_array().unwrap().len();
+    assert_eq!((in_view(&json!({})), in_view(&json!({ "deleted": [0, 1] })), in_view(&json!({ "noEventReports": 1 }))), (2, 3, 0));
+    assert_eq!((names(&owner, "").len(), names(&owner, "/context:deleted"), names(&owner, "/context:all").len()), (2, vec!["Updated".to_owned()], 3));
+    assert_eq!(owner.post(&path("restore", &report["id"]), &json!({})).json()["success"], true);
+    assert_eq!(names(&owner, "").len(), 3);
+    // An event that is sent again keeps what it does not name.
+    let sent = owner.post(&format!("/misp/events/edit/{}", id(&added)), &json!({ "info": "y", "EventReport": [{ "name": "Fourth" }] }));
+    assert_eq!((sent.status, names(&owner, "").len()), (200, 4), "{}", sent.text());
+    assert_eq!(hub.coordinator().post(&path("delete", &report["id"]), &json!({ "hard": 1 })).json()["name"], format!("Event Report {UUID} hard deleted"));
+    assert_eq!((owner.get(&path("view", &report["uuid"])).status, names(&owner, "/context:all").len()), (404, 3));
 }
 
 /// Waits until it is so.

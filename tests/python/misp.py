@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 
-from pymisp import MISPAttribute, MISPEvent, MISPObject, MISPShadowAttribute, MISPSighting, PyMISP
+from pymisp import MISPAttribute, MISPEvent, MISPEventReport, MISPObject, MISPShadowAttribute, MISPSighting, PyMISP
 
 FOLLOWS_WITHIN = 60
 
@@ -171,6 +171,24 @@ def proposing(owner: PyMISP, other: PyMISP, event: MISPEvent):
     assert owner.attribute_proposals() == []
 
 
+def reporting(owner: PyMISP, other: PyMISP, event: MISPEvent):
+    given = MISPEventReport()
+    given.name, given.content, given.distribution = "What was seen", "# A page of phishing", 5
+    report = owner.add_event_report(event.id, given)
+    assert isinstance(report, MISPEventReport), report
+    assert (report.uuid, report.event_id, report.distribution) == (given.uuid, event.id, 5)
+    assert owner.get_event(event.uuid).event_reports[0].id == report.id
+    assert [found.name for found in other.get_event_reports(event.id)] == ["What was seen"]
+    assert other.get_event_report(report).content == "# A page of phishing"
+    report.content = "# Another page"
+    assert owner.update_event_report(report).content == "# Another page"
+    assert other.update_event_report(report)["errors"][0] == 403 and other.delete_event_report(report)["errors"][0] == 403
+    assert owner.delete_event_report(report)["name"] == f"Event Report {report.uuid} soft deleted"
+    assert owner.get_event_reports(event.id) == [] and owner.get_event(event.uuid).event_reports == []
+    assert owner.delete_event_report(report, hard=True)["success"] is True
+    assert owner.get_event_report(report)["errors"][0] == 404
+
+
 def publishing(url: str, key: str, owner: PyMISP, event: MISPEvent):
     assert owner.publish(event)["success"] is True
     assert owner.get_event(event.uuid).published is True
@@ -237,10 +255,11 @@ def main():
     searching(owner, other, event)
     tagging_and_sighting(owner, other, event)
     proposing(owner, other, event)
+    reporting(owner, other, event)
     publishing(url, keys[1], owner, event)
     feed(url)
     deleting(owner, event)
-    print("PyMISP: editing, searching, tagging, sighting, proposing, publishing, the feed and deleting hold")
+    print("PyMISP: editing, searching, tagging, sighting, proposing, reporting, publishing, the feed and deleting hold")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ ROLES = "goes by MISP's roles: here whoever may write may publish and tag, and t
 TAG_RECORDS = "keeps tags as records of their own, with owners and switches; here a tag is there by being used"
 GROUPS = "makes sharing groups; a hub's groups are made at /api/v1/groups"
 SAMPLES = "needs malware samples that are not on PyPI"
-NOT_KEPT = "adds event reports or analyst data one by one; here they stay with the event that carries them"
+NOT_KEPT = "adds analyst data one by one; here it stays with the event that carries it"
 OTHER_DOOR = "hands in text or STIX, for which there are other doors"
 NAMES = "asks for an organisation of the name that a new MISP has"
 
@@ -50,7 +50,6 @@ NOT_APPLICABLE = {
     "test_custom_template": SAMPLES,
     "test_db_schema": ADMINISTRATION,
     "test_event_galaxy": LIBRARIES,
-    "test_event_report": NOT_KEPT,
     "test_expansion": SAMPLES,
     "test_feeds": ADMINISTRATION,
     "test_freetext": OTHER_DOOR,

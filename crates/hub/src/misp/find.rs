@@ -48,14 +48,19 @@ impl Hub {
         ranks(heads, own, |number| directory.organisation(number).map(|organisation| organisation.id.0.to_string()))
     }
 
-    /// The attribute or object that a name leads the caller to, with its event.
+    /// The attribute, object or report that a name leads the caller to, with its event.
     pub(super) async fn misp_find_part(&self, actor: &Actor, part: Part, name: &Name, sync: bool) -> Result<(Head, Place), HubError> {
         let own = actor.organisation.number;
         let mut found: Vec<(Head, Place)> = Vec::new();
         for place in self.misp_events().places(part, name, own).await? {
             let Some(head) = self.first_seen_by(actor, self.misp_events().named(&Name::Id(place.event)).await?, sync) else { continue };
             let query = RowQuery { ids: Condition { any: vec![place.id], none: Vec::new() }, ..RowQuery::default() };
-            if part != Part::Attribute || !self.misp_visible(actor, &head, query).await?.is_empty() {
+            let is_seen = match part {
+                Part::Attribute => !self.misp_visible(actor, &head, query).await?.is_empty(),
+                Part::Report => self.misp_report_of(actor, &head, place.id, sync)?.is_some(),
+                Part::Event | Part::Object => true,
+            };
+            if is_seen {
                 // One's own are the first, and nothing goes before them.
                 if head.org == own {
                     return Ok((head, place));

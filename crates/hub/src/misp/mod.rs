@@ -22,6 +22,7 @@ mod find;
 mod limit;
 mod people;
 mod proposals;
+mod reports;
 mod search;
 mod sharing;
 mod show;
@@ -47,6 +48,8 @@ use tokio::sync::Semaphore;
 pub const MAX_ATTRIBUTES: usize = 10_000;
 /// Objects of an event at the most.
 pub const MAX_OBJECTS: usize = 2_000;
+/// Reports of an event at the most, deleted ones too.
+pub const MAX_REPORTS: usize = 1_000;
 /// Tags of an event or attribute at the most.
 pub const MAX_TAGS: usize = 256;
 /// Bytes of a tag's name, or of an object's, at the most.

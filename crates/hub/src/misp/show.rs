@@ -7,7 +7,7 @@
 //! Not here: what stands beside attributes ([`super::beside`]), what is for the owner alone ([`super::limit`]).
 
 use super::answer::Shown;
-use super::document::{Document, inner};
+use super::document::{Document, REPORTS, inner};
 use super::fields::{Fields, flag, number, set};
 use super::find::name_of;
 use super::limit::limit;
@@ -87,6 +87,10 @@ impl Hub {
         visible: HashSet<i64>,
     ) -> Result<Fields, HubError> {
         let mut shown = self.misp_head(actor, head, sync)?;
+        if let Some(Value::Array(reports)) = shown.get_mut(REPORTS) {
+            let is_wanted = |report: &Fields| extent.deleted.is_none_or(|wanted| (flag(report, "deleted") == Some(true)) == wanted);
+            reports.retain(|report| report.as_object().is_some_and(is_wanted));
+        }
         let sight = self.misp_sight(actor, head);
         if let Some(document) = document {
             let event = head.id;
@@ -94,7 +98,7 @@ impl Hub {
             let parts = apart(move || Ok(parts(document, event, &visible, extent, sight, sync))).await?;
             shown.extend(parts);
         }
-        for name in ["RelatedEvent", "ShadowAttribute", "Galaxy", "EventReport", "CryptographicKey", "Attribute", "Object"] {
+        for name in ["RelatedEvent", "ShadowAttribute", "Galaxy", REPORTS, "CryptographicKey", "Attribute", "Object"] {
             if !shown.contains_key(name) {
                 set(&mut shown, name, Vec::<Value>::new());
             }
@@ -130,6 +134,9 @@ impl Hub {
         set(&mut shown, "proposal_email_lock", false);
         set(&mut shown, "Org", org);
         set(&mut shown, "Orgc", orgc);
+        for report in shown.get_mut(REPORTS).and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut) {
+            set(report, "event_id", head.id.to_string());
+        }
         limit(&mut shown, sight, sync);
         Ok(shown)
     }

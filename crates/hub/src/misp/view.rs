@@ -6,6 +6,7 @@
 
 use super::answer::{self, MispAnswer, MispMedia, Out};
 use super::beside::{Beside, Wanted};
+use super::document::REPORTS;
 use super::fields::{Fields, flag, flag_of, number, objects};
 use super::find::name_of;
 use super::show::{Extent, Wait, deleted_of};
@@ -74,7 +75,7 @@ impl Viewing {
         let head = self.hub.misp_find(&self.actor, &self.name, self.sync).await?;
         let (mut event, room) = self.hub.misp_event(&self.actor, &head, self.extent, self.sync, Wait::Refused).await?;
         if self.no_reports {
-            event.insert("EventReport".to_owned(), Value::Array(Vec::new()));
+            event.insert(REPORTS.to_owned(), Value::Array(Vec::new()));
         }
         let nothing = Wanted { sightings: false, always: false, proposals: false };
         let beside = self.hub.misp_beside(&self.actor, &head, self.wanted.unwrap_or(nothing)).await?;

@@ -29,6 +29,8 @@ pub struct NewEvent {
     pub attributes: Vec<NewAttribute>,
     /// Its objects.
     pub objects: Vec<NewObject>,
+    /// Numbers and UUIDs, in lower case, of its reports.
+    pub reports: Vec<(i64, String)>,
     /// Tags in lower case, each with the number of the attribute that has it; 0: the event.
     pub tags: Vec<(i64, String)>,
 }
@@ -151,6 +153,7 @@ impl Edit {
             Part::Event => "event",
             Part::Attribute => "attribute",
             Part::Object => "object",
+            Part::Report => "report",
         };
         self.next(name, count).await
     }
@@ -195,6 +198,7 @@ impl Edit {
         .await?;
         self.put_attributes(event).await?;
         self.put_objects(event).await?;
+        self.put_reports(event).await?;
         self.put_tags(event).await
     }
 
@@ -269,6 +273,25 @@ impl Edit {
             let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO object (id, event, uuid, name, deleted) ");
             sql.push_values(rows, |mut row, (id, uuid, name, deleted)| {
                 row.push_bind(*id).push_bind(event.head.id).push_bind(uuid.as_str()).push_bind(name.as_str()).push_bind(*deleted);
+            });
+            sql.build().execute(&mut *self.tx).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_reports(&mut self, event: &NewEvent) -> Result<(), RecordsError> {
+        let stored: Vec<(i64, String)> =
+            sqlx::query_as("SELECT id, uuid FROM report WHERE event = $1 ORDER BY id").bind(event.head.id).fetch_all(&mut *self.tx).await?;
+        let mut wanted = event.reports.clone();
+        wanted.sort_unstable();
+        if stored == wanted {
+            return Ok(());
+        }
+        sqlx::query("DELETE FROM report WHERE event = $1").bind(event.head.id).execute(&mut *self.tx).await?;
+        for rows in wanted.chunks(ROWS) {
+            let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO report (id, event, uuid) ");
+            sql.push_values(rows, |mut row, (id, uuid)| {
+                row.push_bind(*id).push_bind(event.head.id).push_bind(uuid.as_str());
             });
             sql.build().execute(&mut *self.tx).await?;
         }

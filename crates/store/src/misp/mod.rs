@@ -44,6 +44,8 @@ pub enum Part {
     Attribute,
     /// An object.
     Object,
+    /// A report.
+    Report,
 }
 
 /// How something is named in a request.
@@ -176,11 +178,17 @@ impl Events {
         query::named(&mut connection, name).await
     }
 
-    /// Where the attributes or objects of a name are, in events that are not deleted: those of `own` first, and of each organisation at most
+    /// Where the attributes, objects or reports of a name are, in events that are not deleted: those of `own` first, and of each organisation at most
     /// [`PLACES_OF_ONE`].
     pub async fn places(&self, part: Part, name: &Name, own: OrgNo) -> Result<Vec<Place>, RecordsError> {
         let mut connection = self.file.reads.acquire().await?;
         query::places(&mut connection, part, name, own).await
+    }
+
+    /// Where reports are, in order of their numbers: of an event, or of all events that are not deleted; at most [`MAX_READ`].
+    pub async fn reports(&self, event: Option<i64>, after: i64) -> Result<Vec<Place>, RecordsError> {
+        let mut connection = self.file.reads.acquire().await?;
+        query::reports(&mut connection, event, after).await
     }
 
     /// Heads of events in order of their numbers.

@@ -188,6 +188,7 @@ pub(super) async fn places(connection: &mut SqliteConnection, part: Part, name: 
         Part::Event => "event p JOIN event e ON e.id = p.id",
         Part::Attribute => "attribute p JOIN event e ON e.id = p.event",
         Part::Object => "object p JOIN event e ON e.id = p.event",
+        Part::Report => "report p JOIN event e ON e.id = p.event",
     });
     match name {
         Name::Id(id) => sql.push(" WHERE p.id = ").push_bind(*id),
@@ -195,6 +196,17 @@ pub(super) async fn places(connection: &mut SqliteConnection, part: Part, name: 
     };
     sql.push(" AND e.deleted = 0) WHERE rank <= ").push_bind(PLACES_OF_ONE);
     sql.push(" ORDER BY org <> ").push_bind(i64::from(own.0)).push(", id LIMIT ").push_bind(bounded(MAX_READ));
+    let rows: Vec<(i64, i64)> = sql.build_query_as().fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|(event, id)| Place { event, id }).collect())
+}
+
+pub(super) async fn reports(connection: &mut SqliteConnection, event: Option<i64>, after: i64) -> Result<Vec<Place>, RecordsError> {
+    let mut sql = QueryBuilder::<Sqlite>::new("SELECT r.event, r.id FROM report r JOIN event e ON e.id = r.event WHERE e.deleted = 0 AND r.id > ");
+    sql.push_bind(after);
+    if let Some(event) = event {
+        sql.push(" AND r.event = ").push_bind(event);
+    }
+    sql.push(" ORDER BY r.id LIMIT ").push_bind(bounded(MAX_READ));
     let rows: Vec<(i64, i64)> = sql.build_query_as().fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(event, id)| Place { event, id }).collect())
 }

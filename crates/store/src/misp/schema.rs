@@ -4,6 +4,7 @@
 
 use crate::records::RecordsError;
 use crate::sqlite::Schema;
+use serde_json::{Map, Value};
 use sqlx::sqlite::SqlitePool;
 
 /// The version this program writes, and the newest it opens.
@@ -12,7 +13,7 @@ pub const SCHEMA_VERSION: i64 = 1;
 /// The tables.
 pub(super) const SCHEMA: Schema = Schema { version: SCHEMA_VERSION, tables: &TABLES };
 
-const TABLES: [&str; 28] = [
+const TABLES: [&str; 31] = [
     // What decides about an event, and what a list of events shows, is read without its content.
     "CREATE TABLE event (
         id INTEGER NOT NULL PRIMARY KEY,
@@ -72,6 +73,9 @@ const TABLES: [&str; 28] = [
     )",
     "CREATE INDEX object_by_uuid ON object (uuid)",
     "CREATE INDEX object_by_event ON object (event)",
+    REPORT,
+    REPORT_BY_UUID,
+    REPORT_BY_EVENT,
     // Attribute 0 is the event itself.
     "CREATE TABLE tag (
         event BIGINT NOT NULL,
@@ -106,10 +110,14 @@ const TABLES: [&str; 28] = [
     "CREATE INDEX proposal_by_org ON proposal (org, id)",
     "CREATE INDEX proposal_by_uuid ON proposal (uuid)",
     "CREATE TABLE counter (name TEXT NOT NULL PRIMARY KEY, next BIGINT NOT NULL)",
-    "INSERT INTO counter (name, next) VALUES ('event', 1), ('attribute', 1), ('object', 1), ('sighting', 1), ('proposal', 1)",
+    "INSERT INTO counter (name, next) VALUES ('event', 1), ('attribute', 1), ('object', 1), ('sighting', 1), ('proposal', 1), ('report', 1)",
     "CREATE TABLE schema_version (version BIGINT NOT NULL)",
 ];
 
+/// What a report says stands in its event's own fields; here is where a name leads.
+const REPORT: &str = "CREATE TABLE report (id INTEGER NOT NULL PRIMARY KEY, event BIGINT NOT NULL, uuid TEXT NOT NULL)";
+const REPORT_BY_UUID: &str = "CREATE INDEX report_by_uuid ON report (uuid)";
+const REPORT_BY_EVENT: &str = "CREATE INDEX report_by_event ON report (event, id)";
 const SIGHTING: &str = "CREATE TABLE sighting (
         id INTEGER NOT NULL PRIMARY KEY,
         uuid TEXT NOT NULL,
@@ -136,8 +144,50 @@ const SIGHTINGS_ANEW: [&str; 7] = [
     SIGHTING_BY_ORG,
 ];
 
-/// Brings a file in line in which one organisation's UUID of a sighting still stands in the way of another's.
+/// Brings a file of an earlier program in line.
 pub(super) async fn bring_up(writes: &SqlitePool) -> Result<(), RecordsError> {
+    own_sightings(writes).await?;
+    numbered_reports(writes).await
+}
+
+/// Gives every report of an event a number and its place, where reports were parts of their events alone.
+async fn numbered_reports(writes: &SqlitePool) -> Result<(), RecordsError> {
+    let mut tx = writes.begin_with("BEGIN IMMEDIATE").await?;
+    let table: Option<String> = sqlx::query_scalar("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'report'").fetch_optional(&mut *tx).await?;
+    if table.is_some() {
+        tx.rollback().await?;
+        return Ok(());
+    }
+    for statement in [REPORT, REPORT_BY_UUID, REPORT_BY_EVENT] {
+        sqlx::query(statement).execute(&mut *tx).await?;
+    }
+    let (mut next, mut after): (i64, i64) = (1, 0);
+    loop {
+        let events: Vec<(i64, String)> = sqlx::query_as("SELECT id, head FROM event WHERE id > $1 AND instr(head, '\"EventReport\":[{') > 0 ORDER BY id LIMIT 100")
+            .bind(after)
+            .fetch_all(&mut *tx)
+            .await?;
+        let Some((last, _)) = events.last() else { break };
+        after = *last;
+        for (event, head) in events {
+            let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(&head) else { continue };
+            let reports = fields.get_mut("EventReport").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut);
+            for report in reports {
+                let uuid = report.get("uuid").and_then(Value::as_str).unwrap_or_default().to_lowercase();
+                report.insert("id".to_owned(), Value::from(next.to_string()));
+                sqlx::query("INSERT INTO report (id, event, uuid) VALUES ($1, $2, $3)").bind(next).bind(event).bind(uuid).execute(&mut *tx).await?;
+                next += 1;
+            }
+            sqlx::query("UPDATE event SET head = $1 WHERE id = $2").bind(Value::Object(fields).to_string()).bind(event).execute(&mut *tx).await?;
+        }
+    }
+    sqlx::query("INSERT INTO counter (name, next) VALUES ('report', $1)").bind(next).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// One organisation's UUID of a sighting stands in the way of another's no more.
+async fn own_sightings(writes: &SqlitePool) -> Result<(), RecordsError> {
     let mut tx = writes.begin_with("BEGIN IMMEDIATE").await?;
     let table: Option<String> = sqlx::query_scalar("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'sighting'").fetch_optional(&mut *tx).await?;
     if !table.is_some_and(|table| table.contains("UNIQUE")) {

@@ -49,7 +49,7 @@ fn event(id: i64, org: OrgNo, attributes: Vec<NewAttribute>) -> NewEvent {
         generation: 1,
         json: "{}".to_owned(),
     };
-    NewEvent { head, info: "a thing".to_owned(), content: b"{\"Attribute\":[]}".to_vec(), attributes, objects: Vec::new(), tags: Vec::new() }
+    NewEvent { head, info: "a thing".to_owned(), content: b"{\"Attribute\":[]}".to_vec(), attributes, objects: Vec::new(), reports: Vec::new(), tags: Vec::new() }
 }
 
 /// The same, with something else in its head.
@@ -234,6 +234,30 @@ async fn sightings_of_an_earlier_file_stay_and_no_longer_stand_in_anothers_way()
     let there = events.sighting(&Name::Uuid("s".into())).await.unwrap();
     let said: Vec<_> = there.iter().map(|sighting| (sighting.org, sighting.source.as_str())).collect();
     assert_eq!(said, [(ME, ""), (OTHER, "x")]);
+}
+
+#[tokio::test]
+async fn reports_are_found_by_name_and_those_of_an_earlier_file_are_numbered() {
+    let (folder, events) = events().await;
+    let head = r#"{"info":"x","EventReport":[{"id":"900","uuid":"UUID-A","name":"a"},{"name":"b"}]}"#;
+    put(&events, &with(event(1, ME, Vec::new()), |event| event.json = head.to_owned())).await;
+    for statement in ["DROP TABLE report", "DELETE FROM counter WHERE name = 'report'"] {
+        sqlx::query(statement).execute(&events.file.writes).await.unwrap();
+    }
+    events.close().await;
+    let events = Events::open(&folder.path().join("misp.sqlite")).await.unwrap();
+    let (first, second) = (Place { event: 1, id: 1 }, Place { event: 1, id: 2 });
+    assert_eq!(events.reports(None, 0).await.unwrap(), [first, second]);
+    assert_eq!(events.places(Part::Report, &Name::Uuid("uuid-a".into()), ME).await.unwrap(), [first]);
+    let there = events.named(&Name::Id(1)).await.unwrap().remove(0).json;
+    assert!(there.contains(r#""id":"1""#) && there.contains(r#""id":"2""#) && !there.contains("900"), "{there}");
+    let mut edit = events.write().await.unwrap();
+    assert_eq!(edit.numbers(Part::Report, 1).await.unwrap(), 3);
+    edit.commit().await.unwrap();
+    put(&events, &NewEvent { reports: vec![(3, "uuid-c".into())], ..event(1, ME, Vec::new()) }).await;
+    assert_eq!(events.reports(Some(1), 0).await.unwrap(), [Place { event: 1, id: 3 }]);
+    put(&events, &with(event(1, ME, Vec::new()), |event| event.deleted = true)).await;
+    assert!(events.reports(None, 0).await.unwrap().is_empty(), "what is deleted has none");
 }
 
 #[tokio::test]

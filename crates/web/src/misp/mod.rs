@@ -13,6 +13,7 @@ mod parts;
 pub mod path;
 mod pieces;
 mod proposals;
+mod reports;
 mod sightings;
 
 pub use events::{add, delete, edit, index, publish, search as search_events, unpublish, view, wanted};
@@ -22,6 +23,7 @@ pub use parts::{
     remove_tag, restore_attribute, search_attributes, search_objects,
 };
 pub use proposals::{accept, discard, list as list_proposals, list_of as list_proposals_of, propose, propose_change, propose_deletion, show as proposal};
+pub use reports::{add as add_report, delete as delete_report, edit as edit_report, list as list_reports, restore as restore_report, show as report};
 pub use sightings::{
     add as add_sighting, add_to as add_sighting_to, delete as delete_sighting, list as list_sightings, search as search_sightings,
     search_of as search_sightings_of, take as take_sightings, wanted as wanted_sightings,

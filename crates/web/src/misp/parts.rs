@@ -101,7 +101,7 @@ pub async fn remove_tag(State(state): State<AppState>, asking: Asking, sent: Sen
 }
 
 /// Whether what is deleted is to be gone for good.
-fn is_hard(options: &Map<String, Value>) -> bool {
+pub(super) fn is_hard(options: &Map<String, Value>) -> bool {
     match options.get("hard") {
         Some(Value::Bool(hard)) => *hard,
         Some(Value::Number(number)) => number.as_i64() == Some(1),

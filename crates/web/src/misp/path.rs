@@ -12,8 +12,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 /// The parts of MISP that are served, which a path without `misp` begins with.
-const PARTS: [&str; 11] =
-    ["attributes", "events", "objects", "organisations", "servers", "shadow_attributes", "sharing_groups", "sightings", "tags", "users", "warninglists"];
+const PARTS: [&str; 12] =
+    ["attributes", "event_reports", "events", "objects", "organisations", "servers", "shadow_attributes", "sharing_groups", "sightings", "tags", "users", "warninglists"];
 
 /// Brings the request's address into its one form.
 pub async fn rewrite(mut request: Request, next: Next) -> Response {
@@ -92,6 +92,7 @@ mod tests {
             ("/misp/events/index/", "/misp/events/index"),
             ("/events/add/metadata:1", "/misp/events/add?metadata=1"),
             ("/servers/getVersion", "/misp/servers/getVersion"),
+            ("/eventReports/index/event_id:7", "/misp/event_reports/index?event_id=7"),
             ("/shadowAttributes/index/7", "/misp/shadow_attributes/index/7"),
         ] {
             assert_eq!(rewritten(&given.parse().unwrap()).map(|uri| uri.to_string()).as_deref(), Some(expected), "{given}");

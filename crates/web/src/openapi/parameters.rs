@@ -53,7 +53,7 @@ fn path(name: &str) -> Option<Value> {
         "message" => json!({ "type": "string", "format": "uuid" }),
         "product" => products(),
         "file" => json!({ "type": "string", "pattern": "^(manifest\\.json|hashes\\.csv|[0-9a-f-]{36}\\.json)$" }),
-        "event" | "attribute" | "misp_object" | "sharing_group" | "organisation" | "sighting" | "proposal" => {
+        "event" | "attribute" | "misp_object" | "sharing_group" | "organisation" | "sighting" | "proposal" | "report" => {
             json!({ "type": "string", "pattern": "^([0-9]{1,18}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$", "description": "Its number or UUID" })
         }
         "tag" => json!({ "type": "string", "minLength": 1, "maxLength": limits::NAME, "description": "Its number or name" }),

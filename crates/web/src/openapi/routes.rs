@@ -946,6 +946,24 @@ pub const ROUTES: &[Route] = &[
     Route { path: "/misp/objects/delete/{misp_object}", id: "mispDeleteObject", summary: "Delete an object with its attributes", access: JUDGES, ..MISP_POST },
     Route { path: "/misp/objects/restSearch", id: "mispSearchObjects", summary: "Search objects", access: READS, ..MISP_POST },
     Route {
+        path: "/misp/event_reports/index",
+        id: "mispReports",
+        summary: "Reports of events, or of one with event_id in the path or query",
+        access: READS,
+        ..MISP
+    },
+    Route { path: "/misp/event_reports/view/{report}", id: "mispReport", summary: "One report of an event", access: READS, ..MISP },
+    Route { path: "/misp/event_reports/add/{event}", id: "mispAddReport", summary: "Add a report to an event of one's own", access: JUDGES, ..MISP_POST },
+    Route { path: "/misp/event_reports/edit/{report}", id: "mispEditReport", summary: "Change a report", access: JUDGES, ..MISP_POST },
+    Route { path: "/misp/event_reports/delete/{report}", id: "mispDeleteReport", summary: "Delete a report", access: JUDGES, ..MISP_POST },
+    Route {
+        path: "/misp/event_reports/restore/{report}",
+        id: "mispRestoreReport",
+        summary: "Take the deletion of a report back",
+        access: JUDGES,
+        ..MISP_POST
+    },
+    Route {
         path: "/misp/sightings/add",
         id: "mispAddSighting",
         summary: "Say that a value was seen, is a false positive, or has expired",

@@ -34,6 +34,10 @@ impl Hub {
         let attribute = if attributes > 0 { edit.numbers(Part::Attribute, attributes).await? } else { 0 };
         let object = if objects > 0 { edit.numbers(Part::Object, objects).await? } else { 0 };
         document.number(attribute, object);
+        let reports = document.unnumbered_reports();
+        if reports > 0 {
+            document.number_reports(edit.numbers(Part::Report, reports).await?);
+        }
         let (organisation, directory, now) = (Arc::clone(organisation), self.directory().snapshot(), self.clock().now());
         let event = apart(move || Ok(indexed(&document, &kept, &organisation, &directory, now))).await?;
         edit.put(&event).await?;
@@ -108,6 +112,7 @@ fn indexed(document: &Document, kept: &Kept, organisation: &Organisation, direct
         content: document.content_json(),
         attributes,
         objects: objects.collect(),
+        reports: document.reports().filter_map(|report| Some((number(report, "id")?, text(report, "uuid").unwrap_or_default().to_lowercase()))).collect(),
         tags,
     }
 }

@@ -142,8 +142,11 @@ impl Hub {
         hidden.filter(|_| is_duty).ok_or(HubError::NotFound)
     }
 
-    /// Whether the caller sees an attribute of an event that it sees, or anything of an object.
+    /// Whether the caller sees an attribute or a report of an event that it sees, or anything of an object.
     async fn sees_part(&self, actor: &Actor, head: &Head, part: Part, id: i64) -> Result<bool, HubError> {
+        if part == Part::Report {
+            return Ok(self.misp_report_of(actor, head, id, false)?.is_some());
+        }
         let one = Condition { any: vec![id], none: Vec::new() };
         let query = if part == Part::Object { RowQuery { objects: one, ..RowQuery::default() } } else { RowQuery { ids: one, ..RowQuery::default() } };
         Ok(!self.misp_visible(actor, head, query).await?.is_empty())
@@ -151,7 +154,7 @@ impl Hub {
 }
 
 /// What the desk takes out does not hold the rest of a member's event back; its own contributor says anew what is published.
-fn after_deletion(actor: &Actor) -> Publishing {
+pub(super) fn after_deletion(actor: &Actor) -> Publishing {
     if actor.is_coordinator() { Publishing::Keep } else { Publishing::Set(false) }
 }
 
@@ -163,7 +166,7 @@ fn fits(document: &Document, before: usize) -> Result<(), HubError> {
     Ok(())
 }
 
-fn saved(name: &str, message: &str, id: i64) -> Value {
+pub(super) fn saved(name: &str, message: &str, id: i64) -> Value {
     json!({ "saved": true, "success": true, "name": name, "message": message, "url": "/events/view", "id": id.to_string() })
 }
 

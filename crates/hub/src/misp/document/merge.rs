@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is newer is taken and what is not named stays; what one request names twice is one thing.
 
+use super::reports::reports_of;
 use super::tags::{merge_tags, tags_of};
 use super::tidy::{tidy_attribute, tidy_event, tidy_object};
 use super::{Document, Moment, NOT_OF_EVENTS, NOT_OF_PARTS, inner_mut};
@@ -17,7 +18,7 @@ impl Document {
         if number(&given, "timestamp").is_some_and(|stated| stated <= stored) {
             return Err(HubError::Forbidden("the event in the request is not newer than the one here"));
         }
-        let tags = tags_of(&mut given);
+        let (tags, reports) = (tags_of(&mut given), reports_of(&mut given));
         let (attributes, objects) = (objects(&mut given, "Attribute"), objects(&mut given, "Object"));
         NOT_OF_EVENTS.iter().for_each(|name| drop(given.remove(*name)));
         given.remove("uuid");
@@ -27,6 +28,7 @@ impl Document {
         self.head.extend(given.into_iter().filter(|(_, value)| !value.is_null()));
         tidy_event(&mut self.head, moment)?;
         merge_tags(&mut self.head, tags)?;
+        self.merge_reports(reports, moment)?;
         let mut places = Places::of(&self.attributes);
         for attribute in attributes {
             match places.find(&attribute).and_then(|place| self.attributes.get_mut(place)) {

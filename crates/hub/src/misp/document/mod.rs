@@ -3,16 +3,18 @@
 //! Flow: a request's JSON → [`Document::new`] or [`Document::merge`] → [`Document::number`] → store; and back by [`Document::open`].
 //! Invariant: whatever of it is not MISP's stays as it came. What only an instance can say — numbers, who is whose — is never taken from outside.
 //! What is deleted is marked, and gone only where that is asked for. Resident numbers in texts are masked before anything is kept.
-//! Not here: how a change is taken in ([`merge`]), which form each field has ([`tidy`]), tags ([`tags`]); who may change it (`super::change`), what of
+//! Not here: how a change is taken in ([`merge`]), which form each field has ([`tidy`]), tags ([`tags`]), reports ([`reports`]); who may change it (`super::change`), what of
 //! it a reader sees (`super::show`).
 
 mod merge;
+mod reports;
 mod tags;
 #[cfg(test)]
 mod tests;
 mod tidy;
 
 pub(super) use merge::{mark_deleted, merge_attribute, merge_object, new_attribute};
+pub(super) use reports::{REPORTS, merge_report};
 pub(super) use tags::{add_tag, remove_tag, tag, tag_name};
 pub(super) use tidy::day;
 
@@ -20,6 +22,7 @@ use super::fields::{Fields, flag, number, objects, set, text};
 use super::{MAX_ATTRIBUTES, MAX_OBJECTS};
 use crate::HubError;
 use serde_json::{Value, json};
+use reports::reports_of;
 use tags::{merge_tags, tags_of};
 use tidy::{tidy_event, tidy_object};
 
@@ -104,13 +107,14 @@ impl Document {
 
     /// A new event.
     pub(super) fn new(mut given: Fields, moment: &Moment) -> Result<Self, HubError> {
-        let tags = tags_of(&mut given);
+        let (tags, reports) = (tags_of(&mut given), reports_of(&mut given));
         let (attributes, objects) = (objects(&mut given, "Attribute"), objects(&mut given, "Object"));
         let mut head = given;
         NOT_OF_EVENTS.iter().for_each(|name| drop(head.remove(*name)));
         tidy_event(&mut head, moment)?;
         merge_tags(&mut head, tags)?;
         let mut document = Self { head, ..Self::default() };
+        document.merge_reports(reports, moment)?;
         for attribute in attributes {
             document.add_attribute(attribute, moment)?;
         }

@@ -74,6 +74,22 @@ pub(super) fn tidy_object(fields: &mut Fields, moment: &Moment) -> Result<(), Hu
     tidy_part(fields)
 }
 
+pub(super) fn tidy_report(fields: &mut Fields, moment: &Moment) -> Result<(), HubError> {
+    let name = text(fields, "name").filter(|name| name.len() <= MAX_TEXT);
+    set(fields, "name", name.ok_or_else(|| wrong("name", format!("a report has a name of at most {MAX_TEXT} bytes")))?);
+    let content = fields.get("content").and_then(Value::as_str).unwrap_or_default().to_owned();
+    set(fields, "content", content);
+    tidy_uuid(fields)?;
+    choice(fields, "distribution", &["0", "1", "2", "3", "4", "5"], INHERIT)?;
+    tidy_times(fields, moment);
+    let deleted = flag(fields, "deleted").unwrap_or(false);
+    set(fields, "deleted", deleted);
+    let group = number(fields, "sharing_group_id").unwrap_or(0);
+    set(fields, "sharing_group_id", group.to_string());
+    mask(fields);
+    Ok(())
+}
+
 /// Masks resident numbers in every text but values, which are observables, and what is attached.
 fn mask(fields: &mut Fields) {
     for (name, value) in fields {
