@@ -49,7 +49,7 @@ fn narrow_value(value: &mut Value, outer: i64) {
 }
 
 /// Whether something inside reaches as far as what it is in, by its own distribution where it has one. A group of its own is nobody's here.
-pub(super) fn reaches(value: &Value, outer: i64) -> bool {
+fn reaches(value: &Value, outer: i64) -> bool {
     match value.get("distribution") {
         None | Some(Value::Null) => true,
         Some(level) => match number_of(level) {

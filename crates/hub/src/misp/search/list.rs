@@ -2,7 +2,8 @@
 //!
 //! Invariant: of several events of one UUID an instance is told of the one that it is given under that UUID.
 
-use super::wanted::{Page, Wanted};
+use super::page::Page;
+use super::wanted::Wanted;
 use super::{AT_ONCE, ROOM};
 use crate::misp::answer::{self, MispAnswer, MispMedia, Out};
 use crate::misp::fields::{Fields, flag, number, set, text, uuid_of};

@@ -10,12 +10,13 @@
 
 mod lines;
 mod list;
+mod page;
 mod related;
 mod wanted;
 mod writing;
 
 pub use super::filter::Scope;
-pub(super) use wanted::Page;
+pub(super) use page::Page;
 
 use super::answer::{self, MispAnswer, MispMedia};
 use super::fields::Fields;

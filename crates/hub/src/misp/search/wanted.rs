@@ -5,8 +5,8 @@
 //! at a time and not kept.
 
 use super::AT_ONCE;
-use crate::misp::MAX_FOUND;
-use crate::misp::fields::{Fields, number, text};
+use super::page::Page;
+use crate::misp::fields::{Fields, text};
 use crate::misp::filter::{Scope, Search};
 use crate::{Actor, Hub, HubError};
 use hashbrown::HashMap;
@@ -40,57 +40,6 @@ pub(super) struct Wanted {
     page: Page,
     after: i64,
     over: bool,
-}
-
-/// How much of what is found lies before the page, and how much is left of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::misp) struct Page {
-    pub skip: usize,
-    pub left: usize,
-}
-
-impl Page {
-    /// Everything.
-    pub(in crate::misp) const ALL: Self = Self { skip: 0, left: usize::MAX };
-
-    /// What a list asks for that has no other filters: all of it, or so many with `limit`, or [`MAX_FOUND`] with `page` alone.
-    pub(in crate::misp) fn asked(given: &Fields) -> Self {
-        let positive = |name: &str| number(given, name).and_then(|asked| usize::try_from(asked).ok()).filter(|asked| *asked > 0);
-        match (positive("limit"), positive("page")) {
-            (None, None) => Self::ALL,
-            (limit, page) => {
-                let limit = limit.unwrap_or(MAX_FOUND);
-                Self { skip: page.unwrap_or(1).saturating_sub(1).saturating_mul(limit), left: limit }
-            }
-        }
-    }
-
-    /// What a search asks for.
-    pub(super) fn of(search: &Search) -> Self {
-        let Some(limit) = search.limit else { return Self::ALL };
-        Self { skip: search.page.saturating_sub(1).saturating_mul(limit), left: limit }
-    }
-
-    /// What of some events is on the page. An event without parts counts as one.
-    fn cut(&mut self, events: Vec<Of>) -> Vec<Of> {
-        let mut kept = Vec::new();
-        for (event, mut parts) in events {
-            if self.left == 0 {
-                break;
-            }
-            let count = parts.len().max(1);
-            let passed = self.skip.min(count);
-            self.skip -= passed;
-            if passed == count {
-                continue;
-            }
-            parts.drain(..passed.min(parts.len()));
-            parts.truncate(self.left);
-            self.left -= parts.len().max(1);
-            kept.push((event, parts));
-        }
-        kept
-    }
 }
 
 impl Wanted {
@@ -371,28 +320,6 @@ mod tests {
     fn two_conditions_on_tags_are_never_wider_than_each() {
         assert_eq!(both(&condition(&["a"], &[], &["x"]), &condition(&[], &["b"], &["y"])), condition(&["a"], &["b"], &["x", "y"]));
         assert_eq!(both(&condition(&["a"], &[], &[]), &condition(&["b"], &[], &[])), condition(&["a"], &["b"], &[]));
-    }
-
-    #[test]
-    fn a_page_is_cut_out_of_slices_without_a_gap_or_a_double() {
-        let events = || vec![(1, vec![11, 12, 13]), (2, vec![21]), (3, vec![31, 32])];
-        for size in 1..=7 {
-            let mut all: Vec<i64> = Vec::new();
-            for number in 0..7 {
-                let mut page = Page { skip: number * size, left: size };
-                // In two slices, as they may come.
-                let mut slices = events();
-                let second = slices.split_off(2);
-                let given: Vec<Of> = page.cut(slices).into_iter().chain(page.cut(second)).collect();
-                assert!(given.iter().all(|(_, parts)| !parts.is_empty()) && given.iter().map(|(_, parts)| parts.len()).sum::<usize>() <= size);
-                all.extend(given.into_iter().flat_map(|(_, parts)| parts));
-            }
-            assert_eq!(all, [11, 12, 13, 21, 31, 32], "{size}");
-        }
-        let whole = || vec![(1, Vec::new()), (2, Vec::new()), (3, Vec::new())];
-        assert_eq!(Page { skip: 1, left: 1 }.cut(whole()), [(2, Vec::new())]);
-        let mut all = Page::ALL;
-        assert_eq!(all.cut(whole()).len(), 3);
     }
 
     #[test]

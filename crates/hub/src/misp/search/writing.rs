@@ -5,8 +5,9 @@
 
 use super::ROOM;
 use super::lines::with_context;
+use super::page::Page;
 use super::related::{Related, correlating};
-use super::wanted::{Page, Wanted};
+use super::wanted::Wanted;
 use crate::misp::answer::Out;
 use crate::misp::beside;
 use crate::misp::document::Document;

@@ -5,18 +5,20 @@
 //! taken has room until its last piece is on its way. Nobody who takes nothing, or takes too long, holds what others need, nor does one organisation have all
 //! turns. Where nobody waits any more the writing stops.
 
+mod turns;
+
+pub(super) use turns::Answering;
+
+use super::apart;
 use super::show::Wait;
-use super::{MAX_ANSWERS_OF_ONE, apart};
 use crate::{Actor, Hub, HubError};
 use bytes::Bytes;
-use hashbrown::HashMap;
 use model::OrgNo;
-use parking_lot::Mutex;
 use serde_json::Value;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use turns::Turn;
 
 /// Bytes that are handed on at once.
 const PIECE: usize = 256 * 1024;
@@ -88,45 +90,6 @@ enum Piece {
     End(usize),
     /// Nothing comes after, and it is not whole.
     Broken(HubError),
-}
-
-/// How many answers each organisation is being given piece by piece.
-#[derive(Debug, Default)]
-pub(super) struct Answering(Mutex<HashMap<OrgNo, usize>>);
-
-/// The turn of one such answer: of those that there are, and of those that its organisation may have.
-#[derive(Debug)]
-struct Turn {
-    answering: Arc<Answering>,
-    org: OrgNo,
-    _of_all: OwnedSemaphorePermit,
-}
-
-impl Turn {
-    /// A turn for an organisation; `None` where there is none now.
-    fn take(answers: &Arc<Semaphore>, answering: &Arc<Answering>, org: OrgNo) -> Option<Self> {
-        let of_all = Arc::clone(answers).try_acquire_owned().ok()?;
-        let mut counts = answering.0.lock();
-        let count = counts.entry(org).or_insert(0);
-        if *count >= MAX_ANSWERS_OF_ONE {
-            return None;
-        }
-        *count += 1;
-        drop(counts);
-        Some(Self { answering: Arc::clone(answering), org, _of_all: of_all })
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut counts = self.answering.0.lock();
-        let left = counts.get(&self.org).map_or(0, |count| count.saturating_sub(1));
-        if left == 0 {
-            counts.remove(&self.org);
-        } else {
-            counts.insert(self.org, left);
-        }
-    }
 }
 
 /// An answer that is still being written.
@@ -247,7 +210,7 @@ impl Hub {
             if let Some(room) = room {
                 out.keep(room);
             }
-            Ok(out)
+            Ok::<Out, HubError>(out)
         });
         Ok(MispAnswer { count: None, ..answer.await? })
     }
@@ -311,6 +274,9 @@ fn no_turn() -> HubError {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::misp::MAX_ANSWERS_OF_ONE;
+    use std::sync::Arc;
+    use tokio::sync::Semaphore;
 
     fn turn() -> Option<Turn> {
         Turn::take(&Arc::new(Semaphore::new(1)), &Arc::default(), OrgNo(1))
@@ -362,20 +328,6 @@ mod tests {
         let last = std::future::poll_fn(|context| gone.poll_next(context)).await;
         assert!(matches!(last, Some(Err(HubError::Overloaded { .. }))), "the end of what writes is no end of the answer");
         assert!(std::future::poll_fn(|context| gone.poll_next(context)).await.is_none());
-    }
-
-    #[test]
-    fn an_organisation_has_so_many_answers_at_a_time_and_leaves_the_rest_to_others() {
-        let answers = Arc::new(Semaphore::new(MAX_ANSWERS_OF_ONE + 1));
-        let answering: Arc<Answering> = Arc::default();
-        let take = |org: u32| Turn::take(&answers, &answering, OrgNo(org));
-        let mut own: Vec<Turn> = (0..MAX_ANSWERS_OF_ONE).map(|_| take(1).unwrap()).collect();
-        assert!(take(1).is_none(), "what is refused leaves its turn to others");
-        let others = take(2).unwrap();
-        drop(own.pop());
-        assert!(take(1).is_some());
-        drop((own, others));
-        assert_eq!((answers.available_permits(), answering.0.lock().len()), (MAX_ANSWERS_OF_ONE + 1, 0));
     }
 
     #[tokio::test]
