@@ -15,6 +15,8 @@ use store::views::{KeyFilter, reporter_of};
 
 /// Events of a page at the most.
 pub const MAX_PAGE: usize = 1_000;
+/// Bytes after which a page ends, with where to go on: events may be large, and whoever takes a page slowly holds all of it.
+const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
 /// How long a page is searched for; then what was found is given, with where to go on.
 const MAX_TIME: Duration = Duration::from_secs(5);
 
@@ -46,7 +48,7 @@ impl Hub {
         let search = Search { view, filter, keys: self.keys_of(filter), own: mine.then_some(actor.organisation.number) };
         let started = Instant::now();
         let mut page = Page::default();
-        let mut last = Seq(0);
+        let (mut last, mut bytes) = (Seq(0), 0);
         let mut index = self.store().ledger.index_of(before) + 1;
         'blocks: while index > 0 {
             index -= 1;
@@ -60,11 +62,12 @@ impl Hub {
             }
             let frame = self.store().ledger.read(&place).map_err(|error| HubError::Internal(Box::new(error)))?;
             for (seq, event) in self.matches(&search, &frame, before, limit + 1 - page.events.len()) {
-                if page.events.len() == limit {
+                if page.events.len() == limit || bytes > MAX_PAGE_BYTES {
                     page.cursor = Some(write_cursor(last, mark));
                     break 'blocks;
                 }
                 last = seq;
+                bytes += event.len();
                 page.events.push(event);
             }
             if index > 0 && started.elapsed() >= MAX_TIME {
