@@ -552,7 +552,16 @@ fn every_door_that_gives_events_hides_drafts_from_partners() {
             assert!(is_looked_at || GIVE_NO_EVENTS.iter().any(|beginning| path.starts_with(beginning)), "{method} {path} is neither looked at nor named");
         }
     }
-    let marks = ["Secret case", "secret.example.kr", "secret.exe", "secretmark", "Secret report", "secret-too.example.kr", sighting.as_str(), added["uuid"].as_str().unwrap()];
+    let marks = [
+        "Secret case",
+        "secret.example.kr",
+        "secret.exe",
+        "secretmark",
+        "Secret report",
+        "secret-too.example.kr",
+        sighting.as_str(),
+        added["uuid"].as_str().unwrap(),
+    ];
     let shown = |client: &Client| -> Vec<bool> {
         let ask = |method: &str, path: &str, body: &Value| {
             let body = (method == "POST").then(|| body.to_string().into_bytes());
@@ -848,7 +857,12 @@ fn reports_are_read_added_changed_and_deleted_one_by_one_under_their_events_rule
     let path = |step: &str, name: &Value| format!("/misp/event_reports/{step}/{}", name.as_str().unwrap());
     let given = owner.post(&path("add", &added["id"]), &json!({ "EventReport": { "uuid": UUID, "name": "Analysis", "content": "# What was seen" } }));
     let report = given.json()["EventReport"].clone();
-    assert_eq!((given.status, &report["uuid"], &report["event_id"], &report["distribution"]), (200, &json!(UUID), &added["id"], &json!("5")), "{}", given.text());
+    assert_eq!(
+        (given.status, &report["uuid"], &report["event_id"], &report["distribution"]),
+        (200, &json!(UUID), &added["id"], &json!("5")),
+        "{}",
+        given.text()
+    );
     assert_eq!(view(&owner, id(&added)).json()["Event"]["published"], false, "a change of a report is one of the event");
     let names = |client: &Client, more: &str| -> Vec<String> {
         let list = client.get(&format!("/eventReports/index/event_id:{}{more}", id(&added))).json().as_array().unwrap().clone();
@@ -858,12 +872,18 @@ fn reports_are_read_added_changed_and_deleted_one_by_one_under_their_events_rule
     assert_eq!((names(&other, ""), names(&owner, "/limit:1/page:2")), (vec!["From elsewhere".to_owned(), "Analysis".to_owned()], vec!["Own".to_owned()]));
     assert_eq!(owner.get("/misp/event_reports/index").json().as_array().unwrap().len(), 3);
     let own = added["EventReport"][1]["id"].clone();
-    assert_eq!((other.get(&path("view", &own)).status, owner.get(&path("view", &own)).status, partner.get(&path("view", &json!(UUID))).status), (404, 200, 404));
+    assert_eq!(
+        (other.get(&path("view", &own)).status, owner.get(&path("view", &own)).status, partner.get(&path("view", &json!(UUID))).status),
+        (404, 200, 404)
+    );
     assert_eq!(other.get(&path("view", &report["id"])).json()["EventReport"]["content"], "# What was seen");
 
     let foreign = other.post(&path("edit", &report["uuid"]), &json!({ "name": "mine" }));
     assert_eq!((foreign.status, other.post(&path("edit", &own), &json!({ "name": "mine" })).status), (403, 404), "{}", foreign.text());
-    assert_eq!((other.post(&path("add", &added["id"]), &json!({ "name": "mine" })).status, other.post(&path("delete", &report["id"]), &json!({})).status), (403, 403));
+    assert_eq!(
+        (other.post(&path("add", &added["id"]), &json!({ "name": "mine" })).status, other.post(&path("delete", &report["id"]), &json!({})).status),
+        (403, 403)
+    );
     let again = owner.post(&path("add", &added["id"]), &json!({ "uuid": UUID, "name": "twice" }));
     assert_eq!((again.status, owner.post(&path("add", &added["id"]), &json!({ "content": "no name" })).status), (422, 422), "{}", again.text());
     let large = owner.post(&path("add", &added["id"]), &json!({ "name": "large", "content": "x".repeat(1024 * 1024) }));

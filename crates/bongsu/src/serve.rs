@@ -51,7 +51,7 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
     block_on(async {
         let first_start = !config.data.join("coordinator.key").exists();
         let mut door = Door::new(config.listen)?;
-        let Some(hub) = door.unless_stopped(open(&config)).await? else { return Ok(()) };
+        let Some(hub) = door.unless_stopped(Box::pin(open(&config))).await? else { return Ok(()) };
         let announce = |address: &str| {
             output::note(&format!("bongsu {} serves {}", env!("CARGO_PKG_VERSION"), config.data.display()));
             if first_start {

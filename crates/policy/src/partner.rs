@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn one_agreement_lies_within_another_up_to_a_marking() {
         let part = |max_tlp| Agreement { categories: vec![Category::Phishing], ..Agreement::up_to(max_tlp) };
-        let within = |narrow: &Agreement, wide: &Agreement| Tlp::ALL.map(|tlp| is_within_up_to(Some(narrow), Some(wide), tlp));
+        let within = |narrow: &Agreement, wide: &Agreement| Tlp::ALL.iter().map(|&tlp| is_within_up_to(Some(narrow), Some(wide), tlp)).collect::<Vec<_>>();
         let (amber, strict, green) = (Agreement::up_to(Tlp::Amber), Agreement::up_to(Tlp::AmberStrict), Agreement::up_to(Tlp::Green));
         assert_eq!(within(&part(Tlp::AmberStrict), &strict), [true; 5]);
         assert_eq!(within(&part(Tlp::AmberStrict), &amber), [true, true, true, false, false]);

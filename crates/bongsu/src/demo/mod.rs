@@ -82,7 +82,7 @@ fn configuration(arguments: &DemoArguments, data: PathBuf) -> Config {
 
 async fn demo(arguments: &DemoArguments, config: &Config) -> anyhow::Result<()> {
     let mut door = serve::Door::new(config.listen)?;
-    let Some(hub) = door.unless_stopped(serve::open(config)).await? else { return Ok(()) };
+    let Some(hub) = door.unless_stopped(Box::pin(serve::open(config))).await? else { return Ok(()) };
     let nation = Arc::new(Nation::generate(arguments.seed));
     let start = hub.clock().now();
     let (members, keys) = match door.unless_stopped(fill(&hub, &nation, &config.data, start)).await {

@@ -163,10 +163,11 @@ async fn numbered_reports(writes: &SqlitePool) -> Result<(), RecordsError> {
     }
     let (mut next, mut after): (i64, i64) = (1, 0);
     loop {
-        let events: Vec<(i64, String)> = sqlx::query_as("SELECT id, head FROM event WHERE id > $1 AND instr(head, '\"EventReport\":[{') > 0 ORDER BY id LIMIT 100")
-            .bind(after)
-            .fetch_all(&mut *tx)
-            .await?;
+        let events: Vec<(i64, String)> =
+            sqlx::query_as("SELECT id, head FROM event WHERE id > $1 AND instr(head, '\"EventReport\":[{') > 0 ORDER BY id LIMIT 100")
+                .bind(after)
+                .fetch_all(&mut *tx)
+                .await?;
         let Some((last, _)) = events.last() else { break };
         after = *last;
         for (event, head) in events {

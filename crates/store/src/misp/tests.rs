@@ -49,7 +49,15 @@ fn event(id: i64, org: OrgNo, attributes: Vec<NewAttribute>) -> NewEvent {
         generation: 1,
         json: "{}".to_owned(),
     };
-    NewEvent { head, info: "a thing".to_owned(), content: b"{\"Attribute\":[]}".to_vec(), attributes, objects: Vec::new(), reports: Vec::new(), tags: Vec::new() }
+    NewEvent {
+        head,
+        info: "a thing".to_owned(),
+        content: b"{\"Attribute\":[]}".to_vec(),
+        attributes,
+        objects: Vec::new(),
+        reports: Vec::new(),
+        tags: Vec::new(),
+    }
 }
 
 /// The same, with something else in its head.

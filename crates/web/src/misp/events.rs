@@ -71,14 +71,22 @@ pub async fn wanted(State(state): State<AppState>, asking: Asking, sent: Sent) -
 }
 
 /// Makes a change to its end, and gives what it is answered with.
-pub(super) fn changed(hub: Arc<Hub>, actor: Actor, change: impl Future<Output = Result<Shown, HubError>> + Send + 'static) -> impl Future<Output = Reply> + Send {
+pub(super) fn changed(
+    hub: Arc<Hub>,
+    actor: Actor,
+    change: impl Future<Output = Result<Shown, HubError>> + Send + 'static,
+) -> impl Future<Output = Reply> + Send {
     // These are large; whoever waits for one holds a pointer.
     let change = Box::pin(change);
     async move { Ok(written(act(async move { hub.misp_answer(&actor, change.await?).await }).await?)) }
 }
 
 /// Gives what was made of what is looked at.
-pub(super) fn looked(state: &AppState, actor: Actor, look: impl Future<Output = Result<Shown, HubError>> + Send + 'static) -> impl Future<Output = Reply> + Send {
+pub(super) fn looked(
+    state: &AppState,
+    actor: Actor,
+    look: impl Future<Output = Result<Shown, HubError>> + Send + 'static,
+) -> impl Future<Output = Reply> + Send {
     let (hub, look) = (Arc::clone(&state.hub), Box::pin(look));
     let work = state.look(async move { hub.misp_answer(&actor, look.await?).await });
     async move { Ok(written(work.await?)) }

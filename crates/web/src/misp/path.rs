@@ -12,8 +12,20 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 /// The parts of MISP that are served, which a path without `misp` begins with.
-const PARTS: [&str; 12] =
-    ["attributes", "event_reports", "events", "objects", "organisations", "servers", "shadow_attributes", "sharing_groups", "sightings", "tags", "users", "warninglists"];
+const PARTS: [&str; 12] = [
+    "attributes",
+    "event_reports",
+    "events",
+    "objects",
+    "organisations",
+    "servers",
+    "shadow_attributes",
+    "sharing_groups",
+    "sightings",
+    "tags",
+    "users",
+    "warninglists",
+];
 
 /// Brings the request's address into its one form.
 pub async fn rewrite(mut request: Request, next: Next) -> Response {

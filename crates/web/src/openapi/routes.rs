@@ -956,13 +956,7 @@ pub const ROUTES: &[Route] = &[
     Route { path: "/misp/event_reports/add/{event}", id: "mispAddReport", summary: "Add a report to an event of one's own", access: JUDGES, ..MISP_POST },
     Route { path: "/misp/event_reports/edit/{report}", id: "mispEditReport", summary: "Change a report", access: JUDGES, ..MISP_POST },
     Route { path: "/misp/event_reports/delete/{report}", id: "mispDeleteReport", summary: "Delete a report", access: JUDGES, ..MISP_POST },
-    Route {
-        path: "/misp/event_reports/restore/{report}",
-        id: "mispRestoreReport",
-        summary: "Take the deletion of a report back",
-        access: JUDGES,
-        ..MISP_POST
-    },
+    Route { path: "/misp/event_reports/restore/{report}", id: "mispRestoreReport", summary: "Take the deletion of a report back", access: JUDGES, ..MISP_POST },
     Route {
         path: "/misp/sightings/add",
         id: "mispAddSighting",

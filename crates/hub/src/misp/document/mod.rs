@@ -21,8 +21,8 @@ pub(super) use tidy::day;
 use super::fields::{Fields, flag, number, objects, set, text};
 use super::{MAX_ATTRIBUTES, MAX_OBJECTS};
 use crate::HubError;
-use serde_json::{Value, json};
 use reports::reports_of;
+use serde_json::{Value, json};
 use tags::{merge_tags, tags_of};
 use tidy::{tidy_event, tidy_object};
 

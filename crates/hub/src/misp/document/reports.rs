@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn reports_of_an_event_are_numbered_merged_by_their_uuid_and_stay_where_they_are_not_named() {
-        let given = json!({ "info": "x", "EventReport": [{ "id": "900", "event_id": "5", "uuid": UUID, "name": "first", "content": "# a" }, { "name": "second" }] });
+        let given =
+            json!({ "info": "x", "EventReport": [{ "id": "900", "event_id": "5", "uuid": UUID, "name": "first", "content": "# a" }, { "name": "second" }] });
         let mut document = Document::new(object(given).unwrap(), &at(1_000)).unwrap();
         assert_eq!(document.unnumbered_reports(), 2, "numbers are never taken from outside");
         document.number_reports(7);
