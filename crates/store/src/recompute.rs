@@ -1,38 +1,45 @@
 //! Aggregates of some values, made anew from the blocks that hold them, after a withdrawal or expiry.
 //!
-//! Flow: the apply thread withholds the values, a background thread reads the blocks up to then, the apply thread adds what came since.
-//! Invariant: the result is what a brute-force reading of the retained ledger gives.
+//! Flow: the apply thread withholds the values, a background thread reads the blocks up to then, the apply thread adds what came since. Of the blocks
+//! those are read that lie between a value's first and last event and whose filter may hold it, of these the rows that do.
+//! Invariant: the result is what a brute-force reading of the retained ledger gives. Rows of a value cover all its events, also while it is withheld:
+//! they are replaced as one, and what comes is added to them meanwhile.
 
-use crate::ledger::{Kind, Ledger, Place, columns};
+use crate::ledger::{Kind, Ledger, LedgerError, Place};
 use crate::views::strings::Class;
-use crate::views::{Days, KeyFilter, Part, Row, Views, last_time, replay};
+use crate::views::{Days, KeyFilter, Prepared, Row, Views, last_time, replay_with};
 use hashbrown::{HashMap, HashSet};
 use model::Seq;
 
-/// Rows of `keys` from the events in `places` that still count.
+/// Rows of `keys` from the events in `places`, in their order, that still count.
 ///
 /// # Errors
-/// [`crate::ledger::LedgerError`] where a block cannot be read.
+/// [`LedgerError`] where a block cannot be read.
 pub(crate) fn rows_of(
     views: &Views,
     ledger: &Ledger,
     places: &[Place],
     keys: &HashSet<u128>,
     days: &mut dyn Days,
-) -> Result<HashMap<u128, Vec<Row>>, crate::ledger::LedgerError> {
+) -> Result<HashMap<u128, Vec<Row>>, LedgerError> {
+    let mut spans = Spans::of(views, keys);
     let mut found: HashMap<(u128, u32), Row> = HashMap::new();
     for place in places {
         if place.header.kind == Kind::Control {
             continue;
         }
-        let frame = ledger.read(place)?;
-        let Some((filter, _)) = columns::split_filter(frame.body()) else { continue };
-        let filter = KeyFilter::from_bytes(filter);
-        if filter.is_some_and(|filter| !keys.iter().any(|&key| filter.may_contain(key))) {
+        let mut here = spans.at(place);
+        if !here.is_empty()
+            && let Some(filter) = ledger.read_filter(place)?.as_deref().and_then(KeyFilter::from_bytes)
+        {
+            here.retain(|&key| filter.may_contain(key));
+        }
+        if here.is_empty() {
             continue;
         }
-        for part in replay(&frame, &views.keys, days).unwrap_or_default() {
-            collect(views, place.header.first_seq, &part, keys, &mut found);
+        let frame = ledger.read(place)?;
+        for (rows, prepared) in replay_with(&frame, &views.keys, &here, days).unwrap_or_default() {
+            collect(views, place.header.first_seq, &rows, &prepared, &here, &mut found);
         }
     }
     let mut rows: HashMap<u128, Vec<Row>> = HashMap::new();
@@ -42,13 +49,41 @@ pub(crate) fn rows_of(
     Ok(rows)
 }
 
-fn collect(views: &Views, first_seq: Seq, part: &Part, keys: &HashSet<u128>, found: &mut HashMap<(u128, u32), Row>) {
-    let prepared = &part.prepared;
+/// Where the events of keys lie, asked place by place.
+struct Spans {
+    /// By their first place, the last of them first.
+    ahead: Vec<(Seq, Seq, u128)>,
+    /// Those whose first place was reached and whose last one was not passed.
+    open: Vec<(Seq, u128)>,
+}
+
+impl Spans {
+    fn of(views: &Views, keys: &HashSet<u128>) -> Self {
+        // What cannot be read may be anywhere.
+        let span = |key: u128| views.observables.span(key).unwrap_or(Some((Seq(0), Seq(Seq::LIMIT))));
+        let mut ahead: Vec<(Seq, Seq, u128)> = keys.iter().filter_map(|&key| span(key).map(|(first, last)| (first, last, key))).collect();
+        ahead.sort_unstable_by(|one, other| other.cmp(one));
+        Self { ahead, open: Vec::new() }
+    }
+
+    /// The keys that can have an event in a place; places are asked for in their order.
+    fn at(&mut self, place: &Place) -> HashSet<u128> {
+        while let Some((_, last, key)) = self.ahead.pop_if(|(first, ..)| *first < place.header.end()) {
+            self.open.push((last, key));
+        }
+        self.open.retain(|(last, _)| *last >= place.header.first_seq);
+        self.open.iter().map(|(_, key)| *key).collect()
+    }
+}
+
+/// `rows` are the numbers of what was prepared in the frame that begins at `first_seq`.
+fn collect(views: &Views, first_seq: Seq, rows: &[u32], prepared: &Prepared, keys: &HashSet<u128>, found: &mut HashMap<(u128, u32), Row>) {
     for reference in &prepared.references {
         if !keys.contains(&reference.key) {
             continue;
         }
-        let seq = Seq(first_seq.0 + u64::from(part.submission.start + reference.event));
+        let Some(row) = rows.get(reference.event as usize) else { continue };
+        let seq = Seq(first_seq.0 + u64::from(*row));
         let (Some(event), Some(class)) = (prepared.events.get(reference.event as usize), prepared.classes.get(reference.class as usize)) else { continue };
         if views.merged.read().contains(seq.0) {
             continue;

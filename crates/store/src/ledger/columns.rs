@@ -90,8 +90,11 @@ const RARE_IDS: [u8; 10] =
 /// Between the entries of a joined list; cannot occur in them, control characters are refused at the edge.
 const JOIN: &str = "\u{1f}";
 
+/// Bytes before a body's filter, which tell its length.
+pub(super) const FILTER_LENGTH: usize = 4;
+
 /// Parts a body into its filter's bytes and its columns; `None` where it is broken.
 pub fn split_filter(body: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = body.split_at_checked(4)?;
+    let (length, rest) = body.split_at_checked(FILTER_LENGTH)?;
     rest.split_at_checked(u32::from_le_bytes(length.try_into().ok()?) as usize)
 }

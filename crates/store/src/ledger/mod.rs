@@ -178,6 +178,22 @@ impl Ledger {
         Frame::new(place.header, content).map_err(|_| LedgerError::Damaged { path: segment.path.clone(), offset: place.offset })
     }
 
+    /// The filter of keys of a frame of events, without the rest of it; `None` where the frame has none.
+    ///
+    /// # Errors
+    /// As [`Ledger::read`].
+    pub(crate) fn read_filter(&self, place: &Place) -> Result<Option<Vec<u8>>, LedgerError> {
+        let (segment, place) = self.now_at(place).ok_or(LedgerError::ReadOnly)?;
+        let Some(most) = place.header.body_length.checked_sub(columns::FILTER_LENGTH as u32).filter(|_| !place.header.expired) else { return Ok(None) };
+        let body = place.offset + HEADER as u64 + u64::from(place.header.meta_length);
+        let io = |source| LedgerError::io(&segment.path, source);
+        let mut length = [0; columns::FILTER_LENGTH];
+        segment.file.read_exact_at(&mut length, body).map_err(io)?;
+        let mut filter = vec![0; u32::from_le_bytes(length).min(most) as usize];
+        segment.file.read_exact_at(&mut filter, body + columns::FILTER_LENGTH as u64).map_err(io)?;
+        Ok(Some(filter))
+    }
+
     fn content(&self, place: &Place) -> Result<(Arc<Segment>, Place, Vec<u8>), LedgerError> {
         let (segment, place) = self.now_at(place).ok_or(LedgerError::ReadOnly)?;
         let mut content = vec![0; (place.header.length() - HEADER as u64) as usize];

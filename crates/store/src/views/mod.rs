@@ -26,6 +26,7 @@ pub use key::Keys;
 pub use prepare::{Days, Prepared, prepare};
 pub use row::Row;
 
+use crate::ledger::columns::Tombstones;
 use crate::ledger::frame::Header;
 use crate::ledger::{Hole, Submission};
 use coverage::Coverage;
@@ -335,6 +336,31 @@ pub fn replay(frame: &crate::ledger::Frame, keys: &Keys, days: &mut dyn Days) ->
             Some(Part { submission, holes, prepared })
         })
         .collect()
+}
+
+/// The rows of a frame read from the ledger that have a value with one of some keys, prepared anew, of each submission with their numbers in the frame.
+pub(crate) fn replay_with(frame: &crate::ledger::Frame, keys: &Keys, wanted: &HashSet<u128>, days: &mut dyn Days) -> Option<Vec<(Vec<u32>, Prepared)>> {
+    if frame.header.expired {
+        return Some(Vec::new());
+    }
+    let (_, body) = crate::ledger::columns::split_filter(frame.body())?;
+    let body = crate::ledger::Body::open(frame.header.rows, body)?;
+    let rows = body.rows_with(frame.vault(), |kind, value| wanted.contains(&keys.observable(kind, value)))?;
+    if rows.is_empty() {
+        return Some(Vec::new());
+    }
+    let reader = body.events(frame.vault())?;
+    let mut found = Vec::new();
+    for (submission, _) in Submission::read_all(frame.meta())? {
+        let start = rows.partition_point(|row| *row < submission.start);
+        let end = rows.partition_point(|row| *row < submission.start + submission.rows);
+        let mine = rows.get(start..end).filter(|mine| !mine.is_empty());
+        let Some(mine) = mine else { continue };
+        let events = mine.iter().map(|row| reader.event(*row as usize)).collect::<Option<Vec<_>>>()?;
+        // Values that were erased have no rows to make anew.
+        found.push((mine.to_vec(), prepare::prepare_remains(events, &Tombstones::default(), submission.org, keys, days)));
+    }
+    Some(found)
 }
 
 /// The reporter of one row of a frame.

@@ -8,6 +8,7 @@ use super::recent::Recent;
 use super::row::{RESET, Row};
 use super::run::{Run, RunWriter, Scan, all_read};
 use hashbrown::HashSet;
+use model::Seq;
 use parking_lot::{Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
@@ -138,6 +139,25 @@ impl Observables {
         if self.is_withheld(key) {
             return Ok(());
         }
+        self.known(key, rows)?;
+        if rows.len() > untidy {
+            fold(rows);
+        }
+        Ok(())
+    }
+
+    /// Between which places all events of a key lie that are in any row of it, also while it is withheld; `None` where there is no row.
+    ///
+    /// # Errors
+    /// An I/O error of a run.
+    pub(crate) fn span(&self, key: u128) -> std::io::Result<Option<(Seq, Seq)>> {
+        let mut rows = Vec::new();
+        self.known(key, &mut rows)?;
+        Ok(rows.iter().map(|row| (row.first_seq, row.last_seq)).reduce(|one, other| (one.0.min(other.0), one.1.max(other.1))))
+    }
+
+    /// The rows of all tiers, down to the first that voids the older ones.
+    fn known(&self, key: u128, rows: &mut Vec<Row>) -> std::io::Result<()> {
         let tiers = self.tiers.read().clone();
         let mut void = tiers.active.get(key, rows);
         if !void && let Some(frozen) = &tiers.frozen {
@@ -152,9 +172,6 @@ impl Observables {
             void = rows.get(start..).is_some_and(|part| part.iter().any(|row| row.class == RESET));
         }
         rows.retain(counts);
-        if rows.len() > untidy {
-            fold(rows);
-        }
         Ok(())
     }
 

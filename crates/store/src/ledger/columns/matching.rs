@@ -37,6 +37,22 @@ impl Body<'_> {
         Some(rows)
     }
 
+    /// The rows with a value that is wanted, oldest first, given the block's vault page; `None` where the block is broken. Erased values are asked for as
+    /// what is left of them.
+    pub fn rows_with(&self, vault: &[u8], mut wanted: impl FnMut(ObservableType, &str) -> bool) -> Option<Vec<u32>> {
+        let mut children: Vec<(usize, Child)> = Vec::with_capacity(self.rows());
+        let texts = children::walk(self, |row, child| children.push((row, child)))?;
+        let vault = Container::open(vault)?;
+        let values = ValueReader::new(&self.container, &vault, texts);
+        let mut rows: Vec<u32> = Vec::new();
+        for (row, child) in children {
+            if rows.last() != Some(&(row as u32)) && wanted(child.kind, &child.text(values.bytes(child)?)) {
+                rows.push(row as u32);
+            }
+        }
+        Some(rows)
+    }
+
     fn keep_times(&self, rows: &mut Vec<u32>, zone: &Zone, filter: &Filter) -> Option<()> {
         // Most often the whole block lies in the time asked for.
         let since = filter.since.filter(|&since| zone.time_min < since);
@@ -310,6 +326,17 @@ mod tests {
             let encoded = encode(events.iter(), &[]);
             let expected: Vec<u32> = (0..events.len() as u32).filter(|&row| filter.matches(&events[row as usize])).collect();
             prop_assert_eq!(rows(&encoded, &filter), expected);
+        }
+
+        #[test]
+        fn rows_with_a_value_are_those_whose_events_have_it(events in events(), at in 0..VALUES.len()) {
+            let encoded = encode(events.iter(), &[]);
+            let (kind, value) = VALUES[at];
+            let (_, columns) = split_filter(&encoded.body).unwrap();
+            let has = |event: &Event| event.observables.iter().any(|observable| (observable.kind, observable.value.as_str()) == (kind, value));
+            let expected: Vec<u32> = (0..events.len() as u32).filter(|&row| has(&events[row as usize])).collect();
+            let rows = Body::open(encoded.events, columns).unwrap().rows_with(&encoded.vault, |mine, text| (mine, text) == (kind, value));
+            prop_assert_eq!(rows.unwrap(), expected);
         }
 
         #[test]
