@@ -100,7 +100,8 @@ def misp_pages(hub: Hub, scope: str):
             assert not (wrong := strict({**bundle, "objects": bundle["objects"][:20]})), wrong
         yield answer.content
         # Some events have no attribute that is shown; hardly those of two pages.
-        none = 0 if int(answer.headers["X-Result-Count"]) else none + 1
+        # A long answer is sent as it is written, when its count is not known yet.
+        none = 0 if int(answer.headers.get("X-Result-Count", "1")) else none + 1
         if none == 2:
             return
 

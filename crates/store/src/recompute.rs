@@ -28,12 +28,13 @@ pub(crate) fn rows_of(
         if place.header.kind == Kind::Control {
             continue;
         }
-        let mut here = spans.at(place);
-        if !here.is_empty()
-            && let Some(filter) = ledger.read_filter(place)?.as_deref().and_then(KeyFilter::from_bytes)
-        {
-            here.retain(|&key| filter.may_contain(key));
+        let open = spans.at(place);
+        if open.is_empty() {
+            continue;
         }
+        let filter = ledger.read_filter(place)?.as_deref().and_then(KeyFilter::from_bytes);
+        let may_be_here = |key: u128| filter.as_ref().is_none_or(|filter| filter.may_contain(key));
+        let here: HashSet<u128> = open.iter().map(|(_, key)| *key).filter(|&key| may_be_here(key)).collect();
         if here.is_empty() {
             continue;
         }
@@ -67,12 +68,12 @@ impl Spans {
     }
 
     /// The keys that can have an event in a place; places are asked for in their order.
-    fn at(&mut self, place: &Place) -> HashSet<u128> {
+    fn at(&mut self, place: &Place) -> &[(Seq, u128)] {
         while let Some((_, last, key)) = self.ahead.pop_if(|(first, ..)| *first < place.header.end()) {
             self.open.push((last, key));
         }
         self.open.retain(|(last, _)| *last >= place.header.first_seq);
-        self.open.iter().map(|(_, key)| *key).collect()
+        &self.open
     }
 }
 
@@ -85,7 +86,8 @@ fn collect(views: &Views, first_seq: Seq, rows: &[u32], prepared: &Prepared, key
         let Some(row) = rows.get(reference.event as usize) else { continue };
         let seq = Seq(first_seq.0 + u64::from(*row));
         let (Some(event), Some(class)) = (prepared.events.get(reference.event as usize), prepared.classes.get(reference.class as usize)) else { continue };
-        if views.merged.read().contains(seq.0) {
+        // What is merged is forgotten as it expires: asked in this order, one of both holds.
+        if views.merged.read().contains(seq.0) || views.is_expired(seq) {
             continue;
         }
         let withdrawn = views.withdrawn.read().contains(seq.0);

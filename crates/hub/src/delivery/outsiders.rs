@@ -11,6 +11,7 @@
 use super::mail::{Mailer, Recipient};
 use super::message::{ABUSE_LIST, Lane, Language, Message};
 use super::queue::MAX_THINGS;
+use super::render::MAIN_REALM;
 use super::rhythm::{self, ClockTime, Rhythm, next_due};
 use super::webhook::SendError;
 use crate::owners::FindingView;
@@ -40,6 +41,8 @@ const AT_ONCE: usize = 1_000;
 const MAX_ADDRESSES: usize = 10_000;
 /// Findings that a round carries.
 const MAX_CARRIED: usize = 500_000;
+/// Refusals for good before anything was taken; further ones are the server's or the hub's fault.
+const MAX_REFUSED_FIRST: usize = 3;
 /// What goes out of a finding.
 const TOLD: [&str; 10] = ["id", "category", "type", "value", "port", "malware", "first_time", "last_time", "count", "guidance"];
 
@@ -70,6 +73,8 @@ struct Round {
     over: u64,
     /// The place that was tried last.
     tried: i64,
+    /// Mails that the server took.
+    sent: u32,
     /// Mails in a row that the server did not take, and when the next one is tried.
     failures: u32,
     next: Timestamp,
@@ -86,7 +91,7 @@ struct Bundle {
 
 impl Round {
     fn new(until: Timestamp) -> Self {
-        Self { until, left: BTreeMap::new(), carried: 0, over: 0, tried: NOWHERE, failures: 0, next: Timestamp::MIN, refused: Vec::new() }
+        Self { until, left: BTreeMap::new(), carried: 0, over: 0, tried: NOWHERE, sent: 0, failures: 0, next: Timestamp::MIN, refused: Vec::new() }
     }
 
     fn add(&mut self, place: i64, address: Text, finding: u128) {
@@ -121,7 +126,8 @@ pub(super) async fn run(hub: Weak<Hub>, mut stopping: watch::Receiver<bool>) {
     loop {
         {
             let Some(hub) = hub.upgrade() else { return };
-            if hub.delivery.mailer.is_none() || !hub.options.mail.as_ref().is_some_and(|mail| mail.abuse_contacts) {
+            // In an exercise nobody outside is told of what was made up.
+            if hub.delivery.mailer.is_none() || hub.options.realm != MAIN_REALM || !hub.options.mail.as_ref().is_some_and(|mail| mail.abuse_contacts) {
                 return;
             }
             if let Err(error) = hub.mail_outsiders(&stopping).await {
@@ -150,9 +156,11 @@ impl Hub {
             return Ok(());
         }
         let sent = self.go_on(&mut round, mailer, stopping).await;
-        // Who refuses mail for good is not mailed again, whatever else happened.
-        let refused = std::mem::take(&mut round.refused);
-        self.abuse_contacts_refused(&refused).await?;
+        // Who refuses mail for good is not mailed again, whatever else happened; a server that takes none at all says nothing of addresses.
+        if round.sent > 0 {
+            let refused = std::mem::take(&mut round.refused);
+            self.abuse_contacts_refused(&refused).await?;
+        }
         sent?;
         let now = self.clock().now();
         if !round.left.is_empty() && now < round.until.plus(GIVE_UP) {
@@ -239,7 +247,7 @@ impl Hub {
                 return ControlFlow::Break(());
             }
             (looked, last) = (looked + 1, at);
-            if finding.fallback && !finding.is_far() {
+            if finding.fallback && !finding.is_far() && !finding.is_guarded() {
                 ids.push(finding.id());
             }
             ControlFlow::Continue(())
@@ -274,7 +282,8 @@ impl Hub {
             let (hub, ids, address) = (Arc::clone(self), bundle.findings.clone(), bundle.address.clone());
             let told = self.delivery.background.run(move || hub.told_to_outsider(&ids, &address)).await;
             let findings = told.map_err(|error| HubError::Internal(Box::new(error)))?;
-            let outcome = if findings.is_empty() {
+            let is_empty = findings.is_empty();
+            let outcome = if is_empty {
                 Ok(())
             } else {
                 let recipient = Recipient { address: bundle.address.to_string(), openpgp: None };
@@ -286,14 +295,14 @@ impl Hub {
             };
             round.tried = place;
             match outcome {
-                Ok(()) => {}
-                Err(SendError::Never(said)) => {
+                Ok(()) => round.sent += u32::from(!is_empty),
+                Err(SendError::Never(said)) if round.sent > 0 || round.refused.len() < MAX_REFUSED_FIRST => {
                     // It may be the mail's fault, too: then somebody looks at the log.
                     metrics::counter!("bongsu_abuse_mails_total", "outcome" => "refused").increment(1);
                     tracing::warn!(error = %said, "an abuse contact refuses mail; it gets none until the table has another one");
                     round.refused.extend(round.left.get(&place).map(|bundle| bundle.address.clone()));
                 }
-                Err(SendError::Later(said) | SendError::Refused(said)) => {
+                Err(SendError::Later(said) | SendError::Refused(said) | SendError::Never(said)) => {
                     round.failures = round.failures.saturating_add(1);
                     let wait = rhythm::backoff(round.failures, u64::from(round.failures)).unwrap_or(LATER);
                     round.next = self.clock().now().plus(wait.min(LATER));

@@ -38,7 +38,8 @@ const MAX_SUBJECT_NAME: usize = 40;
 /// The marking of what carries none, as findings do.
 const UNMARKED: Tlp = Tlp::Amber;
 /// The realm that is no exercise.
-const MAIN_REALM: &str = "main";
+/// The realm in which nothing is an exercise.
+pub(super) const MAIN_REALM: &str = "main";
 
 /// What a mail says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,6 +23,8 @@ use store::misp::{Condition, EventQuery, Found, Head, MAX_READ, RowQuery};
 
 /// Heads and rows that are remembered at the most.
 const MAX_REMEMBERED: usize = 200_000;
+/// Events read at once, each with fields of up to 1 MiB that are let go at once.
+const MAX_HEADS: usize = 16;
 
 /// Which tags are wanted.
 enum Like {
@@ -113,6 +115,7 @@ impl Hub {
     pub async fn misp_tag(self: &Arc<Self>, actor: &Actor, name: &str, sync: bool) -> Result<Value, HubError> {
         let like = Like::One(name.to_lowercase(), name.parse().ok());
         let standing = standing_tags().into_iter().find(|own| like.is(&own.to_lowercase()));
+        let _room = self.misp_room(ROOM).await?;
         let mut scan = Scan::new(self, actor, like, sync);
         match (scan.find().await?, standing) {
             (Some(found), standing) => {
@@ -247,7 +250,7 @@ impl Seen {
             list.sort_unstable();
             list.dedup();
         }
-        for ids in events.chunks(MAX_VALUES) {
+        for ids in events.chunks(MAX_HEADS) {
             let query = EventQuery { ids: Condition { any: ids.to_vec(), none: Vec::new() }, limit: MAX_READ, ..EventQuery::default() };
             // Who may see it stands beside its own fields, which would fill the memory.
             self.heads.extend(hub.misp_events().heads(&query).await?.into_iter().map(|head| (head.id, Head { json: String::new(), ..head })));

@@ -233,7 +233,9 @@ impl Hub {
             let id = AbuseContact::id_of(kind, &value);
             let before: Option<AbuseContact> = writer.get(&id.to_string()).await?;
             let had = before.as_ref().and_then(|before| before.address.clone());
-            if had == address {
+            // Who refused mail is asked again where the table names it again.
+            let refused = before.as_ref().is_some_and(|before| before.refused.is_some());
+            if had == address && !refused {
                 outcome.unchanged += 1;
                 continue;
             }

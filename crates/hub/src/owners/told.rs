@@ -44,7 +44,7 @@ impl Hub {
     pub(crate) fn findings_of_nobody(&self, ids: &[u128]) -> Vec<FindingView> {
         let now = self.clock().now();
         let of_nobody = |id: &u128| {
-            let finding = self.store().owners.get(*id).filter(|finding| finding.fallback)?;
+            let finding = self.store().owners.get(*id).filter(|finding| finding.fallback && !finding.is_far() && !finding.is_guarded())?;
             let owner = self.directory().organisation(finding.owner)?;
             let reader = Reader::new(&owner, KeyRole::Reader, false, now);
             if sees_told(&reader, finding.owner, owner.constituency) != Some(FindingPart::Owner) {

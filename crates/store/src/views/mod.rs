@@ -26,7 +26,7 @@ pub use key::Keys;
 pub use prepare::{Days, Prepared, prepare};
 pub use row::Row;
 
-use crate::ledger::columns::Tombstones;
+use crate::ledger::columns::{Tombstone, Tombstones};
 use crate::ledger::frame::Header;
 use crate::ledger::{Hole, Submission};
 use coverage::Coverage;
@@ -357,8 +357,12 @@ pub(crate) fn replay_with(frame: &crate::ledger::Frame, keys: &Keys, wanted: &Ha
         let mine = rows.get(start..end).filter(|mine| !mine.is_empty());
         let Some(mine) = mine else { continue };
         let events = mine.iter().map(|row| reader.event(*row as usize)).collect::<Option<Vec<_>>>()?;
-        // Values that were erased have no rows to make anew.
-        found.push((mine.to_vec(), prepare::prepare_remains(events, &Tombstones::default(), submission.org, keys, days)));
+        let mut gone = Tombstones::default();
+        for (number, row) in (0..).zip(mine) {
+            let here = reader.tombstones(*row as usize..*row as usize + 1);
+            gone.values.extend(here.values.into_iter().map(|tombstone| Tombstone { row: number, ..tombstone }));
+        }
+        found.push((mine.to_vec(), prepare::prepare_remains(events, &gone, submission.org, keys, days)));
     }
     Some(found)
 }

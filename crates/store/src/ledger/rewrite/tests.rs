@@ -162,6 +162,50 @@ async fn an_erased_value_is_in_no_file_and_everything_counts_and_merges_as_befor
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_anew_before_an_erasure_is_as_the_ledger_says_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(&options(folder.path())).unwrap();
+    let thief = (ObservableType::Domain, Role::Attacker, "thief.net");
+    send(&store, vec![event(&[thief, (ObservableType::Email, Role::Victim, VICTIM)])]).await;
+    let taken_back = send(&store, vec![event(&[thief])]).await.first_seq;
+    store.control(Control::Withdraw { ranges: vec![(taken_back, taken_back)], by: SENDER, reason: "wrong".to_owned() }).await.unwrap();
+    assert_eq!(erase(&store, ObservableType::Email, VICTIM).await, 1);
+    close(&store).await;
+    assert_eq!(problems(folder.path()).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn withdrawals_leave_of_each_value_what_a_count_of_all_events_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(&Options { recent_rows: 20, ..options(folder.path()) }).unwrap();
+    let name = |number: u64| format!("n{number}.net");
+    // Each batch has a value of its own, one that comes back every fifth time, and one that is in all.
+    let mut sent: Vec<(model::Seq, Vec<String>)> = Vec::new();
+    for number in 0..40 {
+        let values = [vec![name(1_000 + number)], vec![name(number % 5), name(7)], vec![name(7)]];
+        let events =
+            values.iter().map(|values| event(&values.iter().map(|value| (ObservableType::Domain, Role::Attacker, value.as_str())).collect::<Vec<_>>()));
+        let first = send(&store, events.collect()).await.first_seq.0;
+        sent.extend((first..).zip(values).map(|(seq, values)| (model::Seq(seq), values)));
+    }
+    let mut left = sent.clone();
+    for round in 0..12_u64 {
+        let gone: Vec<_> = sent.iter().map(|(seq, _)| *seq).filter(|seq| seq.0 * 7 % 12 == round && round % 2 == 0).collect();
+        left.retain(|(seq, _)| !gone.contains(seq));
+        let ranges = gone.iter().map(|seq| (*seq, *seq)).collect();
+        store.control(Control::Withdraw { ranges, by: SENDER, reason: "wrong".to_owned() }).await.unwrap();
+        for value in sent.iter().flat_map(|(_, values)| values) {
+            let rows = store.views.observables.get(store.views.keys.observable(ObservableType::Domain, value)).unwrap();
+            let counted: u32 = rows.iter().filter(|row| !store.views.classes.get(row.class).unwrap().withdrawn).map(|row| row.events).sum();
+            let expected = left.iter().flat_map(|(_, values)| values).filter(|other| *other == value).count();
+            assert_eq!(counted as usize, expected, "{value} after round {round}");
+        }
+    }
+    close(&store).await;
+    assert_eq!(problems(folder.path()).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_cut_short_before_its_control_entry_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = Store::open(&options(folder.path())).unwrap();

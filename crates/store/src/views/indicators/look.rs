@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 /// Versions of a collection that are looked at again in one round, and the rest of a row.
 const LOOK_AGAIN: usize = 2_048;
+/// Touched values of which it is asked where they stand; of more it is taken for granted.
+const MAX_ASKED: usize = 10_000;
 
 impl Following {
     /// Hears what the ledger told of agreements and reporters up to where the views are, and begins the looks that a change asks for.
@@ -141,14 +143,14 @@ impl Following {
 
     /// Notes which logs have settled under what is agreed: what was to be looked at was, and nothing waits that could not be. True where one has.
     pub(super) fn settle(&self) -> bool {
-        if !self.touched.is_empty() {
-            return false;
-        }
         let now = (self.now)();
         let mut is_new = false;
         let looked_at = self.shelves.iter().filter(|(collection, shelf)| shelf.again.is_none() && self.register.is_open(**collection, now));
         for (&collection, shelf) in looked_at {
             let Some(version) = self.unsettled(collection) else { continue };
+            if self.waits_in(collection) {
+                continue;
+            }
             let mut all = self.indicators.settled.write();
             let settled = all.entry(collection).or_default();
             if settled.len() >= MAX_SETTLED {
@@ -158,6 +160,12 @@ impl Following {
             is_new = true;
         }
         is_new
+    }
+
+    /// Whether a version that stands in a collection waits to be looked at.
+    fn waits_in(&self, collection: Collection) -> bool {
+        let stands = |key: u128| self.indicators.newest.get(key).map_or(true, |versions| versions.of(collection).is_some_and(|version| !version.revoked));
+        self.touched.len() > MAX_ASKED || self.touched.iter().any(|&key| stands(key))
     }
 
     /// The version of the record with which a collection's agreement came, where the log has not settled under it.

@@ -69,6 +69,8 @@ pub struct Finding {
     pub protected: bool,
     /// Whether an event names the value elsewhere than among its observables.
     pub(super) far: bool,
+    /// Whether its owner reported some of it as red or to be held: it knows, and nobody else is told.
+    pub(super) guarded: bool,
     /// Whether nobody had registered the value in any of its events, so that who is told of it stands in for an owner.
     pub fallback: bool,
     /// What the owner is told; `None` while everything waits.
@@ -146,6 +148,7 @@ impl Finding {
             category: hit.category,
             protected: false,
             far: false,
+            guarded: false,
             fallback: true,
             told: None,
             since: Timestamp::MIN,
@@ -161,6 +164,7 @@ impl Finding {
     pub(super) fn emptied(&self) -> Self {
         Self {
             protected: false,
+            guarded: false,
             fallback: true,
             told: None,
             since: Timestamp::MIN,
@@ -198,6 +202,11 @@ impl Finding {
         self.told.map(|_| self.notify_after.minus(repeats_after(self.category)))
     }
 
+    /// Whether its owner reported some of it as red or to be held.
+    pub fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+
     /// Whether the value was the far side of what was seen, or its target, in some event.
     pub fn is_far(&self) -> bool {
         self.far
@@ -218,6 +227,7 @@ impl Finding {
         self.far |= hit.far;
         self.fallback &= hit.fallback;
         // Nobody waits for itself.
+        self.guarded |= (hit.red || hit.hold) && hit.reporter == hit.owner;
         let waits = (hit.red || hit.hold) && hit.reporter != hit.owner;
         let released = self.released.iter().any(|&(reporter, before)| reporter == hit.reporter && hit.seen.last_seq < before);
         if !waits || released {
@@ -279,7 +289,11 @@ impl Finding {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         put_u32(out, self.owner.0);
         out.extend_from_slice(&self.key.to_le_bytes());
-        let flags = u8::from(self.protected) | u8::from(self.far) << 1 | u8::from(self.told.is_some()) << 2 | u8::from(self.fallback) << 3;
+        let flags = u8::from(self.protected)
+            | u8::from(self.far) << 1
+            | u8::from(self.told.is_some()) << 2
+            | u8::from(self.fallback) << 3
+            | u8::from(self.guarded) << 4;
         out.extend_from_slice(&[self.category.number(), flags]);
         if let Some(told) = &self.told {
             write_seen(told, out);
@@ -318,8 +332,8 @@ impl Finding {
             })
             .collect::<Option<Vec<_>>>()?;
         let released = (0..reader.u32()?).map(|_| Some((OrgNo(reader.u32()?), Seq(reader.u64()?)))).collect::<Option<Vec<_>>>()?;
-        let (protected, far, fallback) = (flags & 1 != 0, flags & 2 != 0, flags & 8 != 0);
-        Some(Self { owner, key, category, protected, far, fallback, told, since, notify_after, notices, suppressed, waiting, released })
+        let (protected, far, fallback, guarded) = (flags & 1 != 0, flags & 2 != 0, flags & 8 != 0, flags & 16 != 0);
+        Some(Self { owner, key, category, protected, far, guarded, fallback, told, since, notify_after, notices, suppressed, waiting, released })
     }
 }
 
