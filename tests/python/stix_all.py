@@ -143,6 +143,9 @@ class Workers:
         # Each process has a queue of its own, for at the end each is asked what it kept.
         self.results, self.tasks = multiprocessing.Queue(), [multiprocessing.Queue() for _ in range(PROCESSES)]
         self.processes = [multiprocessing.Process(target=work, args=(tasks, self.results, each, full, seed), daemon=True) for tasks in self.tasks]
+        for tasks in self.tasks:
+            # Where this process fails, it waits for nobody to take what is left.
+            tasks.cancel_join_thread()
         for process in self.processes:
             process.start()
 
