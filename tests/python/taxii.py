@@ -1,7 +1,7 @@
 """Clients from PyPI against a running hub: taxii2-client and stix2 page through everything while a writer adds, and what the hub makes is valid STIX.
 
 Called by `cargo xtask test` as `taxii.py URL` with a coordinator's key in BONGSU_KEY, against a hub of its own.
-TAXII_OBJECTS is how many objects are there before paging begins, 20000 by default.
+TAXII_OBJECTS is how many objects are there before paging begins, 100000 by default.
 """
 
 import json
@@ -17,7 +17,7 @@ from stix2validator import ValidationOptions, validate_instance
 from taxii2client.common import TokenAuth
 from taxii2client.v21 import Server, as_pages
 
-OBJECTS = int(os.environ.get("TAXII_OBJECTS", "20000"))
+OBJECTS = int(os.environ.get("TAXII_OBJECTS", "100000"))
 BATCH = 5000
 PAGE = 1000
 # The whole is validated in steps of so many objects.
